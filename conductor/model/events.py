@@ -299,6 +299,8 @@ EVENTS: dict[str, EventKind] = {
     ),
     "operator.acted": _kind("INFO", "Somebody acted on a job by HTTP.", "who what job_id state"),
     "operator.acted_on_many": _kind("INFO", "Somebody acted on many jobs by HTTP.", "who what jobs"),
+    "operator.acted_on_schedule": _kind("INFO", "Somebody acted on a schedule by HTTP.", "who what schedule"),
+    "operator.silenced": _kind("INFO", "Somebody silenced an alert rule by HTTP.", "who rule seconds"),
     "operator.dispatched": _kind("INFO", "Somebody handed in a manifest by HTTP.", "who file"),
     "part.given_up": _kind("WARNING", "A part of the project is not started again.", "part"),
     "project.draining": _kind("INFO", "The project finishes what it has in hand."),

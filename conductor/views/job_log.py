@@ -15,18 +15,21 @@ from pathlib import Path
 from conductor.base import secrets
 from conductor.base.logs import job_output
 from conductor.base.logs.running_output import RunningOutput, notes_of
-from conductor.base.text import printable
+from conductor.base.text import printable, size
 from conductor.model.spec import Value
 
 AGAIN_S = 0.3
+#: So much of a body is told at once.
+MOST_NEWS = 2 << 20
 
 
 class PrintedByAttempt(Value, frozen=True, kw_only=True, omit_defaults=False):
-    """One body. `file`: where it stands; `bytes`: how much."""
+    """One body. `file`: where it stands; `start`, `bytes`: from where on, and how much."""
 
     attempt: int
     body: str
     file: str
+    start: int = 0
     bytes: int = 0
     is_running: bool = False
     text: str = ""
@@ -43,7 +46,7 @@ def printed_of(logs_dir: Path, job_id: str, attempt: int | None = None) -> list[
     found += [
         PrintedByAttempt(
             attempt=note.attempt, body=str(note.attempt), file=note.file, is_running=True,
-            bytes=max(0, _size(note) - note.start),
+            start=note.start, bytes=max(0, _size(note) - note.start),
         )
         for note in notes_of(logs_dir, job_id)
         if note.attempt not in ended
@@ -65,6 +68,47 @@ def text_of(printed: PrintedByAttempt, logs_dir: Path, job_id: str, most: int = 
         return ""
 
 
+class LogFollower:
+    """A job's words as they come, each line once. An ask costs by what came, not by what was printed."""
+
+    def __init__(self, logs_dir: Path, job_id: str, attempt: int | None = None) -> None:
+        self._logs_dir, self._job_id, self._attempt = logs_dir, job_id, attempt
+        #: Attempt → bytes that were read, and those of them whose line is not whole yet.
+        self._read: dict[int, int] = {}
+        self._rest: dict[int, bytes] = {}
+
+    def news(self) -> Iterator[tuple[int, str]]:
+        """(attempt, line), without secrets. Of a flood the last `MOST_NEWS`, and how much was left out. Where
+        the words of a body moved into a file of their own, they are read on from there."""
+        for printed in printed_of(self._logs_dir, self._job_id, self._attempt):
+            at = printed.attempt
+            left_out, news = self._news_of(printed)
+            if left_out:
+                self._rest.pop(at, None)
+                yield at, f"… {size(left_out)} are left out …"
+            *lines, left = (self._rest.pop(at, b"") + news).split(b"\n")
+            if left and printed.is_running:
+                self._rest[at] = left
+            elif left:
+                lines.append(left)
+            yield from ((at, secrets.scrub(line.decode("utf-8", "replace"))) for line in lines)
+
+    def _news_of(self, printed: PrintedByAttempt) -> tuple[int, bytes]:
+        """What was cut out of the middle of a flood makes the kept text shorter than what was read of it."""
+        seen = self._read.get(printed.attempt, 0)
+        begins = max(seen, printed.bytes - MOST_NEWS)
+        if printed.bytes <= begins:
+            return 0, b""
+        try:
+            with Path(printed.file).open("rb") as source:
+                source.seek(printed.start + begins)
+                news = source.read(printed.bytes - begins)
+        except OSError:
+            return 0, b""
+        self._read[printed.attempt] = begins + len(news)
+        return begins - seen, news
+
+
 def followed(
     logs_dir: Path,
     job_id: str,
@@ -72,24 +116,11 @@ def followed(
     attempt: int | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> Iterator[tuple[int, str]]:
-    """(attempt, line) as they come, until the job is over and all of it was read. A body whose words move
-    into a file of their own is read on from there."""
-    told: dict[int, int] = {}
-    rest: dict[int, str] = {}
+    """(attempt, line) as they come, until the job is over and all of it was read."""
+    follower = LogFollower(logs_dir, job_id, attempt)
     while True:
         was_over = is_over()
-        for printed in printed_of(logs_dir, job_id, attempt):
-            text = text_of(printed, logs_dir, job_id)
-            seen = told.get(printed.attempt, 0)
-            # What was cut out of the middle of a flood makes the kept text shorter than what was seen.
-            news = text[seen:] if len(text) >= seen else ""
-            told[printed.attempt] = max(seen, len(text))
-            *lines, left = (rest.pop(printed.attempt, "") + news).split("\n")
-            yield from ((printed.attempt, line) for line in lines)
-            if left and not printed.is_running:
-                yield printed.attempt, left
-            elif left:
-                rest[printed.attempt] = left
+        yield from follower.news()
         if was_over:
             return
         pause(AGAIN_S)

@@ -116,8 +116,45 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebScene]:
     settings = configured(folder, None)
     settings.receipts_dir.mkdir()
     os.mkfifo(settings.receipts_dir / "journal.jsonl")
-    with web_running(settings) as scene:
+    hooks = folder / "hooks"
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(HANGING)
+    hung = {"PYTHONPATH": str(hooks), "HANGS_BELOW": str(folder), "HANGS_WHILE": str(folder / "dead")}
+    with web_running(settings, hung) as scene:
         yield scene
+
+
+#: A mount whose server went: whoever looks at anything below it waits, as long as the file `dead` is there.
+HANGING = """
+import os, time
+stat, below, flag = os.stat, os.environ["HANGS_BELOW"], os.environ["HANGS_WHILE"]
+parts = ("receipts", "scratch", "published")
+def hanging(path, *args, **kwargs):
+    name = os.fspath(path) if not isinstance(path, int) else ""
+    if isinstance(name, str) and name.startswith(tuple(f"{below}/{part}" for part in parts)):
+        while os.access(flag, os.F_OK):
+            time.sleep(0.02)
+    return stat(path, *args, **kwargs)
+os.stat = hanging
+"""
+
+
+def test_a_mount_on_which_every_look_hangs_hangs_no_health(alone: WebScene) -> None:
+    flag = alone.settings.project / "dead"
+    flag.touch()
+    try:
+        with alone.stranger() as ask:
+            for path in ("/livez", "/api/v1/health", "/api/v1/now", "/api/v1/gates", "/api/v1/health") * 2:
+                began = time.monotonic()
+                assert ask.get(path).status_code in (200, 503)
+                assert time.monotonic() - began < 2.0, path
+            began = time.monotonic()
+            said = ask.get("/api/v1/jobs")
+            assert said.status_code == 503 or "history" in said.text
+            assert time.monotonic() - began < 8.0, "that one needs the record"
+            assert ask.get("/livez").json() == {"alive": True}
+    finally:
+        flag.unlink()
 
 
 def test_a_file_that_hangs_hangs_no_answer(alone: WebScene) -> None:

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import count
 
 import httpx
 import pytest
+from builders import a_spec
 from node_scene import NodeScene, until
+from rebuild_scene import RebuildScene
 from web_scene import WebScene, configured, web_running
 
 from conductor.adapters.open_ledger import connect, redis_ledger
-from conductor.app.web import event_hub
+from conductor.app.web import event_hub, log_stream
+from conductor.base.logs.running_output import RunningNote, RunningOutput
 from conductor.model.told_event import ToldEvent
 from conductor.record.journal import Journal
 
 numbers = count(1)
+NIGHTLY = """
+[schedules.nightly]
+cron = "0 3 * * *"
+zone = "UTC"
+run = "system_test --mode debug --count 1"
+"""
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[tuple[WebScene, NodeScene]]:
     with connect(valkey_url) as client:
         client.flushall()
-        with web_running(configured(tmp_path_factory.mktemp("jobs"), valkey_url)) as web:
+        with web_running(configured(tmp_path_factory.mktemp("jobs"), valkey_url, web=NIGHTLY)) as web:
             yield web, NodeScene(redis_ledger(client), web.settings)
 
 
@@ -153,6 +165,91 @@ def test_what_somebody_does_by_http_is_heard_by_who_watches(web: WebScene, scene
             "job_id": job,
             "state": "waiting",
         }
+
+
+def test_a_log_is_followed_as_it_is_printed_until_the_job_has_ended(web: WebScene, scene: NodeScene) -> None:
+    job, logs = new_job(scene), web.settings.logs_dir
+    printed = logs / "w1.out"
+    logs.mkdir(exist_ok=True)
+    printed.write_bytes(b"of another body\nhello \x1b[2J\n")
+    body = RunningOutput(job_id=job, attempt=1, file=str(printed), start=16, pid=os.getpid())
+    RunningNote(logs, "w1").tell(body)
+    with web.stranger() as one, web.friend() as ask:
+        hearing = Hearing(one, f"/api/v1/jobs/{job[:12]}/log?follow=true")
+        until(lambda: hearing.said)
+        assert hearing.said[0][2] == {"attempt": 1, "line": "hello \x1b[2J"}
+        with printed.open("ab") as more:
+            more.write(b"x" * 5000 + b"\nthe la")
+        until(lambda: len(hearing.said) == 2)
+        assert len(str(hearing.said[1][2]["line"])) == log_stream.MOST_CHARS
+        with printed.open("ab") as more:
+            more.write(b"st\n")
+        ask.post(f"/api/v1/jobs/{job}/cancel")
+        until(lambda: hearing.said[-1][0] == "end")
+        assert [(name, data.get("line", data.get("state"))) for name, _, data in hearing.said[2:]] == [
+            ("", "the last"),
+            ("end", "cancelled"),
+        ]
+        assert ask.get("/api/v1/jobs/nobody/log", params={"follow": "true"}).status_code == 404
+
+
+def test_as_many_follow_a_log_as_may(web: WebScene, scene: NodeScene) -> None:
+    job = new_job(scene)
+    with ExitStack() as stack:
+        asked = f"GET /api/v1/jobs/{job}/log?follow=1 HTTP/1.1\r\nHost: {web.host}\r\n\r\n".encode()
+        at = ("127.0.0.1", int(web.host.rpartition(":")[2]))
+        said: list[bytes] = []
+        for _ in range(log_stream.MOST_FOLLOWERS + 3):
+            raw = stack.enter_context(socket.create_connection(at, 10))
+            raw.sendall(asked)
+            said.append(raw.recv(12))
+        assert said.count(b"HTTP/1.1 503") == 3
+    with web.friend() as ask:
+        ask.post(f"/api/v1/jobs/{job}/cancel")
+        until(lambda: ask.get(f"/api/v1/jobs/{job}/log?follow=1").status_code == 200, every_s=0.2)
+
+
+def test_schedules_and_alerts_are_acted_on_as_on_the_command_line(web: WebScene, scene: NodeScene) -> None:
+    with web.friend(X_Conductor_Actor="dee") as ask, web.stranger() as stranger:
+        assert stranger.post("/api/v1/schedules/nightly/pause").status_code == 401
+        assert stranger.post("/api/v1/alerts/scratch-low/silence").status_code == 401
+        done = ask.post("/api/v1/schedules/nightly/pause").json()
+        assert done == {"schedule": "nightly", "is_paused": True, "was_paused": False}
+        assert [row["standing"] for row in ask.get("/api/v1/schedules").json()["schedules"]] == ["paused"]
+        assert ask.post("/api/v1/schedules/nightly/resume").json()["was_paused"] is True
+        fired = ask.post("/api/v1/schedules/nightly/run", timeout=60.0).json()
+        assert (fired["exit_code"], fired["outcome"]) == (0, "fired"), fired
+        wrong = ask.post("/api/v1/schedules/nigtly/run")
+        assert (wrong.status_code, "did you mean nightly" in wrong.json()["error"]) == (404, True)
+        silenced = ask.post("/api/v1/alerts/scratch-low/silence", params={"for_s": 60}).json()
+        assert silenced["rule"] == "scratch-low" and silenced["until"] > time.time()
+        assert "scratch-low" in ask.get("/api/v1/alerts").json()["silenced"]
+        assert ask.post("/api/v1/alerts/scratch-low/silence?for_s=0").json()["until"] is None
+        for words in ("nothing-low/silence", "scratch-low/silence?for_s=-1", "scratch-low/silence?for_s=nan"):
+            assert ask.post(f"/api/v1/alerts/{words}").status_code == 400
+    written = (web.settings.logs_dir / "web.jsonl").read_text()
+    assert "dee (127.0.0.1): run the schedule nightly" in written
+
+
+def test_health_counts_who_died_in_the_last_hour(web: WebScene, scene: NodeScene) -> None:
+    with web.friend() as ask:
+        before = failed_part(ask)["last_hour"]
+        place = RebuildScene(scene.ledger, web.settings.project, str(web.settings.redis.url))
+        spec = a_spec(next(numbers) + 900)
+        place.dispatch(spec)
+        place.receipt(
+            spec, "failed", cause="bad_input", message="no film", started_at=time.time(), ended_at=time.time()
+        )
+        assert ask.post(f"/api/v1/jobs/{spec.id}/fail", params={"cause": "bad_input"}).json()["is_taken"]
+        until(lambda: failed_part(ask)["last_hour"] == before + 1, 30.0, every_s=0.3)
+
+
+def failed_part(ask: httpx.Client) -> dict[str, float]:
+    def figures() -> dict[str, float]:
+        parts = ask.get("/api/v1/health").json()["parts"]
+        return next(part["figures"] for part in parts if part["name"] == "failed")
+
+    return until(lambda: found if "last_hour" in (found := figures()) else {}, every_s=0.2)
 
 
 def test_the_bounds_of_a_watcher_leave_room_for_what_was_missed() -> None:

@@ -81,21 +81,16 @@ def silence(
 
     Examples: conductor alerts silence scratch-low --for 2h; conductor alerts silence scratch-low --for 0
     """
-    from conductor.base.errors import UsageError
     from conductor.base.hours import about
-    from conductor.base.settings.settings import did_you_mean
-    from conductor.model.alerts import ALERT_RULES
+    from conductor.recovery.notice_commands import silence_rule
 
-    if rule not in ALERT_RULES:
-        there = ", ".join(ALERT_RULES)
-        raise UsageError(f"no rule is called {rule} (there are: {there}){did_you_mean(rule, ALERT_RULES)}")
     seconds = seconds_of(for_)
     with ledger_here() as (_, ledger):
-        until = ledger.alerts.silence(rule, seconds)
+        done = silence_rule(ledger, rule, seconds)
         now = ledger.bell.now()
-    when = about(now)(until).removeprefix("about ")
-    words = f"{rule}: nobody is told until {when}" if seconds else f"{rule}: people are told again"
-    answer(as_json, {"rule": rule, "until": until if seconds else None}, words)
+    when = "" if done.until is None else about(now)(done.until).removeprefix("about ")
+    words = f"{rule}: nobody is told until {when}" if when else f"{rule}: people are told again"
+    answer(as_json, done, words)
 
 
 def seconds_of(text: str) -> float:

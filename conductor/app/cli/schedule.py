@@ -10,8 +10,6 @@ import typer
 from conductor.app.cli.context import AsJson, answer, emit, ledger_here, ledger_to_read, settings_here, show
 
 if TYPE_CHECKING:
-    from conductor.base.settings.schedule_settings import ScheduleSettings
-    from conductor.base.settings.settings import Settings
     from conductor.model.schedule import FireEnd, ScheduleState
     from conductor.ports import Ledger
 
@@ -60,10 +58,11 @@ def next_times(name: Name, as_json: AsJson = False) -> None:
     import time
 
     from conductor.base.cron import in_words, zone_of
+    from conductor.recovery.notice_commands import known_schedule
     from conductor.views.schedules import next_fires
 
     settings = settings_here()
-    schedule = one_schedule(settings, name)
+    schedule = known_schedule(settings.schedules, name)
     times = list(islice(next_fires(name, schedule, time.time()), SHOWN_TIMES))
     words, zone = in_words(schedule.cron), zone_of(schedule.zone).key
     if as_json:
@@ -81,10 +80,11 @@ def run(name: Name, as_json: AsJson = False) -> None:
     Example: conductor schedule run nightly
     """
     from conductor.app.schedules.fire import Fire
+    from conductor.recovery.notice_commands import known_schedule
     from conductor.views.schedules import words_of
 
     with ledger_here(is_lenient=False) as (settings, ledger):
-        schedule = one_schedule(settings, name)
+        schedule = known_schedule(settings.schedules, name)
         state = taken_now(ledger, name)
         assert state.taken is not None, "just taken"
         end = Fire(ledger, settings.layout, schedule, name, state.taken).run()
@@ -137,22 +137,15 @@ def resume(name: Name, as_json: AsJson = False) -> None:
 
 
 def set_paused(name: str, is_paused: bool, as_json: bool) -> None:
-    from conductor.record.journal import Journal
+    from conductor.recovery.notice_commands import known_schedule, pause_schedule
 
     with ledger_here() as (settings, ledger):
-        one_schedule(settings, name)
-        now, state = int(ledger.bell.now()), ledger.schedules.states().get(name)
-        was_paused = state is not None and state.is_paused
-        # What came due in a pause that no conductor saw is not made up for either.
-        handled_to = now if state is None or (was_paused and not is_paused) else state.handled_to
-        # The journal first: a leader that begins meanwhile tells the ledger what stands there.
-        word = "schedule_paused" if is_paused else "schedule_resumed"
-        Journal(settings.receipts_dir).schedule(word, name, handled_to)
-        ledger.schedules.know(name, handled_to, is_paused=is_paused)
+        known_schedule(settings.schedules, name)
+        done = pause_schedule(ledger, settings.receipts_dir, name, is_paused)
     word = "is paused: its fires are left out" if is_paused else "fires again, from its next time on"
-    if not (is_paused or was_paused):
+    if not (is_paused or done.was_paused):
         word = "was not paused"
-    answer(as_json, {"schedule": name, "is_paused": is_paused}, f"{name} {word}")
+    answer(as_json, done, f"{name} {word}")
 
 
 def log(name: Name) -> None:
@@ -162,23 +155,11 @@ def log(name: Name) -> None:
     """
     from conductor.app.schedules.fire import outputs_of
     from conductor.base.errors import UsageError
+    from conductor.recovery.notice_commands import known_schedule
 
     settings = settings_here()
-    one_schedule(settings, name)
+    known_schedule(settings.schedules, name)
     kept = sorted(outputs_of(settings.logs_dir, name).glob("*.out"))
     if not kept:
         raise UsageError(f"{name} has not fired on this host: `conductor schedule` shows when it will")
     show(kept[-1].read_text(encoding="utf-8", errors="replace").splitlines())
-
-
-def one_schedule(settings: Settings, name: str) -> ScheduleSettings:
-    """Raises `UsageError` that names the nearest one."""
-    from conductor.base.errors import UsageError
-    from conductor.base.settings.settings import did_you_mean
-
-    found = settings.schedules.get(name)
-    if found is None:
-        there = ", ".join(settings.schedules) or "none"
-        near = did_you_mean(name, settings.schedules)
-        raise UsageError(f"there is no schedule {name!r} (there are: {there}){near}")
-    return found

@@ -26,6 +26,7 @@ from conductor.app.web.answers import (
 )
 from conductor.app.web.event_hub import EventHub
 from conductor.app.web.guard import HttpGuard
+from conductor.app.web.log_stream import FollowedLine, LogEnd
 from conductor.app.web.rights import Door, anybody
 from conductor.app.web.routes import entrance, events, intake, job_lists, jobs, metrics, notices, overview
 from conductor.app.web.routes.entrance import KINDS, Link, Login, Whoami
@@ -40,6 +41,7 @@ from conductor.base.settings.hook_settings import HookSettings
 from conductor.model.job_row import JobPage
 from conductor.model.told_event import ToldEvent
 from conductor.recovery.job_actions import ActionResult
+from conductor.recovery.notice_commands import AlertSilence, SchedulePaused
 from conductor.recovery.operator_commands import CommandTaken
 from conductor.views.alerts import AlertsNow
 from conductor.views.explain_job import Story
@@ -50,6 +52,7 @@ from conductor.views.whole_status import HeadedStatus
 
 #: Whose shapes the OpenAPI page shows.
 ANSWERS = (
+    *(AlertSilence, FollowedLine, LogEnd, SchedulePaused),
     *(ActionResult, Alive, AlertsNow, BulkCount, JobPage, ScheduleList),
     *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeHistory, NodeList, Now),
     *(PrintedLog, Problem, Story, ToldEvent, Whoami),
@@ -72,6 +75,7 @@ def make_app(stack: Stack, door: Door, hooks: Mapping[str, HookSettings] = NO_HO
         redirect_slashes=False,
     )
     app.state.metrics, app.state.hooks, app.state.deliveries = MetricsPage(), hooks, {}
+    app.state.followers = set()
     app.state.history = ResourceHistory()
     app.state.hub = EventHub(stack.ledger.events, app.state.metrics.figures.hear, app.state.history.hear)
     app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)

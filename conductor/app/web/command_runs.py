@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
+from fastapi import Response
 
-from conductor.base.errors import Unreachable
+from conductor.app.web.answers import json_answer, problem
+from conductor.base.errors import ManifestError, Unreachable
 
 #: Longer takes a manifest of a million lines; then it goes on, and is asked for once more.
 LIMIT_S = 600.0
 #: So many at once; others wait.
 AT_ONCE = asyncio.Semaphore(2)
+#: Exit code → status, where nothing was done.
+STATUS_OF = {2: 400, ManifestError.exit_code: 422, Unreachable.exit_code: 503}
 
 
 class CommandResult(NamedTuple):
@@ -53,3 +57,14 @@ async def run_command(project: Path, *words: str) -> CommandResult:
         said = None
     assert process.returncode is not None
     return CommandResult(process.returncode, said, err.decode("utf-8", "backslashreplace"))
+
+
+def answered(found: CommandResult) -> Response:
+    """0 and 1 are answers: it was done, and 1 says that there is something to be looked at."""
+    if found.exit_code in (0, 1) and found.said is not None:
+        return json_answer({"exit_code": found.exit_code, **found.said})
+    first, *rest = found.words.strip().splitlines() or ["it ended without a word"]
+    sentence = first.removeprefix("conductor: ")
+    return problem(
+        sentence, STATUS_OF.get(found.exit_code, 500), found.exit_code, tuple(map(str.strip, rest))
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -12,6 +13,7 @@ from conductor.base.files.layout import CodeSettings, OwnServer
 from conductor.base.settings.schedule_settings import ScheduleSettings
 from conductor.model.decision import GateLedger
 from conductor.model.forecast import Forecast
+from conductor.model.job_filter import JobFilter
 from conductor.model.spec import Value
 from conductor.model.subject import file_of_line
 from conductor.ports import Ledger
@@ -26,6 +28,8 @@ LOOK_EVERY_S = 0.5
 FIND_EVERY_S = 5.0
 #: The history index is brought up to date so often, while somebody asks for jobs.
 FEED_EVERY_S = 1.0
+DEATHS_EVERY_S = 5.0
+HOUR_S = 3600.0
 
 T = TypeVar("T")
 
@@ -57,6 +61,8 @@ class Stack:
         #: The same where Redis does not answer: what the record says.
         self.recorded_jobs = JobList(self.code.state_dir, self.code.receipts_dir, None)
         self.records = Lookout("records", self.jobs.refresh, FEED_EVERY_S)
+        #: Jobs that died within the last hour. It reads the record, and so may hang as well.
+        self.deaths = Lookout("deaths", self._died_lately, DEATHS_EVERY_S)
         self._asks = Questions("asks")
         #: A mount that hangs keeps no question to the ledger waiting.
         self._file_asks = Questions("files")
@@ -75,6 +81,7 @@ class Stack:
         self.looks.start()
         self.findings.start()
         self.records.start()
+        self.deaths.start()
         self._asks.start()
         self._file_asks.start()
 
@@ -82,6 +89,7 @@ class Stack:
         self.looks.stop()
         self.findings.stop()
         self.records.stop()
+        self.deaths.stop()
         self._asks.stop()
         self._file_asks.stop()
 
@@ -105,6 +113,11 @@ class Stack:
     def _subject(self, job_id: str) -> str:
         job = self.ledger.jobs.job(job_id)
         return "" if job is None else file_of_line(job.line)
+
+    def _died_lately(self) -> int:
+        self.jobs.refresh()
+        wanted = JobFilter(states=("dead",), since=time.time() - HOUR_S)
+        return self.jobs.index.find(wanted, 1).count
 
     def _find(self) -> Findings:
         active = self.ledger.handover.reservations()

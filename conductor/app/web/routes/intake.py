@@ -14,13 +14,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from conductor.app.web.answers import Problem, gives, json_answer, problem
+from conductor.app.web.answers import Problem, gives
 from conductor.app.web.body import pieces, sent
-from conductor.app.web.command_runs import CommandResult, run_command
+from conductor.app.web.command_runs import answered, run_command
 from conductor.app.web.rights import Visitor, acts, signed
 from conductor.app.web.routes.overview import stack_of
 from conductor.app.web.stack import Stack
-from conductor.base.errors import ConfigError, ManifestError, Unreachable
+from conductor.base.errors import ConfigError
 from conductor.base.files.safe_open import make_own
 from conductor.base.logs.events import emit_event
 from conductor.base.settings.hook_settings import HookSettings
@@ -28,8 +28,6 @@ from conductor.base.settings.hook_settings import HookSettings
 #: A million lines of 500 bytes.
 MOST_MANIFEST_BYTES = 512 << 20
 MOST_DELIVERY_BYTES = 1 << 20
-#: Exit code → status, where nothing was done.
-STATUS_OF = {2: 400, ManifestError.exit_code: 422, Unreachable.exit_code: 503}
 MANIFEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -62,17 +60,6 @@ async def manifests(
     if not dry_run:
         emit_event("operator.dispatched", "{who}: dispatch {file}", who=who.name, file=str(file))
     return answered(found)
-
-
-def answered(found: CommandResult) -> Response:
-    """0 and 1 are answers: it was done, and 1 says that there is something to be looked at."""
-    if found.exit_code in (0, 1) and found.said is not None:
-        return json_answer({"exit_code": found.exit_code, **found.said})
-    first, *rest = found.words.strip().splitlines() or ["it ended without a word"]
-    sentence = first.removeprefix("conductor: ")
-    return problem(
-        sentence, STATUS_OF.get(found.exit_code, 500), found.exit_code, tuple(map(str.strip, rest))
-    )
 
 
 async def received(request: Request, folder: Path) -> Path:

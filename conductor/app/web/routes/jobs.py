@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from conductor.app.web.answers import NotThere, Problem, gives, json_answer
 from conductor.app.web.artefacts import artefact, files_of_job
+from conductor.app.web.log_stream import LogStream
 from conductor.app.web.rights import Visitor, acts, looks
 from conductor.app.web.routes.overview import stack_of
 from conductor.app.web.stack import Stack
@@ -89,9 +90,14 @@ async def log(
     request: Request,
     job_id: str,
     as_text: Annotated[bool, Query(alias="text", description="Plain text instead of JSON")] = False,
+    follow: Annotated[
+        bool, Query(description="Server-sent events, a FollowedLine each, to its `end`")
+    ] = False,
 ) -> Response:
     """What its bodies printed, the oldest first; of each the end. Control characters are written out."""
     stack = stack_of(request)
+    if follow:
+        return LogStream(request, stack, (await stack.ask(lambda: job_of(stack, job_id))).job_id)
 
     def printed() -> PrintedLog:
         view = job_of(stack, job_id)

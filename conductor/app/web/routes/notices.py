@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Request, Response
+from typing import Annotated, Any, Literal
 
-from conductor.app.web.answers import gives, json_answer
-from conductor.app.web.rights import looks
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from conductor.app.web.answers import NotThere, Problem, gives, json_answer
+from conductor.app.web.command_runs import answered, run_command
+from conductor.app.web.rights import Visitor, acts, looks
 from conductor.app.web.routes.overview import AWAY, stack_of
+from conductor.app.web.stack import Stack
 from conductor.app.workflow_lookup import available
+from conductor.base.errors import UsageError
+from conductor.base.logs.events import emit_event
 from conductor.model.spec import Value
 from conductor.record.journal import Journal
+from conductor.recovery.notice_commands import (
+    AlertSilence,
+    SchedulePaused,
+    known_schedule,
+    pause_schedule,
+    silence_rule,
+)
 from conductor.views.alerts import AlertsNow, alerts_now
 from conductor.views.schedules import ScheduleRow, schedule_rows
+
+SILENT_S = 7200.0
+FIRED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "What `conductor schedule run --json` says", "content": {"application/json": {}}},
+    **gives(Problem, "There is no such schedule", 404),
+}
 
 router = APIRouter()
 
@@ -47,3 +66,60 @@ async def schedules(request: Request) -> Response:
         return ScheduleList(now=stack.ledger.bell.now(), schedules=rows)
 
     return json_answer(await stack.ask_files(told))
+
+
+# ── the operator's word ───────────────────────────────────────────────────────────────────────────────────
+
+
+@router.post("/api/v1/schedules/{name}/run", responses=FIRED)
+async def run_schedule(request: Request, name: str, who: Annotated[Visitor, Depends(acts)]) -> Response:
+    """Fire it now, and answer when it has been dispatched; `exit_code` 1: it failed."""
+    stack = stack_of(request)
+    refuse_unknown(stack, name)
+    found = await run_command(stack.code.project, "schedule", "run", name, "--json")
+    tell(who, "run", name)
+    return answered(found)
+
+
+@router.post(
+    "/api/v1/schedules/{name}/{word}",
+    responses={**gives(SchedulePaused, "As it is now"), **gives(Problem, "There is no such schedule", 404)},
+)
+async def pause(
+    request: Request, name: str, word: Literal["pause", "resume"], who: Annotated[Visitor, Depends(acts)]
+) -> Response:
+    """Leave its fires out until it is resumed; they are counted, and not made up for."""
+    stack = stack_of(request)
+    refuse_unknown(stack, name)
+    done = await stack.ask_files(
+        lambda: pause_schedule(stack.ledger, stack.code.receipts_dir, name, word == "pause")
+    )
+    tell(who, word, name)
+    return json_answer(done)
+
+
+def refuse_unknown(stack: Stack, name: str) -> None:
+    try:
+        known_schedule(stack.schedules, name)
+    except UsageError as e:
+        raise NotThere(str(e)) from None
+
+
+def tell(who: Visitor, word: str, name: str) -> None:
+    words = "{who}: {what} the schedule {schedule}"
+    emit_event("operator.acted_on_schedule", words, who=who.name, what=word, schedule=name)
+
+
+@router.post("/api/v1/alerts/{rule}/silence", responses=gives(AlertSilence, "Until when"))
+async def silence(
+    request: Request,
+    rule: str,
+    who: Annotated[Visitor, Depends(acts)],
+    for_s: Annotated[float, Query(description="Seconds; 0 takes a silence back")] = SILENT_S,
+) -> Response:
+    """Tell nobody of a rule for a while. It is judged all the same, and said afterwards if it is still so."""
+    stack = stack_of(request)
+    done = await stack.ask(lambda: silence_rule(stack.ledger, rule, for_s))
+    words = "{who}: silence {rule} for {seconds:g} s"
+    emit_event("operator.silenced", words, who=who.name, rule=rule, seconds=for_s)
+    return json_answer(done)

@@ -26,6 +26,8 @@ from conductor.views.whole_status import Findings, HeadedStatus, headed, whole_s
 FRESH_S, WAIT_S = 0.5, 1.5
 #: The same for what costs more to find out.
 FOUND_S = 5.0
+#: Health is asked often, and by who has no patience.
+DEATHS_WAIT_S, OLD_S = 0.3, 60.0
 AWAY = gives(Problem, "Redis does not answer, and never did", 503)
 
 router = APIRouter()
@@ -100,7 +102,9 @@ async def health_now(request: Request) -> Response:
     """Healthy, degraded or unhealthy (503), and each part. Within a second, whatever hangs."""
     seen = await last_look(request)
     status = None if seen.value is None else with_findings(request, seen.value.status)
-    found = health(status, seen.age_s, seen.silent_s, seen.fault)
+    deaths = await stack_of(request).deaths.fresh(FOUND_S, DEATHS_WAIT_S)
+    is_fresh = deaths.age_s is not None and deaths.age_s < OLD_S
+    found = health(status, seen.age_s, seen.silent_s, seen.fault, deaths.value if is_fresh else None)
     return json_answer(found, 503 if found.state == "unhealthy" else 200)
 
 
