@@ -30,6 +30,12 @@ def _as_json(code: int) -> str:
     return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
 
 
+def short(text: str, most: int) -> str:
+    """On one line, and cut to so many letters."""
+    text = printable(text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def duration(seconds: float) -> str:
     """«0.4 s», «12 s», «3 min 20 s», «2 h 05 min»."""
     if seconds < 9.95:

@@ -101,7 +101,7 @@ def _kind(level: Level, meaning: str, fields: str = "", known: str = "") -> Even
 EVENTS: dict[str, EventKind] = {
     # jobs, as the conductor decides of them
     "job.admitted": _kind(
-        "INFO", "The conductor handed a job over to a queue.", "job_id attempt task lane place"
+        "INFO", "The conductor handed a job over to a queue.", "job_id attempt task about lane place"
     ),
     "jobs.admitted": _kind(
         "INFO", "The conductor handed many short jobs over at once.", "job_ids jobs task lane place"
@@ -129,10 +129,10 @@ EVENTS: dict[str, EventKind] = {
     ),
     # attempts, as their workers tell of them
     "job.started": _kind(
-        "DEBUG", "A body has run for a second, and goes on.", "job_id attempt task node device"
+        "DEBUG", "A body has run for a second, and goes on.", "job_id attempt task about node device"
     ),
     "job.progress": _kind(
-        "DEBUG", "How far a body is; every two seconds at most.", "job_id attempt task progress note"
+        "DEBUG", "How far a body is; every two seconds at most.", "job_id attempt task about progress note"
     ),
     "job.done": _kind(
         "INFO", "A job is done, and its receipt was handed in.", "job_id attempt task about seconds answer"

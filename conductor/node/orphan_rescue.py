@@ -16,7 +16,7 @@ from conductor.model.ledger_entries import JobView
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
 from conductor.model.snapshot import Reservation
-from conductor.model.subject import subject_of_line
+from conductor.model.subject import SHORT_ID, subject_of_line
 from conductor.node.cleanup.orphaned_receipts import settle_all
 from conductor.node.supervisor import Death
 from conductor.ports import Ledger
@@ -78,9 +78,9 @@ def _return(
     if not isinstance(then, Retry):
         on_dead(held)
     about = subject_of_line(job.line, held.task)
-    emit_event("job.rescued", "Rescued {about} ({job_id}, {}): {error}; {then}", named(held.attempt),
-               job_id=held.job_id, attempt=held.attempt, task=held.task, lane=held.lane, about=about,
-               cause=cause, error=message, then=where)  # fmt: skip
+    emit_event("job.rescued", "Rescued {about} ({}, {}): {error}; {then}", held.job_id[:SHORT_ID],
+               named(held.attempt), job_id=held.job_id, attempt=held.attempt, task=held.task, lane=held.lane,
+               about=about, cause=cause, error=message, then=where)  # fmt: skip
     return True
 
 

@@ -83,6 +83,10 @@ class Jobs(Protocol):
         """Where those of them are that were accepted before."""
         ...
 
+    def lines(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Their manifest lines, in one look; an id that is not known is left out."""
+        ...
+
     def died(self, backlog: str | None = None) -> Iterator[str]:
         """Of the dead those that died of themselves, and not for the sake of another."""
         ...

@@ -7,7 +7,7 @@ ledger.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,9 @@ from conductor.base.text import many
 from conductor.core.admission.earliest_start import is_never
 from conductor.core.admission.explain import never_sentence, never_words
 from conductor.model.spec import Value
+from conductor.model.subject import subject_of, subject_of_line
 from conductor.record.journal import Journal
+from conductor.record.manifest import read
 from conductor.recovery import audit_files as files
 from conductor.recovery.audit_ledger import LEDGER_CHECKS, AuditFault, capacities, ceilings, workers
 
@@ -42,8 +44,14 @@ class Check(Value, frozen=True, kw_only=True, omit_defaults=False):
 class AuditReport(Value, frozen=True, kw_only=True, omit_defaults=False):
     checks: tuple[Check, ...]
     is_sound: bool
+    #: Job that is at fault → what it is about: «media.cut · clip7.mp4».
+    about: dict[str, str] = {}
 
 
+#: Of jobs at fault that many are named by what they are about.
+MOST_NAMED = 1000
+#: Jobs, whatever is at fault besides among them → what those of them are about.
+Naming = Callable[[Sequence[str]], dict[str, str]]
 #: Check → what is wrong, and what was counted.
 Look = dict[str, tuple[list[AuditFault], str]]
 
@@ -53,7 +61,12 @@ def audit_live(
 ) -> AuditReport:
     """Hold ledger, queues, reports, receipts and outputs against each other. Raises `Unreachable`."""
     outputs = files.Outputs(layout, is_hashing)
-    return settled(partial(look_live, ledger, read_full_ledger, layout, outputs))
+    return settled(partial(look_live, ledger, read_full_ledger, layout, outputs), partial(_named_by, ledger))
+
+
+def _named_by(ledger: Ledger, ids: Sequence[str]) -> dict[str, str]:
+    found = ledger.jobs.lines(ids)
+    return {job_id: subject for job_id, line in found.items() if (subject := subject_of_line(line, ""))}
 
 
 def look_live(
@@ -97,7 +110,13 @@ def never(ledger: Ledger) -> Iterator[AuditFault]:
 def audit_files(manifests: Sequence[Path], layout: Layout, is_hashing: bool) -> AuditReport:
     """From manifests, receipts and outputs alone. Raises `ManifestError`."""
     outputs = files.Outputs(layout, is_hashing)
-    return settled(partial(look_at_files, manifests, layout, outputs))
+    return settled(partial(look_at_files, manifests, layout, outputs), partial(_named_in, manifests))
+
+
+def _named_in(manifests: Sequence[Path], ids: Sequence[str]) -> dict[str, str]:
+    wanted = frozenset(ids)
+    specs = (spec for manifest in manifests for spec in read(manifest))
+    return {spec.id: subject_of(spec) for spec in specs if spec.id in wanted}
 
 
 def look_at_files(manifests: Sequence[Path], layout: Layout, outputs: files.Outputs) -> Look:
@@ -122,7 +141,7 @@ def of_outputs(outputs: files.Outputs, proofs: files.Proofs, ids: Sequence[str])
     return {"outputs": (faults, f"{many(outputs.looked_at, 'file')} as published")}
 
 
-def settled(look: Callable[[], Look]) -> AuditReport:
+def settled(look: Callable[[], Look], naming: Naming) -> AuditReport:
     """What is wrong in every look: a system at work changes while it is looked at."""
     found = look()
     for pause_s in PAUSES_S:
@@ -132,7 +151,9 @@ def settled(look: Callable[[], Look]) -> AuditReport:
         again = look()
         found = {name: (still(found[name][0], faults), sound) for name, (faults, sound) in again.items()}
     checks = tuple(verdict(name, faults, sound) for name, (faults, sound) in found.items())
-    return AuditReport(checks=checks, is_sound=all(check.is_sound for check in checks))
+    ids = list(dict.fromkeys(fault.subject for faults, _ in found.values() for fault in faults))
+    about = naming(ids[:MOST_NAMED]) if ids else {}
+    return AuditReport(checks=checks, is_sound=all(check.is_sound for check in checks), about=about)
 
 
 def still(before: list[AuditFault], now: list[AuditFault]) -> list[AuditFault]:
@@ -145,14 +166,24 @@ def still(before: list[AuditFault], now: list[AuditFault]) -> list[AuditFault]:
 
 def verdict(name: str, faults: list[AuditFault], sound: str) -> Check:
     all_of_them = tuple(f"{fault.subject}: {fault.words}" for fault in faults)
+    return Check(name=name, is_sound=not faults, finding=_first(all_of_them) or sound, faults=all_of_them)
+
+
+def _first(faults: Sequence[str]) -> str:
     more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-    words = "; ".join(all_of_them[:SHOWN]) + more
-    return Check(name=name, is_sound=not faults, finding=words or sound, faults=all_of_them)
+    return "; ".join(faults[:SHOWN]) + more
 
 
 def lines(report: AuditReport) -> Iterator[str]:
     """One line a check, and below it every offender that it has no room for."""
     for check in report.checks:
-        yield f"{'ok ' if check.is_sound else 'BAD'}  {check.name}: {check.finding}"
-        for fault in check.faults[SHOWN:]:
+        faults = [_told(fault, report.about) for fault in check.faults]
+        yield f"{'ok ' if check.is_sound else 'BAD'}  {check.name}: {_first(faults) or check.finding}"
+        for fault in faults[SHOWN:]:
             yield f"       {fault}"
+
+
+def _told(fault: str, about: Mapping[str, str]) -> str:
+    """«media.cut · clip7.mp4 (ID): is waiting and nowhere»."""
+    job_id, colon, words = fault.partition(": ")
+    return f"{about[job_id]} ({job_id}): {words}" if colon and job_id in about else fault

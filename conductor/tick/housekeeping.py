@@ -11,7 +11,7 @@ from conductor.model.failure_outcome import Retry
 from conductor.model.ledger_entries import JobView
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import from_line
-from conductor.model.subject import subject_of_line
+from conductor.model.subject import SHORT_ID, subject_of_line
 from conductor.ports import Ledger
 from conductor.recovery.lost_writes import Settler
 from conductor.recovery.reconcile import Reconciler
@@ -111,7 +111,8 @@ class Housekeeping:
             orphan.job_id, orphan.attempt, f"{worker} was lost", then, if_lapsed=True
         ):
             where = "back to the backlog" if isinstance(then, Retry) else "to the dead letter"
-            emit_event("job.rescued", "Rescued {about} ({job_id}): {error}; {then}", job_id=orphan.job_id,
+            emit_event("job.rescued", "Rescued {about} ({}): {error}; {then}", orphan.job_id[:SHORT_ID],
+                       job_id=orphan.job_id,
                        attempt=orphan.attempt, task=orphan.task, lane=orphan.lane,
                        about=subject_of_line(job.line, orphan.task), error=f"{worker} was lost",
                        then=where)  # fmt: skip

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
+from conductor.base.errors import Unreachable
 from conductor.base.hours import about
 from conductor.base.logs.events import emit_event
 from conductor.base.text import many
 from conductor.core.admission.earliest_start import is_never
 from conductor.core.admission.explain import describe, leading
-from conductor.core.admission.sentences import SHORT_ID
 from conductor.model.decision import Admission, Gate, Hold, Verdict
 from conductor.model.reason import Reason
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
+from conductor.model.subject import SHORT_ID, FileNames, named
 from conductor.tick.apply import Applied
 from conductor.tick.come_and_gone import GateOpenings, NodesSeen
 
@@ -25,6 +27,8 @@ MOST_REASONS = 32
 #: More jobs of one task, fed to one place by one tick, share a line.
 APART = 8
 NUMBER = re.compile(r"[\d.]+( [KMGT]?i?B\b)?")
+
+ReadLines = Callable[[Sequence[str]], Mapping[str, bytes]]
 
 #: Of a held class: what is the same from tick to tick while nothing but numbers, places, times and the jobs
 #: in the way change. Somebody else's words are compared without their numbers.
@@ -45,8 +49,14 @@ def grouped(fed: Sequence[Admission]) -> dict[tuple[str, str, str], list[Reserva
     return groups
 
 
+def _unread(ids: Sequence[str]) -> dict[str, bytes]:
+    return {}
+
+
 class TickLog:
-    def __init__(self) -> None:
+    def __init__(self, lines: ReadLines = _unread) -> None:
+        """`lines`: of some jobs, to name the files that they are about."""
+        self._lines = lines
         #: (lane, task) → its reason when it was last held, and when that was.
         self._reasons: dict[tuple[str, str], dict[Same, float]] = {}
         self._never: set[str] = set()
@@ -64,15 +74,23 @@ class TickLog:
                            lane=lane, task=task, place=place, jobs=len(fed),
                            job_ids=[r.job_id for r in fed])  # fmt: skip
                 continue
+            files = self._files(fed)
             for r in fed:
-                emit_event("job.admitted", "Fed {lane} {task} {} → {place}", r.job_id[:SHORT_ID], lane=lane,
-                           task=task, place=place, job_id=r.job_id, attempt=r.attempt)  # fmt: skip
+                emit_event("job.admitted", "Fed {lane} {about} ({}) → {place}", r.job_id[:SHORT_ID],
+                           about=named(task, files.get(r.job_id, "")), lane=lane, task=task, place=place,
+                           job_id=r.job_id, attempt=r.attempt)  # fmt: skip
         for admission, why_not in applied.refused:
             self._refused(admission, why_not)
         for kind, count in applied.reviewed.items():
             if count:
                 words = "Into review: {} of {kind}; `conductor status` says why"
                 emit_event("kind.reviewed", words, many(count, "job"), kind=kind, jobs=count)
+
+    def _files(self, fed: Sequence[Reservation]) -> dict[str, str]:
+        """Where Redis went away since they were handed over, they are named by their tasks."""
+        with suppress(Unreachable):
+            return FileNames(self._lines).of(r.job_id for r in fed)
+        return {}
 
     def _refused(self, admission: Admission, why_not: str) -> None:
         r = admission.reservation

@@ -103,7 +103,11 @@ class Conductor:
             changed=self._ask_ahead,
         )
         listeners = Listeners(
-            log=TickLog(), standstill=self._standstill, record=record, on_review=on_review, on_tick=on_tick
+            log=TickLog(ledger.jobs.lines),
+            standstill=self._standstill,
+            record=record,
+            on_review=on_review,
+            on_tick=on_tick,
         )
         self._memory = TickMemory(limits=limits, look=Lookahead(backlogs=tuple(backlogs)))
         self.steps = steps(

@@ -11,6 +11,7 @@ import msgspec
 from conductor.base.text import many, printable, size
 from conductor.model.causes import Cause
 from conductor.model.spec import Value
+from conductor.model.subject import named
 
 #: missing: no accepted receipt and no failure. failed: its last attempt says why. altered: an output is not
 #: what was published. wrong: an output is whole and not what was asked for. duplicate: done or published
@@ -114,8 +115,8 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
 
 
 def _line(finding: VerifyFinding) -> str:
-    about = " ".join(word for word in (finding.subject, finding.task) if word)
-    where = f" [{finding.job_id}]" if finding.job_id else ""
+    about = named(finding.task, finding.subject)
+    where = f" ({finding.job_id})" if finding.job_id else ""
     why = f"{finding.cause}: {finding.message}" if finding.cause else finding.message
     return printable(
         f"  {finding.kind:<10} {about}{where}: {why}" if about or where else f"  {finding.kind:<10} {why}"

@@ -19,6 +19,7 @@ from conductor.core.failures.history import named, twofold
 from conductor.model.identity import line_hash
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.spec import JobSpec
+from conductor.model.subject import file_of
 from conductor.record import manifest as manifests
 from conductor.record import removal_notes
 from conductor.record.manifest_faults import EveryTask
@@ -291,7 +292,7 @@ class _Review:
         if self.most is not None and self.kept[which] > self.most:
             self.kept[which] -= 1
             return
-        subject = self.subjects.get(spec.id, "")
+        subject = self.subjects.get(spec.id, "") or file_of(spec)
         self.findings.append(
             VerifyFinding(kind=kind, message=message, job_id=spec.id, task=spec.task, subject=subject, **more)  # type: ignore[arg-type]
         )

@@ -10,6 +10,7 @@ from itertools import islice
 from conductor.base.text import printable
 from conductor.model.ledger_entries import JobView
 from conductor.model.spec import Value, from_line
+from conductor.model.subject import SHORT_ID, file_of_line, named
 from conductor.ports import Ledger
 
 SHOWN_DEAD = 8
@@ -23,6 +24,8 @@ class DeadJobs(Value, frozen=True, kw_only=True):
     task: str
     cause: str
     message: str
+    #: The name of the file that it is about; empty: it names none.
+    file: str = ""
 
 
 def obituaries(
@@ -35,6 +38,7 @@ def obituaries(
             task=from_line(view.line).task,
             cause=view.cause or "unknown",
             message=view.message,
+            file=file_of_line(view.line),
         )
         for view in islice(_own_dead(ledger, backlog, known), SHOWN_DEAD)
     )
@@ -66,6 +70,8 @@ def counted(causes: Mapping[str, int]) -> str:
     return own + (f"; and {behind} {BEHIND}, behind these" if behind else "")
 
 
-def named(dead: Collection[DeadJobs]) -> list[str]:
-    """«k3v7abcd media.cut: task_error: RuntimeError: …», a line each."""
-    return [printable(f"  {o.job_id[:8]} {o.task}: {o.cause}: {o.message}") for o in dead]
+def dead_lines(dead: Collection[DeadJobs]) -> list[str]:
+    """«media.cut · clip7.mp4 (k3v7abcd): task_error: RuntimeError: …», a line each."""
+    return [
+        printable(f"  {named(o.task, o.file)} ({o.job_id[:SHORT_ID]}): {o.cause}: {o.message}") for o in dead
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from conductor.base.logs.logs import CYAN, GREEN, RED, YELLOW
 from conductor.base.text import many
 from conductor.core.admission.earliest_start import is_broken, is_never, is_refused
 from conductor.model.decision import Hold
@@ -15,6 +16,8 @@ from conductor.views.status import Status
 
 #: `act`: a person is needed. `empty`: no job was ever dispatched.
 Tone = Literal["act", "runs", "waits", "over", "empty"]
+#: On a terminal.
+COLOUR_OF: dict[Tone, str] = {"act": RED, "runs": CYAN, "waits": YELLOW, "over": GREEN, "empty": ""}
 #: So many causes are named.
 SHOWN_CAUSES = 3
 #: Signs of a job in flight that a person should look at; the others go over by themselves.

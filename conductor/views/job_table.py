@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from conductor.base.text import duration, printable, table
-from conductor.core.admission.sentences import SHORT_ID
+from conductor.base.text import duration, short, table
 from conductor.model.job_row import SHAPES, JobPage, JobRow
+from conductor.model.subject import SHORT_ID
 
 MOST_SUBJECT, MOST_WHY = 48, 60
 HEAD = ("state", "job", "id", "since", "took", "where", "why")
@@ -37,12 +37,12 @@ def _cells(row: JobRow, now: float) -> Sequence[object]:
         why = ""
     return (
         f"{SHAPES[row.state]} {row.state}",
-        _short(row.subject, MOST_SUBJECT),
+        short(row.subject, MOST_SUBJECT),
         row.job_id[:SHORT_ID],
         clock_of(row.at, now),
         _lasted(row, now),
         "/".join(each for each in (row.node, row.device) if each),
-        _short(why, MOST_WHY),
+        short(why, MOST_WHY),
     )
 
 
@@ -59,8 +59,3 @@ def clock_of(at: float, now: float) -> str:
     then, today = time.localtime(at), time.localtime(now)
     is_today = (then.tm_year, then.tm_yday) == (today.tm_year, today.tm_yday)
     return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M", then)
-
-
-def _short(text: str, most: int) -> str:
-    text = printable(text)
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from conductor.base.hours import about
-from conductor.base.text import duration, many, printable
+from conductor.base.text import duration, many, printable, short
 from conductor.core.admission.explain import describe, leading
 from conductor.model.snapshot import Reservation
+from conductor.model.subject import SHORT_ID
 from conductor.views.frozen_jobs import frozen_words
 from conductor.views.run_summary import Pace, ended, left
 from conductor.views.staleness import aside, clock, standstill
@@ -20,6 +21,7 @@ from conductor.views.status import Status
 SHOWN_JOBS = 14
 SHOWN_HOLDS = 4
 BAR_WIDTH = 40
+MOST_SUBJECT = 40
 COLOURS = {"waiting": "white", "admitted": "cyan", "running": "blue", "done": "green", "dead": "red"}
 
 
@@ -65,7 +67,7 @@ def bar(status: Status) -> Text:
 
 def jobs(status: Status) -> Table:
     table = Table(box=None, pad_edge=False, expand=False)
-    for title in ("task", "job", "where", "since", "", "VRAM"):
+    for title in ("job", "id", "where", "since", "", "VRAM"):
         table.add_column(title, header_style="dim", no_wrap=True)
     for r in status.active[:SHOWN_JOBS]:
         table.add_row(*row(r, status))
@@ -84,8 +86,8 @@ def row(r: Reservation, status: Status) -> list[Text]:
     used = r.usage.vram_mib if r.usage else None
     vram = "" if not r.vram_mib else f"{'?' if used is None else used} of {r.vram_mib} MiB"
     cells = [
-        r.task,
-        r.job_id[:12],
+        short(status.subject(r.job_id, r.task), MOST_SUBJECT),
+        r.job_id[:SHORT_ID],
         "/".join((r.node, *r.devices)),
         since,
         progress + printable(r.note)[:40],

@@ -5,7 +5,7 @@ One value made of one look (`conductor.views.status`), so that no two figures on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 
 from conductor.analysis.forecast.text import ForecastEnd, end_of
 from conductor.base.hours import about
@@ -102,18 +102,12 @@ class Now(Value, frozen=True, kw_only=True):
     tonight: LostTonight | None = None
 
 
-def _unknown(job_id: str) -> str:
-    return ""
-
-
 def now_of(
     status: Status,
     shared: Iterable[Shared] = (),
-    subject: Callable[[str], str] = _unknown,
     forecasts: Iterable[Forecast] = (),
     tonight: LostTonight | None = None,
 ) -> Now:
-    """`subject`: job → the file that it is about, empty where nobody knows."""
     moment = status.standing.moment(status.now)
     told = {forecast.backlog: forecast for forecast in forecasts}
     return Now(
@@ -130,8 +124,8 @@ def now_of(
         ),
         lanes=status.lanes,
         gates=gate_rows(status, shared),
-        waiting=tuple(_waiting(hold, moment, subject) for hold in _most_urgent(status.holds, moment)),
-        running=tuple(_running(held, status, subject) for held in status.active[:SHOWN_ROWS]),
+        waiting=tuple(_waiting(hold, moment, status.files) for hold in _most_urgent(status.holds, moment)),
+        running=tuple(_running(held, status) for held in status.active[:SHOWN_ROWS]),
         dead=status.dead,
         notes=status.notes,
         tonight=tonight,
@@ -156,7 +150,7 @@ def _most_urgent(holds: Iterable[Hold], moment: float) -> list[Hold]:
     return sorted(holds, key=lambda hold: (not is_never(hold, moment), -hold.waiting))[:SHOWN_ROWS]
 
 
-def _waiting(hold: Hold, moment: float, subject: Callable[[str], str]) -> WaitingRow:
+def _waiting(hold: Hold, moment: float, files: Mapping[str, str]) -> WaitingRow:
     when, first = about(moment), leading(hold)
     words = [*before(hold), *(describe(v, moment, when) for v in hold.closed), *prospects(hold, moment, when)]
     return WaitingRow(
@@ -165,7 +159,7 @@ def _waiting(hold: Hold, moment: float, subject: Callable[[str], str]) -> Waitin
         lane=hold.lane,
         jobs=hold.waiting,
         job_id=hold.head,
-        about=subject(hold.head) if hold.head else "",
+        about=files.get(hold.head, ""),
         gate=None if first is None else first.gate,
         words=tuple(dict.fromkeys(words)),
         is_never=is_never(hold, moment),
@@ -174,13 +168,13 @@ def _waiting(hold: Hold, moment: float, subject: Callable[[str], str]) -> Waitin
     )
 
 
-def _running(held: Reservation, status: Status, subject: Callable[[str], str]) -> RunningRow:
+def _running(held: Reservation, status: Status) -> RunningRow:
     heard = status.standing.unheard.get(held.job_id)
     silent = "" if heard is None else f"no word since {about(status.now)(heard).removeprefix('about ')}"
     return RunningRow(
         job_id=held.job_id,
         task=held.task,
-        about=subject(held.job_id),
+        about=status.files.get(held.job_id, ""),
         backlog=held.backlog,
         lane=held.lane,
         state=held.state,

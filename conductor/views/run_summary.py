@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from conductor.base.text import duration, printable
 from conductor.model.decision import GATES, Gate
 from conductor.model.spec import Value
-from conductor.views.dead_jobs import DeadJobs, counted, meanwhile, named, still
+from conductor.views.dead_jobs import DeadJobs, counted, dead_lines, meanwhile, still
 from conductor.views.status import Status
 
 #: The rate is that of the last so many seconds.
@@ -121,7 +121,7 @@ def lines(account: Account) -> list[str]:
     if account.causes_before:
         what_to_do = "conductor retry --cause CAUSE, or give one up: conductor cancel JOB"
         out.append(f"dead since earlier runs: {counted(account.causes_before)} ({what_to_do})")
-    out += named(account.obituaries)
+    out += dead_lines(account.obituaries)
     out += [printable(words) for words in account.reviews]
     out += [printable(f"can never run here: {words}") for words in account.never]
     out += [printable(f"broken off: {words}") for words in account.broken]

@@ -14,6 +14,9 @@ from loguru import logger
 
 from conductor.base.errors import Unreachable
 from conductor.base.logs.events import emit_event
+from conductor.base.logs.logs import tinted
+from conductor.base.text import printable
+from conductor.model.subject import FileNames
 from conductor.ports import Ledger
 from conductor.views.dead_jobs import obituaries
 from conductor.views.run_summary import Account, Pace
@@ -30,13 +33,14 @@ class LedgerWatch:
     def __init__(self, ledger: Ledger, backlog: str | None = None) -> None:
         self.ledger = ledger
         self.backlog = backlog
-        self.pace = Pace(gather(ledger, backlog))
+        self._files = FileNames(ledger.jobs.lines)
+        self.pace = Pace(gather(ledger, backlog, self._files))
         self._died_before = frozenset(ledger.jobs.died(backlog))
 
     def look(self) -> Pace:
         """The present state; the last known one while Redis is away."""
         try:
-            self.pace.add(gather(self.ledger, self.backlog))
+            self.pace.add(gather(self.ledger, self.backlog, self._files))
         except Unreachable as e:
             logger.debug("No look: {}", e)
         return self.pace
@@ -149,5 +153,5 @@ def show_live(watch: LedgerWatch, over: threading.Event, footer: str, tap: Tap) 
     ) as live:
         while not over.is_set():
             for line in tap.lines(LOOK_S):
-                live.console.print(Text(line))
+                live.console.print(Text.from_ansi(tinted(printable(line))))
             live.update(render(watch.look(), footer), refresh=True)

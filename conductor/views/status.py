@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -16,9 +17,13 @@ from conductor.model.ledger_entries import JobState
 from conductor.model.report import CounterReading, NodeReport
 from conductor.model.snapshot import Controls, KindState, RateState, Reservation
 from conductor.model.spec import LANES, Lane, Value
+from conductor.model.subject import FileNames, named
 from conductor.ports import Ledger
 from conductor.views.dead_jobs import DeadJobs
 from conductor.views.staleness import LedgerAge, standing_of, standstill
+
+#: Of those in flight, and of the classes that are held, so many are shown by the files they are about.
+MOST_NAMED = 200
 
 
 class LaneStatus(Value, frozen=True, kw_only=True):
@@ -59,6 +64,8 @@ class Status(Value, frozen=True, kw_only=True):
     dead: dict[str, int] = {}
     #: The first few of those that died of themselves.
     graves: tuple[DeadJobs, ...] = ()
+    #: Job → the file that it is about, of those in flight and of the first that wait.
+    files: dict[str, str] = {}
     #: Kinds of jobs that failed alike since the last that did not.
     kinds: tuple[KindState, ...] = ()
     #: Jobs in flight that do not get on.
@@ -70,12 +77,18 @@ class Status(Value, frozen=True, kw_only=True):
     standing: LedgerAge = LedgerAge()
     notes: tuple[str, ...] = ()
 
+    def subject(self, job_id: str, task: str) -> str:
+        """«media.cut · clip7.mp4»."""
+        return named(task, self.files.get(job_id, ""))
+
     def total(self, *states: JobState) -> int:
         return sum(counts.get(state, 0) for counts in self.backlogs.values() for state in states)
 
 
-def gather(ledger: Ledger, backlog: str | None = None) -> Status:
-    """Read it all, some twenty round trips; one backlog only when named. Raises `Unreachable`."""
+def gather(ledger: Ledger, backlog: str | None = None, files: FileNames | None = None) -> Status:
+    """Read it all, some twenty round trips; one backlog only when named. `files`: of who looks again and
+    again. Raises `Unreachable`.
+    """
     names = (backlog,) if backlog else sorted(ledger.tallies.backlogs())
     nodes = tuple(sorted(ledger.reports.live(), key=lambda node: node.node))
     active = tuple(sorted(ledger.handover.reservations(), key=lambda r: (r.admitted_at, r.job_id)))
@@ -102,12 +115,18 @@ def gather(ledger: Ledger, backlog: str | None = None) -> Status:
         readings=gates.counters,
         kinds=tuple(kind for kind in ledger.kinds.states()[0] if kind.failed),
         forecast=forecast_of(ledger, backlog),
+        files=(files or FileNames(ledger.jobs.lines)).of(shown(active, holds)),
         dead=ledger.tallies.causes(backlog),
         standing=standing,
     )
     left = status.total("waiting", "admitted", "running")
     end = end_of(status.forecast, left, standing.has_leader, now)
     return status_with_notes(msgspec.structs.replace(status, end=end))
+
+
+def shown(active: Sequence[Reservation], holds: Iterable[Hold]) -> list[str]:
+    """The jobs whose files anybody asks for: whatever waits is named by the first of its class."""
+    return [*(r.job_id for r in active[:MOST_NAMED]), *islice((h.head for h in holds), MOST_NAMED)]
 
 
 def lost_of(gates: GateLedger, backlogs: Iterable[str]) -> dict[Gate, float]:

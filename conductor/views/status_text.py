@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from conductor.analysis.forecast.text import told
 from conductor.base.hours import about
-from conductor.base.text import duration, many, printable, size, table
+from conductor.base.text import duration, many, printable, short, size, table
 from conductor.core.admission.earliest_start import is_never
 from conductor.core.admission.explain import before, describe, prospects
 from conductor.core.admission.sentences import obstacle_words, trouble_words
@@ -15,13 +15,16 @@ from conductor.model.decision import Hold
 from conductor.model.ledger_entries import STATES
 from conductor.model.report import NodeReport, Obstacle
 from conductor.model.snapshot import Reservation
-from conductor.views.dead_jobs import BEHIND, named
+from conductor.model.subject import SHORT_ID
+from conductor.views.dead_jobs import BEHIND, dead_lines
 from conductor.views.frozen_jobs import frozen_words
 from conductor.views.staleness import aside, clock, no_conductor
 from conductor.views.status import Status
 
 SHOWN_ROWS = 12
 SHOWN_GATES = 5
+#: Of what a job is about, in letters.
+MOST_SUBJECT = 48
 
 
 def lines(status: Status, red: Callable[[str], str] = str) -> list[str]:
@@ -77,8 +80,8 @@ def running(status: Status) -> list[str]:
 
 
 def active_row(r: Reservation, status: Status) -> list[object]:
-    """task, job, place, state and how long, progress. Of one whose worker is silent: until when it was
-    heard.
+    """What it is about, its id, place, state and how long, progress. Of one whose worker is silent: until
+    when it was heard.
     """
     since = r.started_at if r.state == "running" and r.started_at else r.admitted_at
     place = "/".join((r.node, *r.devices)) or r.queue
@@ -88,13 +91,17 @@ def active_row(r: Reservation, status: Status) -> list[object]:
         state = f"began {clock(since, status.now)}, no word since {clock(until, status.now)}"
     elif r.state == "running":
         state = frozen_words(r, status.now) or f"running {duration(status.now - since)}"
-    return [r.task, r.job_id[:12], place, state, f"{done} {r.note}".strip()]
+    subject = short(status.subject(r.job_id, r.task), MOST_SUBJECT)
+    return [subject, r.job_id[:SHORT_ID], place, state, f"{done} {r.note}".strip()]
 
 
 def stuck(status: Status) -> list[str]:
     if not status.stuck:
         return []
-    rows: list[list[object]] = [[s.task, s.job_id[:12], s.seen, s.then] for s in status.stuck[:SHOWN_ROWS]]
+    rows: list[list[object]] = [
+        [short(status.subject(s.job_id, s.task), MOST_SUBJECT), s.job_id[:SHORT_ID], s.seen, s.then]
+        for s in status.stuck[:SHOWN_ROWS]
+    ]
     head = "stuck (`conductor requeue JOB` takes one back, `conductor fail JOB` gives it up):"
     return [head, *table(rows), *more(len(status.stuck))]
 
@@ -140,7 +147,7 @@ def dead(status: Status) -> list[str]:
     rest = status.total("dead") - status.dead.get(BEHIND, 0) - len(status.graves)
     more_of_them = [f"  … and {rest} more that died of themselves"] if rest > 0 else []
     head = "dead, by cause (`conductor retry --cause CAUSE` sends them back, and those behind them):"
-    return [head, *table(rows), *named(status.graves), *more_of_them]
+    return [head, *table(rows), *dead_lines(status.graves), *more_of_them]
 
 
 def failing(status: Status) -> list[str]:

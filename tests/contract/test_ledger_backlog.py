@@ -82,6 +82,16 @@ def test_ids_are_found_by_their_beginning(scene: LedgerScene) -> None:
     assert len(find("", limit=2)) == 2
 
 
+def test_the_lines_of_some_jobs_are_read_in_one_look(scene: LedgerScene) -> None:
+    scene.put(an_entry("a"), an_entry("b"), an_entry("c"))
+    lines = scene.ledger.jobs.lines
+    assert lines([an_id("c"), an_id("a"), an_id("nobody")]) == {
+        an_id("c"): line_of("c"),
+        an_id("a"): line_of("a"),
+    }
+    assert lines([]) == {}
+
+
 def test_those_set_aside_are_found_by_their_state_and_the_dead_by_their_cause(scene: LedgerScene) -> None:
     jobs, tallies = scene.ledger.jobs, scene.ledger.tallies
     scene.put(*(an_entry(name) for name in "abcd"))

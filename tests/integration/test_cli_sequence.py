@@ -108,7 +108,7 @@ def test_a_dead_job_ends_the_run_with_1_and_its_cause(folder: Path):
 
     assert ran.code == 1
     assert ran.out.startswith("0 done, 1 dead in ")
-    assert "shell: task_error: " in ran.out
+    assert f"shell ({spec.id[:8]}): task_error: " in ran.out
     explained = conductor("explain", spec.id[:6], cwd=folder)
     assert "last failure: task_error" in explained.out
     later = conductor("conduct", "--until-done", "--json", cwd=folder)

@@ -123,7 +123,7 @@ def test_says_what_it_fed_and_rings_true_until_all_is_done(any_ledger: Ledger, s
 
     assert ended[0].is_done
     assert ended[0].counts["done"] == 5
-    assert len([line for line in said if line.startswith(f"Fed cpu media.cut {ids[0][:8]} → node1")]) == 1
+    assert len([line for line in said if line.startswith(f"Fed cpu media.cut ({ids[0][:8]}) → node1")]) == 1
     assert ledger.leadership.leader() is None
 
 

@@ -56,7 +56,7 @@ def test_a_killed_worker_s_job_is_back_within_a_second_and_the_worker_replaced(s
     assert view.cause == "worker_lost"
     assert f"(pid {worker.pid}) was killed by SIGKILL" in view.message
     until_gone(below)
-    until(lambda: f" ({job}, " in node.said and "Rescued " in node.said)
+    until(lambda: f" ({job[:8]}, " in node.said and "Rescued " in node.said)
 
     until(lambda: node.workers() and node.workers()[0].pid != worker.pid)
     second = scene.sleep(2, 0.0)

@@ -23,13 +23,13 @@ from msgspec.structs import replace
 
 from conductor.core.admission.admission import decide
 from conductor.core.admission.explain import sentence
-from conductor.core.admission.sentences import SHORT_ID
 from conductor.model.decision import Decision, GateLedger, Hold, Verdict
 from conductor.model.limits import Limits, Order
 from conductor.model.reason import PASSING
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Candidate, Controls, JobClass, Reservation, Snapshot
 from conductor.model.spec import Lane
+from conductor.model.subject import SHORT_ID
 
 GIB = 1 << 30
 many = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "40")) * 5, deadline=None)

@@ -7,21 +7,22 @@ from __future__ import annotations
 import ast
 import os
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from builders import NOW, a_reservation
 from loguru import logger
+from msgspec.structs import replace
 
 from conductor.base.logs.events import emit_event
 from conductor.model.decision import Admission, Hold, Verdict
 from conductor.model.events import EVENTS, FIELDS
 from conductor.model.events_page import events_page
 from conductor.model.reason import Reason
-from conductor.model.spec import JobSpec, Output
-from conductor.model.subject import subject_of, subject_of_line
+from conductor.model.spec import JobSpec, Output, to_line
+from conductor.model.subject import FileNames, subject_of, subject_of_line
 from conductor.tick.apply import Applied
 from conductor.tick.log import TickLog
 
@@ -194,3 +195,22 @@ def test_a_job_is_shown_by_its_task_and_a_file() -> None:
         "shell",
     ]
     assert subject_of_line(b"{of another version}", "media.cut") == "media.cut"
+
+
+def test_the_file_of_a_job_is_read_once_for_as_long_as_it_is_asked_for():
+    a, b = "a" * 12, "b" * 12
+    spec = JobSpec(v=1, id=a, workflow="w", task="media.cut", reads=("scratch:night/clip7.mp4",))
+    there, asked = {a: to_line(spec)}, list[list[str]]()
+
+    def read(ids: Sequence[str]) -> dict[str, bytes]:
+        asked.append(list(ids))
+        return {job_id: there[job_id] for job_id in ids if job_id in there}
+
+    names = FileNames(read)
+    assert names.of([a, "", b, a]) == {a: "clip7.mp4", b: ""}
+    there[b] = to_line(replace(spec, id=b))
+    assert names.of([a, b]) == {a: "clip7.mp4", b: "clip7.mp4"}
+    assert names.of([a, b]) == {a: "clip7.mp4", b: "clip7.mp4"}
+    assert asked == [[a, b], [b]]
+    assert names.of([]) == {} and names.of([a]) == {a: "clip7.mp4"}
+    assert asked == [[a, b], [b], [a]], "what nobody asks for any more is forgotten"

@@ -31,6 +31,7 @@ from conductor.model.receipt import (
 )
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, Needs, Request, TaskDecl, from_line, resolve
+from conductor.model.subject import subject_of
 from workers.attempt import publish
 from workers.attempt.saved_outputs import SavedResult
 from workers.isolation.device_sharers import rivals
@@ -92,6 +93,7 @@ class Attempt:
             lambda device, child: rivals(vram_claims, device, child),
         )
         self.held = Held(reservation, meter, valid_until)
+        self.held.about = subject_of(self.spec)
         #: By this host's clock, epoch seconds: when its turn came.
         self.began_at = time.time()
         #: Children that went before they began it.

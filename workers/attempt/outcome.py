@@ -17,7 +17,7 @@ from conductor.core.needs.running_usage import held_by_kind
 from conductor.model.calls import Call
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
-from conductor.model.subject import subject_of
+from conductor.model.subject import SHORT_ID, subject_of
 from workers.attempt import device_check, outputs, publish, saved_outputs
 from workers.attempt.api_calls import ApiCalls
 from workers.attempt.attempt import Attempt, AttemptRefused, Scribe, Unknown
@@ -149,9 +149,9 @@ class Runner:
         self.api_calls.tell_uncalled((attempt,))
         then = Retry(delay_s=fault.retry_after_s or 0.0, is_free=fault.is_elsewhere)
         self.patiently(lambda: self._attempts.fail(receipt, then))
-        emit_event("attempt.given_back", "Given back: {about} {job_id}: {why}", job_id=receipt.job_id,
-                   attempt=receipt.attempt, task=receipt.task, about=subject_of(attempt.spec),
-                   why=fault.message)  # fmt: skip
+        emit_event("attempt.given_back", "Given back: {about} ({}): {why}", receipt.job_id[:SHORT_ID],
+                   job_id=receipt.job_id, attempt=receipt.attempt, task=receipt.task,
+                   about=subject_of(attempt.spec), why=fault.message)  # fmt: skip
         return receipt
 
     def _is_ours(self, attempt: Attempt, is_doubtful: bool = False) -> bool:
@@ -162,7 +162,8 @@ class Runner:
         if not saved_outputs.is_kept(self._parts.settings.layout, attempt.spec, attempt.body):
             publish.clean(self._parts.settings.layout, attempt.spec, (attempt.body,))
         emit_event("attempt.dropped",
-                   "Dropped: {about} {job_id} attempt {attempt} was given to another worker",
+                   "Dropped: {about} ({}) attempt {attempt} was given to another worker",
+                   attempt.job_id[:SHORT_ID],
                    job_id=attempt.job_id, attempt=attempt.number, task=attempt.spec.task,
                    about=subject_of(attempt.spec))  # fmt: skip
 
@@ -225,7 +226,8 @@ class Runner:
             )
         if len(done) == 1:
             r, answer = done[0].receipt, answers[0] or "unsaid"
-            emit_event("job.done", "Done: {about} {job_id} in {seconds:.2f} s ({answer})", job_id=r.job_id,
+            emit_event("job.done", "Done: {about} ({}) in {seconds:.2f} s{}", r.job_id[:SHORT_ID],
+                       "" if answer == "accepted" else f" ({answer})", job_id=r.job_id,
                        attempt=r.attempt, task=r.task, about=subject_of(done[0].attempt.spec),
                        seconds=r.seconds, answer=answer)  # fmt: skip
         elif done:
@@ -247,7 +249,8 @@ class Runner:
             except OSError as e:
                 words = f"the receipt cannot be written: {e.strerror or e}"
             if not is_said:
-                emit_event("receipt.waits", "{about} {job_id}: {error} (trying again)", job_id=receipt.job_id,
+                emit_event("receipt.waits", "{about} ({}): {error} (trying again)",
+                           receipt.job_id[:SHORT_ID], job_id=receipt.job_id,
                            attempt=receipt.attempt, task=receipt.task, about=subject_of(attempt.spec),
                            error=words)  # fmt: skip
                 held.note, held.is_news, is_said = words, True, True
@@ -321,7 +324,8 @@ class Runner:
         self._note(receipt)
         self.patiently(lambda: self._attempts.fail(receipt, then))
         what = _after_words(then)
-        emit_event("job.failed", "Failed: {about} {job_id}: {cause}: {error} ({then})", job_id=receipt.job_id,
+        emit_event("job.failed", "Failed: {about} ({}): {cause}: {error} ({then})", receipt.job_id[:SHORT_ID],
+                   job_id=receipt.job_id,
                    attempt=receipt.attempt, task=receipt.task, about=about or receipt.task,
                    cause=receipt.cause, error=receipt.message, then=what)  # fmt: skip
         return receipt

@@ -25,6 +25,8 @@ class Held:
         self.job_id = reservation.job_id
         self.attempt = reservation.attempt
         self.meter = meter
+        #: What it is about, where more than its task is known.
+        self.about = reservation.task
         #: By the local monotonic clock: until then nobody can have been given the job. Keeper's.
         self.valid_until = valid_until
         self.verdict: Verdict | None = None

@@ -191,6 +191,10 @@ class MemoryBacklog:
         with self._store.lock:
             return {job_id: self._store.jobs[job_id].state for job_id in ids if job_id in self._store.jobs}
 
+    def lines(self, ids: Sequence[str]) -> dict[str, bytes]:
+        with self._store.lock:
+            return {job_id: self._store.jobs[job_id].line for job_id in ids if job_id in self._store.jobs}
+
     def causes(self, backlog: str | None = None) -> dict[str, int]:
         with self._store.lock:
             jobs = self._store.jobs.values()

@@ -10,7 +10,7 @@ import msgspec
 
 from conductor.adapters.redis.chains import RedisChains
 from conductor.adapters.redis.client import translating
-from conductor.adapters.redis.codec.lines import kept
+from conductor.adapters.redis.codec.lines import kept, lines_of
 from conductor.adapters.redis.codec.rows import heads_asked
 from conductor.adapters.redis.scans.ended import rows_by_state, rows_dead_by_own_cause
 from conductor.adapters.redis.scripts import Scripts
@@ -184,6 +184,10 @@ class RedisBacklog:
     def states(self, ids: Sequence[str]) -> dict[str, JobState]:
         flat: list[str] = _unpack(self._scripts.run("states", _pack(list(ids))))
         return {job_id: STATE_OF[letter] for job_id, letter in zip(flat[0::2], flat[1::2], strict=True)}
+
+    def lines(self, ids: Sequence[str]) -> dict[str, bytes]:
+        found = zip(ids, lines_of(self._scripts, ids), strict=True)
+        return {job_id: line for job_id, line in found if line is not None}
 
     def causes(self, backlog: str | None = None) -> dict[str, int]:
         names = self.backlogs() if backlog is None else (backlog,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,8 +41,10 @@ def status(
 
     Example: conductor status --json
     """
+    from conductor.base.logs.logs import RED
     from conductor.base.text import printable
-    from conductor.views.headline import headline_of, line
+    from conductor.views.headline import COLOUR_OF, headline_of, line
+    from conductor.views.paper import Paper
     from conductor.views.status import gather
     from conductor.views.status_text import lines
     from conductor.views.stuck import tasks_of
@@ -63,14 +66,10 @@ def status(
     if as_json:
         emit(headed(now))
         return
+    page = Paper.of(sys.stdout, os.environ)
     headline = headline_of(now)
-    first = printable(line(headline))
-    typer.echo("\n".join([red(first) if headline.tone == "act" else first, "", *lines(now, red)]))
-
-
-def red(line: str) -> str:
-    """For a terminal; in a pipe `typer.echo` takes the colour out again."""
-    return line if os.environ.get("NO_COLOR") else typer.style(line, fg=typer.colors.RED)
+    first = page.coloured(printable(line(headline)), COLOUR_OF[headline.tone])
+    typer.echo("\n".join([first, "", *map(page.fitting, lines(now, lambda text: page.coloured(text, RED)))]))
 
 
 def top(

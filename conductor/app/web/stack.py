@@ -15,10 +15,9 @@ from conductor.model.decision import GateLedger
 from conductor.model.forecast import Forecast
 from conductor.model.job_filter import JobFilter
 from conductor.model.spec import Value
-from conductor.model.subject import file_of_line
+from conductor.model.subject import FileNames
 from conductor.ports import Ledger
 from conductor.views.job_list import JobList
-from conductor.views.now import SHOWN_ROWS
 from conductor.views.status import Status, gather
 from conductor.views.stuck import tasks_of
 from conductor.views.whole_status import Findings, find
@@ -40,8 +39,6 @@ class LedgerLook(Value, frozen=True, kw_only=True):
     status: Status
     gates: GateLedger
     forecasts: tuple[Forecast, ...] = ()
-    #: Job → the file that it is about, of those that run and of the first that wait.
-    subjects: dict[str, str] = {}
 
 
 @dataclass(kw_only=True)
@@ -66,7 +63,7 @@ class Stack:
         self._asks = Questions("asks")
         #: A mount that hangs keeps no question to the ledger waiting.
         self._file_asks = Questions("files")
-        self._subjects: dict[str, str] = {}
+        self._files = FileNames(self.ledger.jobs.lines)
 
     async def ask(self, what: Callable[[], T]) -> T:
         """`what`, of the ledger. Raises `Unreachable` where it takes too long: a write may be done all the
@@ -94,25 +91,12 @@ class Stack:
         self._file_asks.stop()
 
     def _look(self) -> LedgerLook:
-        status = gather(self.ledger)
+        status = gather(self.ledger, files=self._files)
         return LedgerLook(
             status=status,
             gates=self.ledger.gate_record.gates(),
             forecasts=self.ledger.forecasts.forecasts(),
-            subjects=self._subjects_of(status),
         )
-
-    def _subjects_of(self, status: Status) -> dict[str, str]:
-        """A line never changes under its id: each is read once while it is shown."""
-        ids = [*(r.job_id for r in status.active[:SHOWN_ROWS]), *(h.head for h in status.holds if h.head)]
-        known, self._subjects = self._subjects, {}
-        for job_id in ids[: 2 * SHOWN_ROWS]:
-            self._subjects[job_id] = known[job_id] if job_id in known else self._subject(job_id)
-        return self._subjects
-
-    def _subject(self, job_id: str) -> str:
-        job = self.ledger.jobs.job(job_id)
-        return "" if job is None else file_of_line(job.line)
 
     def _died_lately(self) -> int:
         self.jobs.refresh()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Mapping
@@ -29,8 +30,12 @@ if TYPE_CHECKING:
 #: Of each name so many bytes, in so many files beside the one that is written.
 MOST_BYTES = 20_000_000
 KEPT_FILES = 5
-COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31;1m"}
-RESET = "\x1b[0m"
+DIM, RED, GREEN, YELLOW, CYAN, RESET = (f"\x1b[{code}m" for code in (2, 31, 32, 33, 36, 0))
+#: Of a line for people: its time, its level where that is news, and what it says.
+LINE_PARTS = re.compile(r"(\d\d:\d\d:\d\d) (?:(warning|error|critical): )?(.*)")
+#: The whole line, by its level; otherwise its first word alone.
+BY_LEVEL = {"warning": YELLOW, "error": RED, "critical": RED}
+BY_WORD = {"Fed": CYAN, "Done:": GREEN, "Held": YELLOW}
 #: Where the file sink's formatter leaves the ready line for loguru's own template.
 LINE = "_line"
 
@@ -78,8 +83,8 @@ def write_for_people(message: Message) -> None:
     record = message.record
     # the reader went away: the work goes on, the JSON log has the line
     with contextlib.suppress(OSError, ValueError):
-        colour = COLOURS.get(record["level"].name, "") if is_coloured(stream, os.environ) else ""
-        stream.write(f"{colour}{line_for_people(record)}{RESET if colour else ''}\n")
+        line = line_for_people(record)
+        stream.write((tinted(line) if is_coloured(stream, os.environ) else line) + "\n")
         stream.flush()
 
 
@@ -87,6 +92,19 @@ def line_for_people(record: Record) -> str:
     level = record["level"].name
     word = "" if level in ("DEBUG", "INFO") else f"{level.lower()}: "
     return f"{record['time']:HH:mm:ss} {word}{printable(secrets.scrub(record['message']))}"
+
+
+def tinted(line: str) -> str:
+    """A line for people in colour: its time recedes, what starts, ends and waits is told apart at a look."""
+    parts = LINE_PARTS.fullmatch(line)
+    if parts is None:
+        return line
+    at, level, words = parts.groups()
+    if level:
+        return f"{DIM}{at}{RESET} {BY_LEVEL[level]}{level}: {words}{RESET}"
+    first, blank, rest = words.partition(" ")
+    colour = BY_WORD.get(first, "")
+    return f"{DIM}{at}{RESET} {colour}{first}{RESET if colour else ''}{blank}{rest}"
 
 
 def is_coloured(stream: Any, environ: Mapping[str, str]) -> bool:

@@ -7,10 +7,11 @@ from typing import get_args
 
 from conductor.base.text import duration, many
 from conductor.core.admission.earliest_start import earliest, is_never, is_refused
-from conductor.core.admission.sentences import SHORT_ID, SHOWN_HOLDERS, UNFINISHED, amount, words_of
+from conductor.core.admission.sentences import SHOWN_HOLDERS, UNFINISHED, amount, words_of
 from conductor.model.decision import GATES, Gate, Hold, Verdict
 from conductor.model.reason import Reason
 from conductor.model.spec import ResourceName
+from conductor.model.subject import SHORT_ID
 
 SHOWN_PLACES = 6
 AMOUNTS: tuple[Gate, ...] = ("vram", "scratch", *get_args(ResourceName))

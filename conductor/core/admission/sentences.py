@@ -16,9 +16,8 @@ from conductor.model.decision import Verdict
 from conductor.model.reason import Detail, Reason
 from conductor.model.report import Obstacle
 from conductor.model.snapshot import KindState
+from conductor.model.subject import SHORT_ID
 
-#: Job ids are shown by their first letters, as git shows commits.
-SHORT_ID = 8
 SHOWN_HOLDERS = 3
 #: What would not end, were it let in where there is room for it.
 UNFINISHED = {

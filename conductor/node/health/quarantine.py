@@ -23,8 +23,8 @@ from conductor.adapters.files.vram_claims import VramClaim
 from conductor.adapters.host.nvml_probe import MIB, RawDevice, RawGpus, RawProcess
 from conductor.base.logs.events import emit_event
 from conductor.base.text import size
-from conductor.core.admission.sentences import SHORT_ID
 from conductor.model.report import Device
+from conductor.model.subject import SHORT_ID
 from conductor.node.health.vram_owners import Owner
 
 #: Driver and contexts come and go by some MiB; less than this, or a hundredth of the device, is no leak.

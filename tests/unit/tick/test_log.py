@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from builders import NOW, a_reservation
 from loguru import logger
 
+from conductor.base.errors import Unreachable
 from conductor.model.decision import Admission, Hold, Verdict
 from conductor.model.reason import Detail, Reason
+from conductor.model.spec import JobSpec, to_line
 from conductor.tick.apply import Applied
 from conductor.tick.log import MOST_REASONS, QUIET_S, TickLog
 
@@ -111,7 +113,28 @@ def test_a_thousand_short_jobs_fed_at_once_are_one_line_that_names_them_all_in_t
 def test_a_few_jobs_are_named_one_by_one(said: list[str]) -> None:
     TickLog().applied(fed(3))
 
-    assert [line[:25] for line in said] == [f"Fed cpu media.cut job000{n}" for n in range(3)]
+    assert [line[:27] for line in said] == [f"Fed cpu media.cut (job000{n})" for n in range(3)]
+
+
+def test_a_job_that_is_fed_is_named_by_the_file_that_it_is_about_its_id_beside_it(said: list[str]) -> None:
+    spec = JobSpec(v=1, id="a" * 12, workflow="w", task="media.cut", reads=("scratch:a/clip 07.mp4",))
+    TickLog(lambda ids: {"job0001": to_line(spec)}).applied(fed(2))
+
+    assert said == [
+        "Fed cpu media.cut (job0000) → node1",
+        "Fed cpu media.cut · clip 07.mp4 (job0001) → node1",
+    ]
+
+
+def test_where_redis_went_away_behind_the_hand_over_the_line_is_written_all_the_same(
+    said: list[str],
+) -> None:
+    def away(ids: Sequence[str]) -> dict[str, bytes]:
+        raise Unreachable("no Redis")
+
+    TickLog(away).applied(fed(1))
+
+    assert len(said) == 1 and "job0000" in said[0]
 
 
 def test_what_can_never_run_is_said_once_for_each_class(said: list[str]) -> None:

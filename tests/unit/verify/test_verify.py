@@ -58,7 +58,7 @@ def test_a_failed_job_is_named_with_its_last_cause_and_its_input(place: VerifySc
     finding = only(report)
     assert (finding.kind, finding.cause, finding.subject) == ("failed", "bad_input", "bad one.mp4")
     assert (
-        f"failed     bad one.mp4 diagnostics.echo [{spec.id}]: bad_input: the index is missing (attempt 2)"
+        f"failed     diagnostics.echo · bad one.mp4 ({spec.id}): bad_input: the index is missing (attempt 2)"
         in report.to_text()
     )
 
@@ -87,7 +87,7 @@ def test_jobs_behind_a_failed_one_are_missing_for_its_sake_and_counted_in_one_li
     ]
     assert report.to_text().splitlines()[1:] == [
         "found: 1 failed, 2 missing",
-        f"  failed     bad.mp4 diagnostics.echo [{bad.id}]: bad_input: cut off (2 jobs behind it "
+        f"  failed     diagnostics.echo · bad.mp4 ({bad.id}): bad_input: cut off (2 jobs behind it "
         "did not run)",
     ]
 

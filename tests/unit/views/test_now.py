@@ -80,15 +80,12 @@ def test_what_waits_is_told_with_the_file_it_is_about_and_what_can_never_run_com
     many = held("many", 40, shut_at("node1/gpu0", 2, 1))
     told = {"class_id": "n", "backlog": "night", "task": "big", "lane": "gpu", "head": "h"}
     never = Hold(**told, waiting=1, verdicts=(), is_infeasible=True)
-    rows = now_of(Status(now=1.0, holds=(many, never)), (), name_of).waiting
+    files = {"h": "holiday.mp4", "head-many": ""}
+    rows = now_of(Status(now=1.0, holds=(many, never), files=files)).waiting
     assert [(row.task, row.is_never, row.about) for row in rows] == [
         ("big", True, "holiday.mp4"),
         ("task.many", False, ""),
     ]
-
-
-def name_of(job_id: str) -> str:
-    return {"h": "holiday.mp4", "r": "match.mp4"}.get(job_id, "")
 
 
 def test_what_runs_is_told_with_asked_and_used_and_since_when():
@@ -97,6 +94,6 @@ def test_what_runs_is_told_with_asked_and_used_and_since_when():
         lane="gpu", devices=("gpu0",), vram_mib=10000, state="running", admitted_at=10.0, started_at=20.0,
         expected_s=60.0, progress=0.5, note="half 2",
     )  # fmt: skip
-    (row,) = now_of(Status(now=80.0, active=(active,)), (), name_of).running
+    (row,) = now_of(Status(now=80.0, active=(active,), files={"r": "match.mp4"})).running
     assert (row.about, row.where, row.since, row.expected_s) == ("match.mp4", "node1/gpu0", 20.0, 60.0)
     assert (row.asked_vram_mib, row.progress, row.note, row.trouble) == (10000, 0.5, "half 2", "")

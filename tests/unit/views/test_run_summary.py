@@ -80,7 +80,13 @@ def test_the_account_is_of_this_run():
 
 
 def test_the_account_names_the_dead_and_what_can_never_run():
-    dead = DeadJobs(job_id="abcdefghij", task="media.probe", cause="bad_input", message="a\nb is cut off")
+    dead = DeadJobs(
+        job_id="abcdefghij",
+        task="media.probe",
+        cause="bad_input",
+        message="a\nb is cut off",
+        file="clip7.mp4",
+    )
     account = Account(
         seconds=200,
         done=3,
@@ -95,7 +101,7 @@ def test_the_account_names_the_dead_and_what_can_never_run():
     assert lines(account) == [
         "3 done, 2 dead, 1 left in 3 min 20 s",
         "dead, by cause: 1 bad_input; and 1 dependency_dead, behind these",
-        "  abcdefgh media.probe: bad_input: a\\nb is cut off",
+        "  media.probe · clip7.mp4 (abcdefgh): bad_input: a\\nb is cut off",
         "can never run here: 1 job of x: too big",
         "held back, by gate: vram 1 min 01 s",
     ]

@@ -139,11 +139,10 @@ async def now(request: Request) -> Response:
 
 
 def now_of_look(request: Request, look: LedgerLook) -> Now:
-    subjects = look.subjects
     status = with_findings(request, look.status)
     history: ResourceHistory = request.app.state.history
     tonight = history.lost_tonight(status.lost_s, status.now)
-    return now_of(status, look.gates.shared, lambda job_id: subjects.get(job_id, ""), look.forecasts, tonight)
+    return now_of(status, look.gates.shared, look.forecasts, tonight)
 
 
 @router.get(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,22 @@ def test_colour_is_for_terminals_that_want_it():
     assert not logs.is_coloured(LogTerminal(), {"TERM": "xterm", "NO_COLOR": "1"})
     assert not logs.is_coloured(LogTerminal(), {"TERM": "dumb"})
     assert logs.is_coloured(LogTerminal(), {"NO_COLOR": ""})
+
+
+def test_on_a_terminal_what_starts_what_ends_and_what_is_wrong_are_told_apart_and_nothing_else_changes():
+    told = {
+        "18:04:05 Fed gpu media.cut · clip7.mp4 (k3v7abcd) → node1/gpu0": logs.CYAN,
+        "18:04:05 Done: media.cut · clip7.mp4 (k3v7abcd) in 3.21 s": logs.GREEN,
+        "18:04:05 Held gpu: paused": logs.YELLOW,
+        "18:04:05 warning: Failed: media.cut": logs.YELLOW,
+        "18:04:05 error: it is gone": logs.RED,
+    }
+    for line, colour in told.items():
+        shown = logs.tinted(line)
+        assert colour in shown and shown != line
+        assert re.sub(r"\x1b\[\d+m", "", shown) == line
+    assert logs.tinted("Traceback (most recent call last):") == "Traceback (most recent call last):"
+    assert logs.CYAN not in logs.tinted("18:04:05 Up; page: http://127.0.0.1:9280/")
 
 
 def test_a_closed_stderr_does_not_stop_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
