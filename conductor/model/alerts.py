@@ -147,3 +147,5 @@ class AlertMessage(Value, frozen=True, kw_only=True):
     #: Of the node that speaks.
     node: str = ""
     notices: tuple[AlertNotice, ...] = ()
+    #: Absolute path of a file that goes along, where the channel takes one; empty: none.
+    attachment: str = ""

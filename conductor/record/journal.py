@@ -156,6 +156,14 @@ class Journal:
         """What somebody did to the jobs of a filter, for people: nothing is decided by it."""
         self._append(Note(at=time.time(), what="acted", kind=verb, who=who, words=words, jobs=jobs))
 
+    def foretold(self, backlog: str, left: int, ends_at: float) -> None:
+        """What was said first of the end of a run, for people: held against what came of it. Empty backlog:
+        all."""
+        if self.files():
+            self._append(
+                Note(at=time.time(), what="foretold", backlog=backlog, jobs=left, instant=round(ends_at))
+            )
+
     def tried(self, kind: str, at: float) -> None:
         """A closed kind (or all of a task) is tried at once. `at`: by the ledger's clock, which dates its
         failures.

@@ -35,6 +35,7 @@ class Note(Value, frozen=True, kw_only=True):
         "schedule_resumed",
         "prioritised",
         "acted",
+        "foretold",
     ]
     #: Of a dispatch, or of a rebuild that brought one back: the ledger it went to, the manifest and what it
     #: held.
@@ -56,7 +57,8 @@ class Note(Value, frozen=True, kw_only=True):
     words: str = ""
     #: Of a pause: the lane, or the device; of a drain: the node. Empty: all of them.
     place: str = ""
-    #: Of fires: their schedule, the (last) instant in whole epoch seconds, and how many.
+    #: Of fires: their schedule, the (last) instant in whole epoch seconds, and how many. Of what was foretold
+    #: first of a run: the instant at which it should be through; `jobs` were left then.
     schedule: str = ""
     instant: int = 0
     fires: int = 0

@@ -45,7 +45,11 @@ class AppriseAddress:
                 return f"what {self._variable} holds is no address that apprise knows"
             try:
                 has_arrived = service.notify(
-                    title=message.title, body=message.body, notify_type=kind, body_format="text"
+                    title=message.title,
+                    body=message.body,
+                    notify_type=kind,
+                    body_format="text",
+                    attach=message.attachment or None,
                 )
             except Exception as e:  # noqa: BLE001  a plug-in of somebody else's: what it raises is its word
                 return self._shown(f"{type(e).__name__}: {e}")

@@ -230,6 +230,16 @@ class Point:
         return self._frame.admit
 
     @property
+    def reader(self) -> Reader:
+        """Of its file: numbers of parts are those of one file."""
+        return self._reader
+
+    @property
+    def nodes(self) -> list[int]:
+        """As `reservations`."""
+        return self._lists[0]
+
+    @property
     def reservations(self) -> list[int]:
         """The very same list while nothing of it changes."""
         return self._lists[1]

@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -74,6 +75,21 @@ def create(base: Path, parts: Sequence[str]) -> BinaryIO:
             raise
     os.ftruncate(fd, 0)
     return os.fdopen(fd, "w+b")
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Under its name stands all of it or what stood there before. Raises `OSError`."""
+    handle, draft = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            os.fchmod(stream.fileno(), usual_mode())
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(draft).replace(file)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
 
 
 def remove(base: Path, parts: Sequence[str]) -> None:

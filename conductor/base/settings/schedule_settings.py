@@ -14,7 +14,7 @@ from conductor.base.settings.unknown_keys import did_you_mean
 from conductor.model.schedule import Missed, Overlap, ScheduleRule
 
 #: Commands that keep the house in order; all else that a schedule runs is a workflow.
-MAINTENANCE = ("clean", "purge-scratch", "rotate")
+MAINTENANCE = ("clean", "purge-scratch", "report", "rotate")
 SCHEDULE_NAME = r"[a-z][a-z0-9_-]{0,39}"
 
 
@@ -44,7 +44,7 @@ class ScheduleSettings(Section):
     #: The time zone of these times, by its IANA name (`Europe/Berlin`). None: the host's.
     zone: Annotated[str | None, AfterValidator(checked_zone)] = None
     #: A workflow and its arguments: it is planned and dispatched into `backlog:NAME`. Or a maintenance
-    #: command: `clean`, `purge-scratch`, `rotate`.
+    #: command: `clean`, `purge-scratch`, `report`, `rotate`.
     run: Annotated[str, AfterValidator(checked_run)]
     #: Every fire's jobs are jobs of their own («all»), or what is planned again and has not changed is known
     #: and stays as it is («new»).

@@ -23,6 +23,7 @@ COMMANDS = (
         "jobs",
         "logs",
         "events",
+        "report",
         "pause",
         "resume",
         "drain",
