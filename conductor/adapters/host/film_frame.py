@@ -26,7 +26,8 @@ def frame_of(file: Path, containers: str, at_s: float, width: int, limit_s: floa
 
 
 def still_of(file: Path, demuxer: str, width: int, limit_s: float) -> bytes:
-    """The same of a still picture. Its demuxer is named: by its ending alone a name may be read as a pattern."""
+    """The same of a still picture. Its demuxer is named: by its ending alone a name may be read as
+    a pattern."""
     return _frame(file, ("-f", demuxer), width, limit_s)
 
 

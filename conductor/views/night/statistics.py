@@ -1,4 +1,5 @@
-"""Figures of a night out of its receipts: by task, by task and cause, by device, expected against real. Pure."""
+"""Figures of a night out of its receipts: by task, by task and cause, by device, expected against
+real. Pure."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ def tasks_of(record: NightRecord, fates: JobFates) -> tuple[TaskFigures, ...]:
 
 
 def retries_of(record: NightRecord, fates: JobFates) -> tuple[RetryFigures, ...]:
-    """Of jobs with a failed attempt in this night: what trying again was worth, those that cost most first."""
+    """Of jobs with a failed attempt in this night: what trying again was worth, those that cost
+    most first."""
     groups: dict[tuple[str, Cause], dict[str, list[Receipt]]] = defaultdict(dict)
     for job_id, attempts in record.attempts.items():
         for receipt in attempts.failed:
@@ -105,7 +107,8 @@ def advice_of(row: RetryFigures) -> str:
 
 
 def devices_of(record: NightRecord, begins: float, ends: float) -> tuple[DeviceFigures, ...]:
-    """Every device that an attempt ran on, and for each node what ran on none. A job on two counts on both."""
+    """Every device that an attempt ran on, and for each node what ran on none. A job on two counts
+    on both."""
     places: dict[tuple[str, str], list[Receipt]] = defaultdict(list)
     for receipt in record.in_night():
         for device in receipt.devices or ("",):
