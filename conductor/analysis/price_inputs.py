@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
+from conductor.adapters.redis.scans.pending import Pending
 from conductor.analysis.forecast.live_world import (
+    Known,
     LiveWorkload,
     MovedBudgets,
     not_counted,
@@ -23,13 +26,14 @@ from conductor.analysis.simulation.rule import rule_of
 from conductor.analysis.simulation.run import known
 from conductor.analysis.simulation.workload import Workload
 from conductor.analysis.simulation.world import World
+from conductor.analysis.what_if import Change, WhatIf, what_if
 from conductor.base.errors import UsageError
 from conductor.base.settings.limits import live
 from conductor.base.settings.sections import Rate
 from conductor.base.settings.settings import did_you_mean
 from conductor.base.text import many
 from conductor.model.limits import Limits
-from conductor.model.snapshot import Snapshot
+from conductor.model.snapshot import JobClass, Snapshot
 from conductor.model.spec import JobSpec, TaskDecl, resolve
 
 NOTHING = "nothing waits: `conductor dispatch` a manifest, or price one (MANIFEST --cluster CLUSTER.toml)"
@@ -78,8 +82,21 @@ def of_durations(specs: Sequence[JobSpec], catalogue: Mapping[str, TaskDecl]) ->
         )
 
 
-def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Price:
-    """Raises `UsageError` where there is nothing to play, or nobody can say what it takes; `Unreachable`."""
+class LiveWork(NamedTuple):
+    """What waits and goes, and what the past teaches of it."""
+
+    snapshot: Snapshot
+    past: Known
+    pending: list[Pending]
+    #: Of these jobs, as they are.
+    classes: list[JobClass]
+    #: Tasks of which nobody knows how long they take.
+    unknown: tuple[str, ...]
+
+
+def live_work(predictor: Predictor, is_some_enough: bool = False) -> LiveWork:
+    """`is_some_enough`: where something is known of how long some of it takes. Raises `UsageError` where
+    there is nothing to play, or nobody can say what it takes; `Unreachable`."""
     if unknown := predictor.unknown_backlogs():
         known_ones = ", ".join(predictor.ledger.tallies.backlogs()) or "none yet"
         near = did_you_mean(unknown[0], predictor.ledger.tallies.backlogs())
@@ -93,7 +110,9 @@ def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Pr
     if not pending:
         raise UsageError(NOTHING)
     first = LiveWorkload(pending, snapshot, past)
-    if why := why_not(snapshot, [job.job_class for job in first.jobs], first.unknown):
+    classes = [job.job_class for job in first.jobs]
+    is_enough = is_some_enough and first.unknown < {c.task for c in classes}
+    if why := why_not(snapshot, classes, () if is_enough else first.unknown):
         remedy = (
             ""
             if snapshot.nodes
@@ -101,18 +120,43 @@ def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Pr
         )
         remedy = "; a few of them have to run first" if first.unknown and snapshot.nodes else remedy
         raise UsageError(f"nobody can say how long it takes: {why}{remedy}")
+    return LiveWork(snapshot, past, pending, classes, tuple(sorted(first.unknown)))
+
+
+def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Price:
+    """Raises `UsageError` where there is nothing to play, or nobody can say what it takes; `Unreachable`."""
+    work = live_work(predictor)
+    snapshot, past = work.snapshot, work.past
 
     def play(nodes: Nodes, budgets: Budgets) -> World:
-        changed = msgspec.structs.replace(snapshot, nodes=nodes)
-        played = live(predictor.limits, len(nodes))
-        world = world_of(LiveWorkload(pending, snapshot, past), changed, played, budgets)
-        world.run()
-        return world
+        return played(work, work.pending, nodes, predictor.limits, budgets)
 
-    asked = {key for job in first.jobs for key in job.job_class.needs.rates}
-    left_out = not_counted(snapshot, [job.job_class for job in first.jobs], past.canary)
+    asked = {key for c in work.classes for key in c.needs.rates}
+    left_out = not_counted(snapshot, work.classes, past.canary)
     rule = rule_of(DEFAULT, live(predictor.limits, len(snapshot.nodes)), left_out)
     found = price(
         play, snapshot.nodes, {key: rate for key, rate in rates.items() if key in asked}, wish, rule
     )
     return msgspec.structs.replace(found, recorded_lost_s=predictor.recorded_lost_s())
+
+
+def what_if_of_ledger(predictor: Predictor, rates: Mapping[str, Rate], change: Change) -> WhatIf:
+    """Raises as `of_ledger`."""
+    work = live_work(predictor, is_some_enough=True)
+
+    def play(pending: Sequence[Pending], nodes: Nodes, limits: Limits) -> World:
+        return played(work, pending, nodes, limits, rates)
+
+    found = what_if(play, work.pending, work.snapshot.nodes, predictor.limits, change)
+    held = not_counted(work.snapshot, work.classes, work.past.canary)
+    untimed = (f"{task}, of which nobody knows how long it takes" for task in work.unknown)
+    return msgspec.structs.replace(found, notes=(*held, *untimed))
+
+
+def played(
+    work: LiveWork, pending: Sequence[Pending], nodes: Nodes, limits: Limits, budgets: Budgets
+) -> World:
+    changed = msgspec.structs.replace(work.snapshot, nodes=nodes)
+    world = world_of(LiveWorkload(pending, changed, work.past), changed, live(limits, len(nodes)), budgets)
+    world.run()
+    return world

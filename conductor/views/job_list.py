@@ -82,6 +82,10 @@ class JobList:
             return row
         return next(self._as_live(self._ledger, (row,), JobFilter()), row)
 
+    def names(self) -> dict[str, dict[str, int]]:
+        """What may stand behind `state:`, `cause:`, `task:`, `workflow:`, `backlog:` and `node:` → jobs."""
+        return self.index.names()
+
     def ids(self, wanted: JobFilter) -> Iterator[str]:
         """All that fit, however many. Whoever acts on them looks at each again: the ledger decides."""
         return self.index.ids(wanted)

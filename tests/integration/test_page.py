@@ -165,6 +165,7 @@ def test_jobs_are_searched_for_and_opened_by_keys(
     RebuildScene(jobs.ledger, jobs.settings.project, valkey_url).dispatch(*clips)
     for size in (DESK, PHONE):
         seen = Watched(browser.new_page(base_url=web.url, viewport=size))
+        completes(seen)
         search(seen)
         seen.page.close()
 
@@ -188,6 +189,41 @@ def search(seen: Watched) -> None:
     page.get_by_role("heading", name="1 job of").wait_for()
     page.locator("input[type=search]").fill("state:gone")
     page.get_by_text("is no state").wait_for()
+
+
+def completes(seen: Watched) -> None:
+    page = seen.page
+    page.goto("/jobs")
+    page.get_by_role("heading", name="300 jobs").wait_for()
+    box = page.get_by_role("combobox", name="Search the jobs")
+    box.focus()
+    page.keyboard.type("tas")
+    page.get_by_role("option", name="task:").wait_for()
+    page.keyboard.press("Tab")
+    page.keyboard.type("ech")
+    page.get_by_role("option", name="task:diagnostics.echo").wait_for()
+    is_whole(seen)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert box.input_value() == "task:diagnostics.echo "
+    page.keyboard.type("cause:timeo")
+    page.get_by_role("option", name="cause:timeout").click()
+    assert box.input_value() == "task:diagnostics.echo cause:timeout "
+    page.get_by_role("heading", name="0 jobs of").wait_for()
+    page.keyboard.type("st")
+    page.get_by_role("option", name="state:").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("listbox").wait_for(state="hidden")
+
+
+def test_what_if_says_what_stands_against_it(seen: Watched, jobs: NodeScene) -> None:
+    put_night(jobs)
+    seen.page.goto("/what-if")
+    seen.page.get_by_label("there were so many more GPUs").fill("1")
+    is_whole(seen)
+    seen.page.get_by_role("button", name="Work it out").click()
+    seen.page.get_by_text("nobody can say how long it takes").wait_for(timeout=30_000)
+    seen.faults.clear()  # the browser notes that the answer was a 400
 
 
 def test_keys_are_shown_and_lead_from_page_to_page(seen: Watched, jobs: NodeScene) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from builders import a_spec
+from builders import a_report, a_spec
+from msgspec.structs import replace
 from rebuild_scene import RebuildScene
 from web_scene import WebScene, configured, web_running
 
 from conductor.adapters.open_ledger import connect, redis_ledger
-from conductor.model.spec import JobSpec, Output
+from conductor.model.report import QueueReport
+from conductor.model.spec import Estimate, JobSpec, Output
 from conductor.record.journal import Journal
 
 JOBS = 6
@@ -57,6 +59,38 @@ def test_a_filter_may_be_written_as_parameters_too(web: WebScene) -> None:
         wrong = ask.get("/api/v1/jobs", params={"q": "state:gone"})
         assert (wrong.status_code, "is no state" in wrong.json()["error"]) == (400, True)
         assert ask.get("/api/v1/jobs", params={"cursor": "x"}).status_code == 400
+
+
+def test_a_search_is_told_what_there_is_to_complete(web: WebScene) -> None:
+    with web.stranger() as ask:
+        ask.get("/api/v1/jobs")
+        told = ask.get("/api/v1/filter-words").json()
+    assert "cause" in told["qualifiers"] and "timeout" in told["causes"]
+    assert told["names"]["task"] == {"diagnostics.echo": JOBS}
+    assert told["names"]["backlog"] == {"night": JOBS}
+
+
+def test_what_would_come_of_a_change_is_played_and_nothing_is_done(
+    web: WebScene, place: RebuildScene
+) -> None:
+    timed = [a_spec(100 + n, task="diagnostics.sleep", estimate=Estimate(duration_s=60.0)) for n in range(4)]
+    place.dispatch(*timed, name="timed.jsonl", backlog="timed")
+    queues = (QueueReport(queue="cpu-node1", lane="cpu", workers=1),)
+    place.ledger.reports.publish(replace(a_report(devices=1), queues=queues), 60.0)
+    try:
+        with web.stranger() as ask:
+            assert ask.get("/api/v1/what-if").status_code == 400, "nothing would be different"
+            alone = ask.get("/api/v1/what-if", params={"priority": 5})
+            assert (alone.status_code, "go together" in alone.json()["error"]) == (400, True)
+            asked = {"priority": 5, "q": f"id:{timed[3].id}"}
+            told = ask.get("/api/v1/what-if", params=asked)
+            assert told.status_code == 200, told.text
+            assert told.json()["notes"] == ["diagnostics.echo, of which nobody knows how long it takes"]
+            assert told.json()["meant"]["jobs"] == 1 and told.json()["words"].startswith("With priority 5")
+    finally:
+        place.ledger.reports.withdraw("node1")
+    job = place.ledger.jobs.job(timed[3].id)
+    assert job is not None and (job.state, job.job_class.priority) == ("waiting", 0)
 
 
 def test_nothing_is_done_to_many_unless_it_was_counted_and_the_count_still_holds(

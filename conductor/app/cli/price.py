@@ -1,4 +1,4 @@
-"""What to buy: how much sooner the same jobs would be done with one thing more."""
+"""What to buy, and what to change: how much sooner the same jobs would be done."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     app.command()(price)
+    app.command()(what_if)
 
 
 def price(
@@ -65,6 +66,63 @@ def price(
         found = _of_manifest(settings, manifest, cluster, batch, wish)
     else:
         found = _of_ledger(settings, backlog, wish)
+    if as_json:
+        emit(found)
+    else:
+        show(lines(found))
+
+
+def what_if(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILTER…]", help="With --priority: which jobs, as of `conductor jobs`."),
+    ] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=-1000, max=1000, help="Of these jobs, and of what they wait for."),
+    ] = None,
+    gpus: Annotated[
+        int, typer.Option(metavar="N", min=0, max=64, help="So many more, as the largest there is.")
+    ] = 0,
+    all_hours: Annotated[
+        bool, typer.Option("--all-hours", help="As if no hours held lanes or backlogs back.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The new time of the end, before anything is changed.
+
+    What waits is played through by the live decision, as it is and with the change; nothing is executed.
+
+    Example: conductor what-if --priority 50 file:wedding
+
+    Example: conductor what-if --gpus 1 --all-hours
+    """
+    from conductor.adapters.open_ledger import redis_of
+    from conductor.analysis.forecast.predict import Predictor
+    from conductor.analysis.price_inputs import NOTHING, what_if_of_ledger
+    from conductor.analysis.what_if import Change, lines
+    from conductor.app.cli.jobs import filter_of
+    from conductor.base.errors import UsageError
+    from conductor.record.project_folder import has_ledger
+    from conductor.views.job_list import JobList
+    from conductor.views.meant_jobs import ids_meant
+
+    wanted = filter_of(words)
+    if priority is None and not gpus and not all_hours:
+        raise UsageError("say what would be different: --priority N FILTER, --gpus N or --all-hours")
+    if (priority is None) != wanted.is_empty:
+        raise UsageError("a priority and a filter go together: --priority 50 file:wedding")
+    settings = settings_here()
+    if not has_ledger(settings):
+        raise UsageError(NOTHING)
+    with redis_of(settings, is_lenient=True) as client:
+        predictor, meant = Predictor(settings, client, ()), frozenset[str]()
+        if priority is not None:
+            jobs = JobList(settings.state_dir, settings.receipts_dir, predictor.ledger)
+            jobs.refresh()
+            meant = frozenset(ids_meant(jobs, "priority", wanted))
+        change = Change(meant=meant, priority=priority, gpus=gpus, is_always_open=all_hours)
+        found = what_if_of_ledger(predictor, settings.rates, change)
     if as_json:
         emit(found)
     else:

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
+from conductor.analysis.what_if import WhatIf
 from conductor.app.web.answers import (
     AsciiOnly,
     Problem,
@@ -28,9 +29,19 @@ from conductor.app.web.event_hub import EventHub
 from conductor.app.web.guard import HttpGuard
 from conductor.app.web.log_stream import FollowedLine, LogEnd
 from conductor.app.web.rights import Door, anybody
-from conductor.app.web.routes import entrance, events, intake, job_lists, jobs, metrics, notices, overview
+from conductor.app.web.routes import (
+    entrance,
+    events,
+    intake,
+    job_lists,
+    jobs,
+    metrics,
+    notices,
+    overview,
+    what_if,
+)
 from conductor.app.web.routes.entrance import KINDS, Link, Login, Whoami
-from conductor.app.web.routes.job_lists import BulkAction, BulkCount
+from conductor.app.web.routes.job_lists import BulkAction, BulkCount, FilterWords
 from conductor.app.web.routes.jobs import JobFiles, PrintedLog
 from conductor.app.web.routes.metrics import MetricsPage
 from conductor.app.web.routes.notices import ScheduleList
@@ -53,9 +64,9 @@ from conductor.views.whole_status import HeadedStatus
 #: Whose shapes the OpenAPI page shows.
 ANSWERS = (
     *(AlertSilence, FollowedLine, LogEnd, SchedulePaused),
-    *(ActionResult, Alive, AlertsNow, BulkCount, JobPage, ScheduleList),
+    *(ActionResult, Alive, AlertsNow, BulkCount, FilterWords, JobPage, ScheduleList),
     *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeHistory, NodeList, Now),
-    *(PrintedLog, Problem, Story, ToldEvent, Whoami),
+    *(PrintedLog, Problem, Story, ToldEvent, WhatIf, Whoami),
 )
 SENT = (BulkAction, Login)
 NO_HOOKS: Mapping[str, HookSettings] = {}
@@ -79,7 +90,7 @@ def make_app(stack: Stack, door: Door, hooks: Mapping[str, HookSettings] = NO_HO
     app.state.history = ResourceHistory()
     app.state.hub = EventHub(stack.ledger.events, app.state.metrics.figures.hear, app.state.history.hear)
     app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)
-    for routes in (overview, notices, job_lists, jobs, events, intake, metrics, entrance):
+    for routes in (overview, notices, what_if, job_lists, jobs, events, intake, metrics, entrance):
         app.include_router(routes.router)
     app.add_exception_handler(ConductorError, failed)
     app.add_exception_handler(HTTPException, refused)

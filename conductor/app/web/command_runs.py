@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,25 +34,51 @@ class CommandResult(NamedTuple):
     words: str
 
 
+#: Of a question: somebody looks at the page until it is answered. They go one after the other, and behind
+#: whatever else runs on this host.
+QUESTION_S, QUESTION_NICE = 20.0, 10
+ONE_QUESTION = asyncio.Semaphore(1)
+
+
 async def run_command(project: Path, *words: str) -> CommandResult:
     """`conductor WORDS`, to its end. Raises `Unreachable` where that takes too long."""
     async with AT_ONCE:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "conductor", *words),
-            cwd=project,
-            env={**os.environ, "CONDUCTOR_PROJECT": str(project), "NO_COLOR": "1"},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        return await _run(project, words, LIMIT_S, "send it once more")
+
+
+async def ask_command(project: Path, *words: str) -> CommandResult:
+    """The same of one that changes nothing and costs time to work out. Raises `Unreachable`, also where
+    others ask."""
+    if ONE_QUESTION.locked():
+        raise Unreachable("somebody else's question is being worked out: ask again in a moment")
+    async with ONE_QUESTION:
+        return await _run(
+            project, words, QUESTION_S, "too much waits to be played through here", QUESTION_NICE
         )
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
-        except TimeoutError:
-            process.kill()
-            raise Unreachable(f"it was not over after {LIMIT_S:.0f} s: send it once more") from None
-        except asyncio.CancelledError:
-            process.kill()
-            raise
+
+
+async def _run(
+    project: Path, words: Sequence[str], limit_s: float, then: str, nice: int = 0
+) -> CommandResult:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "conductor", *words),
+        cwd=project,
+        env={**os.environ, "CONDUCTOR_PROJECT": str(project), "NO_COLOR": "1"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    if nice:
+        with suppress(OSError):  # it has ended already
+            os.setpriority(os.PRIO_PROCESS, process.pid, nice)
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), limit_s)
+    except TimeoutError:
+        process.kill()
+        raise Unreachable(f"it was not over after {limit_s:.0f} s: {then}") from None
+    except asyncio.CancelledError:
+        process.kill()
+        raise
     try:
         said = orjson.loads(out) if out.strip() else None
     except orjson.JSONDecodeError:

@@ -139,6 +139,18 @@ class HistoryIndex:
         with self._reading() as conn:
             return dict(conn.execute("SELECT state, sum(jobs) FROM grp GROUP BY state HAVING sum(jobs) > 0"))
 
+    def names(self, most: int = 200) -> dict[str, dict[str, int]]:
+        """Column of a filter → the names in it → jobs, those with most jobs first."""
+        found: dict[str, dict[str, int]] = {}
+        with self._reading() as conn:
+            for column in GROUP:
+                statement = (
+                    f"SELECT {column}, sum(jobs) AS jobs FROM grp WHERE {column} != '' GROUP BY {column}"
+                    " HAVING sum(jobs) > 0 ORDER BY 2 DESC LIMIT ?"
+                )
+                found[column] = dict(conn.execute(statement, (most,)).fetchall())
+        return found
+
     def _query(self, conn: sqlite3.Connection, wanted: JobFilter) -> JobQuery:
         return JobQuery(conn, wanted, has_search=schema.has_search(conn))
 

@@ -15,6 +15,7 @@ from conductor.app.web.stack import FEED_EVERY_S, Stack
 from conductor.base.errors import Unreachable, UsageError
 from conductor.base.logs.events import emit_event
 from conductor.base.moments import moment_reader
+from conductor.model.causes import CAUSES
 from conductor.model.job_filter import QUALIFIERS, FilterError, JobFilter, parse_filter
 from conductor.model.job_row import JobPage
 from conductor.model.spec import Value
@@ -24,6 +25,8 @@ from conductor.views.meant_jobs import ids_meant
 
 MOST_BYTES = 64 << 10
 SHOWN_IDS = 20
+#: Who types does not wait for the very last name.
+WORDS_AGE_S = 30.0
 
 router = APIRouter()
 
@@ -45,6 +48,14 @@ class BulkCount(Value, frozen=True, kw_only=True):
     filter: str
     count: int
     ids: tuple[str, ...] = ()
+
+
+class FilterWords(Value, frozen=True, kw_only=True):
+    """`names`: qualifier → names → jobs; `causes`: all that there can be."""
+
+    qualifiers: tuple[str, ...]
+    causes: tuple[str, ...]
+    names: dict[str, dict[str, int]] = {}
 
 
 def filter_of(words: str) -> JobFilter:
@@ -87,6 +98,17 @@ async def jobs(
     found = await stack.ask_files(page)
     notes = (*found.notes, *((seen.fault,) if seen.fault else ()))
     return json_answer(msgspec.structs.replace(found, notes=notes))
+
+
+@router.get(
+    "/api/v1/filter-words", dependencies=[Depends(looks)], responses=gives(FilterWords, "What there is")
+)
+async def filter_words(request: Request) -> Response:
+    """The words of the job filter, and the names that there are for them: what a search completes."""
+    stack = stack_of(request)
+    await stack.records.fresh(WORDS_AGE_S, WAIT_S)
+    names = await stack.ask_files(stack.jobs.names)
+    return json_answer(FilterWords(qualifiers=QUALIFIERS, causes=tuple(CAUSES), names=names))
 
 
 @router.post(

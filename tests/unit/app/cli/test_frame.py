@@ -41,7 +41,7 @@ COMMANDS = (
         "purge-scratch",
         "rotate",
     ),
-    *("simulate", "replay", "price", "needs", "tasks", "acl"),
+    *("simulate", "replay", "price", "what-if", "needs", "tasks", "acl"),
 )
 HEAVY = ("redis", "rq", "numpy", "rich", "msgspec", "pydantic", "loguru", "openai", "flask", "psutil")
 

@@ -22,6 +22,7 @@ READING = (
     ["explain", "k3v7"],
     ["needs"],
     ["price"],
+    ["what-if", "--gpus", "1"],
     ["replay"],
     ["doctor"],
 )

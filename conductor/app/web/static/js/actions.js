@@ -33,12 +33,20 @@ export async function one(verb, job, about) {
   if (done) say(done.words ?? `${name(verb)}: done.`);
 }
 
-export async function bulk(verb, filter) {
-  const shown = await attempted(() => post("/api/v1/bulk", { action: verb, filter }));
+/** `priority`: of the action of that name. */
+export async function bulk(verb, filter, priority) {
+  const asked = { action: verb, filter, ...(priority === undefined ? {} : { priority }) };
+  const shown = await attempted(() => post("/api/v1/bulk", asked));
   if (!shown) return;
   const { count } = shown;
   if (!count) return say("No job that this could be done to.");
-  if (!(await confirm(`${name(verb)} ${many(count, "job")}?`, `${name(verb)} ${count}`, filter))) return;
-  const done = await attempted(() => post("/api/v1/bulk", { action: verb, filter, count }));
-  if (done) say(done.words ?? `${name(verb)}: ${many(count, "job")}.`);
+  const what = priority === undefined ? name(verb) : `Set the priority ${priority} for`;
+  if (!(await confirm(`${what} ${many(count, "job")}?`, priority === undefined ? `${name(verb)} ${count}` : `Set ${count}`, filter))) return;
+  const done = await attempted(() => post("/api/v1/bulk", { ...asked, count }));
+  if (done) say(`${name(verb)}: done to ${many(done.taken, "job")}${left(done.left)}.`);
 }
+
+const left = (states) => {
+  const words = Object.entries(states).map(([state, count]) => `${count} ${state}`);
+  return words.length ? `; left as they are: ${words.join(", ")}` : "";
+};

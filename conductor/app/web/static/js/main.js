@@ -13,6 +13,7 @@ import * as jobPage from "./pages/job.js";
 import * as hostsPage from "./pages/hosts.js";
 import * as schedulesPage from "./pages/schedules.js";
 import * as alertsPage from "./pages/alerts.js";
+import * as whatIfPage from "./pages/what_if.js";
 
 const NAV = [
   ["/", "Now", nowPage],
@@ -20,6 +21,7 @@ const NAV = [
   ["/hosts", "Hosts", hostsPage],
   ["/schedules", "Schedules", schedulesPage],
   ["/alerts", "Alerts", alertsPage],
+  ["/what-if", "What if", whatIfPage],
 ];
 // Two fetches are at least so far apart, however many events come.
 const PAUSE_MS = 250;

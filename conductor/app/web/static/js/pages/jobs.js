@@ -7,33 +7,29 @@ import { fetched, go } from "../main.js";
 import { session } from "../session.js";
 import { windowed } from "../windowed.js";
 import { bulk, BULK } from "../actions.js";
+import { completing } from "../completion.js";
 import { idOf, stateMark } from "./parts.js";
 
 export const title = "Jobs";
 
 const PAGE = 200;
 const STATES = ["waiting", "running", "done", "dead", "review", "cancelled"];
-const HINTS = [
-  ...STATES.map((state) => `state:${state}`),
-  "cause:", "task:", "workflow:", "backlog:", "node:", "file:", "since:18:00", "until:",
-];
 // Somebody who types is not asked for each letter.
 const TYPING_MS = 200;
 
 export function show(main) {
   const asked = () => new URLSearchParams(location.search).get("q") ?? "";
   const search = h("input", {
-    type: "search", name: "q", value: asked(), autocomplete: "off", spellcheck: "false", list: "hints",
+    type: "search", name: "q", value: asked(), autocomplete: "off", spellcheck: "false",
     "aria-label": "Search the jobs", placeholder: "state:dead cause:timeout file:holiday since:18:00",
   });
-  const hints = h("datalist", { id: "hints" }, HINTS.map((value) => h("option", { value })));
   const heading = h("h1");
   const quick = h("p", {}, h("a", { href: "/jobs" }, "all"), STATES.map((state) => [" ", h("a", { href: `/jobs?q=state:${state}` }, stateMark(state))]));
   const foot = h("div", { class: "foot" });
   const list = windowed({
     label: "Jobs", key: (row) => row.job_id, fill, more, open: (row) => go(`/jobs/${row.job_id}`),
   });
-  main.append(heading, h("form", { role: "search", onsubmit: (event) => event.preventDefault() }, search, hints), quick, list.box, foot);
+  main.append(heading, h("form", { role: "search", onsubmit: (event) => event.preventDefault() }, completing(search)), quick, list.box, foot);
 
   let known = []; // the rows so far
   let cursor = "";
@@ -91,8 +87,9 @@ export function show(main) {
     const picked = list.chosen.size ? `${list.chosen.size} chosen` : "";
     const what = list.chosen.size ? `id:${[...list.chosen].join(",")}` : words;
     const buttons = session.mayAct && what ? BULK.map((action) => h("button", { type: "button", onclick: () => bulk(action, what) }, action)) : [];
+    const maybe = what ? h("a", { href: query("/what-if", { q: what, priority: 10 }) }, "what if these went first?") : null;
     const how = session.mayAct ? "" : "Actions need a token: conductor web --link.";
-    put(foot, `${known.length.toLocaleString("en")} of ${number} loaded`, picked ? h("span", {}, picked) : null, notes.map((note) => h("span", {}, note)), buttons, how ? h("span", {}, how) : null);
+    put(foot, `${known.length.toLocaleString("en")} of ${number} loaded`, picked ? h("span", {}, picked) : null, notes.map((note) => h("span", {}, note)), buttons, maybe, how ? h("span", {}, how) : null);
   }
 
   return {

@@ -87,7 +87,7 @@ function backlog(element, row) {
     h("div", { class: "meter", role: "img", "aria-label": `${row.done} of ${row.known} done` }, part("done", "done"), part("running", "running"), part("dead", "dead"), part("review", "review")),
     h("span", { class: "number" }, percent(row.known ? row.done / row.known : 0)),
     h("ol", { class: "funnel" }, h("li", {}, filtered(`backlog:${row.name}`, `${row.known.toLocaleString("en")} planned`)), STAGES.map((state) => h("li", {}, stage(state)))),
-    h("p", { class: "words" }, fallen.length ? [fallen.map((state) => [stage(state), " "]), "· "] : null, row.left ? [row.end.at ? [moment(row.end.at), first] : row.end.words] : "nothing left"),
+    h("p", { class: "words" }, fallen.length ? [fallen.map((state) => [stage(state), " "]), "· "] : null, row.left ? [row.end.at ? [moment(row.end.at), first] : row.end.words, " · ", h("a", { href: `/what-if?q=${encodeURIComponent(`backlog:${row.name}`)}&priority=10` }, "what if it went first?")] : "nothing left"),
   );
 }
 
@@ -122,6 +122,7 @@ function tile(element, row, cost) {
     h("p", { class: "nowrap" }, row.value),
     behind, opens, held, heads,
     cost ? h("p", { class: "grey" }, `${cost}.`) : null,
+    row.gate === "vram" && !row.is_open ? h("p", {}, h("a", { href: "/what-if?gpus=1" }, "What if there were one more GPU?")) : null,
   );
 }
 

@@ -1,0 +1,41 @@
+"""What would come of a change, before anybody makes it: `conductor what-if` in a process of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from conductor.analysis.what_if import WhatIf
+from conductor.app.web.answers import Problem, gives
+from conductor.app.web.command_runs import answered, ask_command
+from conductor.app.web.rights import looks
+from conductor.app.web.routes.overview import stack_of
+
+router = APIRouter()
+
+
+@router.get(
+    "/api/v1/what-if",
+    dependencies=[Depends(looks)],
+    responses={
+        **gives(WhatIf, "The new time of the end"),
+        **gives(Problem, "Somebody else asks, or it takes too long to work out", 503),
+    },
+)
+async def what_if(
+    request: Request,
+    q: Annotated[str, Query(description="With a priority: which jobs, as `conductor jobs`")] = "",
+    priority: Annotated[int | None, Query(ge=-1000, le=1000, description="Of these jobs")] = None,
+    gpus: Annotated[int, Query(ge=0, le=64, description="So many more")] = 0,
+    all_hours: Annotated[bool, Query(description="As if no hours held anything back")] = False,
+) -> Response:
+    """What waits is played through as it is, and with the change. Nothing is done. One question at a time,
+    and twenty seconds at most."""
+    words = [
+        *((f"--priority={priority}",) if priority is not None else ()),
+        *((f"--gpus={gpus}",) if gpus else ()),
+        *("--all-hours",) * all_hours,
+        *(("--", q) if q.strip() else ()),
+    ]
+    return answered(await ask_command(stack_of(request).code.project, "what-if", "--json", *words))
