@@ -26,7 +26,7 @@ from conductor.analysis.simulation.rule import rule_of
 from conductor.analysis.simulation.run import known
 from conductor.analysis.simulation.workload import Workload
 from conductor.analysis.simulation.world import World
-from conductor.analysis.what_if import Change, WhatIf, what_if
+from conductor.analysis.what_if import Change, ChangedEnds, what_if
 from conductor.base.errors import UsageError
 from conductor.base.settings.limits import live
 from conductor.base.settings.sections import Rate
@@ -140,7 +140,7 @@ def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Pr
     return msgspec.structs.replace(found, recorded_lost_s=predictor.recorded_lost_s())
 
 
-def what_if_of_ledger(predictor: Predictor, rates: Mapping[str, Rate], change: Change) -> WhatIf:
+def what_if_of_ledger(predictor: Predictor, rates: Mapping[str, Rate], change: Change) -> ChangedEnds:
     """Raises as `of_ledger`."""
     work = live_work(predictor, is_some_enough=True)
 

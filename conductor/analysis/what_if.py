@@ -51,7 +51,7 @@ class MovedEnd(Value, frozen=True, kw_only=True):
         return self.ends_at - self.then_ends_at
 
 
-class WhatIf(Value, frozen=True, kw_only=True):
+class ChangedEnds(Value, frozen=True, kw_only=True):
     """`words`: one sentence; `meant`: of the jobs whose priority it is about."""
 
     now: float
@@ -64,7 +64,9 @@ class WhatIf(Value, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def what_if(play: Play, pending: Sequence[Pending], nodes: Nodes, limits: Limits, change: Change) -> WhatIf:
+def what_if(
+    play: Play, pending: Sequence[Pending], nodes: Nodes, limits: Limits, change: Change
+) -> ChangedEnds:
     """Raises `UsageError` where the change is none here."""
     then_nodes, more = changed_nodes(nodes, change)
     then_limits = replace(limits, hours={}) if change.is_always_open else limits
@@ -82,7 +84,7 @@ def what_if(play: Play, pending: Sequence[Pending], nodes: Nodes, limits: Limits
     by_backlog: dict[str, list[SimulatedJob]] = {}
     for job in now.jobs:
         by_backlog.setdefault(job.job_class.backlog, []).append(job)
-    return WhatIf(
+    return ChangedEnds(
         now=now.began_at,
         words=sentence(change, more, found, meant, now.began_at),
         all=found,
@@ -182,7 +184,7 @@ def _end(what: str, found: MovedEnd, now: float) -> str:
     return f"{what} done {when(found.then_ends_at)}{instead}, {duration(abs(sooner))} {way}{also}"
 
 
-def lines(found: WhatIf) -> list[str]:
+def lines(found: ChangedEnds) -> list[str]:
     each = found.backlogs.items() if len(found.backlogs) > 1 else ()
     parts = [f"  backlog:{name}: {_end('it is', end, found.now)}" for name, end in each]
     return [found.words, *parts, *(f"note: not counted: {note}" for note in found.notes)]

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
-from conductor.analysis.what_if import WhatIf
+from conductor.analysis.what_if import ChangedEnds
 from conductor.app.web.answers import (
     AsciiOnly,
     Problem,
@@ -66,7 +66,7 @@ ANSWERS = (
     *(AlertSilence, FollowedLine, LogEnd, SchedulePaused),
     *(ActionResult, Alive, AlertsNow, BulkCount, FilterWords, JobPage, ScheduleList),
     *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeHistory, NodeList, Now),
-    *(PrintedLog, Problem, Story, ToldEvent, WhatIf, Whoami),
+    *(PrintedLog, Problem, Story, ToldEvent, ChangedEnds, Whoami),
 )
 SENT = (BulkAction, Login)
 NO_HOOKS: Mapping[str, HookSettings] = {}

@@ -13,7 +13,7 @@ from conductor.adapters.redis.scans.pending import Pending
 from conductor.analysis.forecast.live_world import Known, LiveWorkload, world_of
 from conductor.analysis.price import Nodes
 from conductor.analysis.simulation.world import World
-from conductor.analysis.what_if import Change, WhatIf, lines, what_if
+from conductor.analysis.what_if import Change, ChangedEnds, lines, what_if
 from conductor.base.errors import UsageError
 from conductor.base.hours import DAY_S, on_the_wall
 from conductor.model.limits import Limits
@@ -43,7 +43,7 @@ def played(pending: Sequence[Pending], nodes: Nodes, limits: Limits) -> World:
 
 def asked(
     rows: Sequence[Pending], change: Change, nodes: Nodes = (ONE_WORKER,), limits: Limits | None = None
-) -> WhatIf:
+) -> ChangedEnds:
     return what_if(played, rows, nodes, limits or Limits(), change)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from conductor.analysis.what_if import WhatIf
+from conductor.analysis.what_if import ChangedEnds
 from conductor.app.web.answers import Problem, gives
 from conductor.app.web.command_runs import answered, ask_command
 from conductor.app.web.rights import looks
@@ -19,7 +19,7 @@ router = APIRouter()
     "/api/v1/what-if",
     dependencies=[Depends(looks)],
     responses={
-        **gives(WhatIf, "The new time of the end"),
+        **gives(ChangedEnds, "The new time of the end"),
         **gives(Problem, "Somebody else asks, or it takes too long to work out", 503),
     },
 )
