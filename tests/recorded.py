@@ -36,11 +36,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import msgspec
+from recorded_answers import ANSWERS, CLOSINGS, REWORDED, WithMore
 
-from conductor.core.admission.sentences import words_of
 from conductor.model import calls, chains, decision, job_class, limits, receipt, report, snapshot, spec
 from conductor.model.calls import EndpointFault
-from conductor.model.decision import Decision, Hold, Successor, Verdict
+from conductor.model.decision import Successor
 from conductor.model.limits import Limits
 from conductor.model.reason import Reason
 from conductor.model.snapshot import Candidate, Snapshot
@@ -72,73 +72,6 @@ def report_of_now(fields: dict[str, Any]) -> dict[str, Any]:
 CHANGED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"NodeReport": report_of_now}
 
 
-class Reworded:
-    """What was told otherwise then, on purpose: it is no difference."""
-
-
-REWORDED = Reworded()
-#: They no longer begin with «can never», and a device is said to be as large as what it has to give. Of
-#: several devices that do nothing is said any more.
-REWORDED_REASONS = (Reason.TOO_LARGE, Reason.TOO_FEW_LARGE, Reason.CHAIN_TOO_LARGE)
-
-
-def verdict_of_then(verdict: Verdict) -> dict[str, Any]:
-    """It had its words in it, and a flag for each meaning that somebody asked for."""
-    kept = ("gate", "passed", "where", "need", "have", "limit", "unit", "holders", "reopens_at")
-    flags = ("is_never", "is_crowded", "is_broken", "is_refused")
-    is_other = verdict.reason in REWORDED_REASONS or (verdict.passed and verdict.unit == "devices")
-    words = REWORDED if is_other else words_of(verdict)
-    return {name: getattr(verdict, name) for name in (*kept, *flags)} | {"message": words}
-
-
-def decision_of_then(answer: Decision) -> dict[str, Any]:
-    """Who goes before a held class was told by the order of that tick; it is that of the next one now.
-
-    They differ where the tick admitted somebody: the backlogs that it served go behind. They differ, too,
-    where one that was passed over for too long is shut (its lane is paused): it goes before all others in
-    that tick, and is not passed over any more in the next. Of all others it is compared.
-
-    Who had been passed over lost the promise as soon as there was room that is reserved for another; it is
-    kept now. So such a one has dates that it had not, and with it those of all who were passed over later."""
-    is_kept = any(_comes_after(hold) for hold in answer.hold)
-    holds = tuple(_hold_of_then(hold, bool(answer.admit), is_kept) for hold in answer.hold)
-    kept = ("now", "admit", "review", "order", "wanted", "next_tick_s")
-    return {name: getattr(answer, name) for name in kept} | {"hold": holds, "heirs": answer.successors}
-
-
-def _hold_of_then(hold: Hold, has_admitted: bool, is_kept: bool) -> Hold:
-    other: dict[str, Any] = {"front": REWORDED} if has_admitted or is_kept or _is_shut(hold) else {}
-    if is_kept and hold.passed_over_since is not None:
-        other |= {"reserved_from": REWORDED, "starts_by": REWORDED}
-    if _comes_after(hold):
-        other |= {"passed_over_since": REWORDED}
-    if _waited_for_nothing(hold):
-        other |= {"verdicts": REWORDED}
-    return msgspec.structs.replace(hold, **other)
-
-
-def _comes_after(hold: Hold) -> bool:
-    """It has the promise of one that was passed over, and room that is reserved for another."""
-    reserved = (Reason.PLACE_RESERVED, Reason.BUDGET_RESERVED)
-    return hold.passed_over_since is not None and any(v.reason in reserved for v in hold.closed)
-
-
-def _waited_for_nothing(hold: Hold) -> bool:
-    """Where less than nothing was left of a node's memory, who asked none of it found no place there, and
-    every gate was open; it is asked now whether the place is kept for another. In one tick it is."""
-    return hold.task == "vision.unsaid" and any(v.reason is Reason.PLACE_RESERVED for v in hold.closed)
-
-
-def _is_shut(hold: Hold) -> bool:
-    return any(verdict.gate == "hold" for verdict in hold.closed)
-
-
-#: Class of then → from its value of now to the fields of then.
-ANSWERS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "Decision": decision_of_then,
-    "Verdict": verdict_of_then,
-}
-
 TICK = "Tick"
 REF = "#"
 
@@ -157,6 +90,10 @@ class Then(NamedTuple):
             return self.fields[name]
         except KeyError:
             raise AttributeError(name) from None
+
+
+class ToldWithMore(list[Any]):
+    """The verdicts of now, under the names of then (`WithMore`)."""
 
 
 class RecordedTick(NamedTuple):
@@ -238,6 +175,8 @@ def _made(name: str, told: dict[str, Any]) -> msgspec.Struct:
 def as_then(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         return _told_as_then(value)
+    if isinstance(value, WithMore):
+        return ToldWithMore(as_then(each) for each in value)
     if isinstance(value, dict):
         return {_word_of_then(key): as_then(each) for key, each in cast("dict[Any, Any]", value).items()}
     if isinstance(value, (list, tuple)) and not isinstance(value, Then):
@@ -287,6 +226,8 @@ def _is_same(then: Any, now: Any, known: dict[tuple[int, int], bool]) -> bool:
     """`known`: what was compared already; one answer is shared by many classes."""
     if now is REWORDED:
         return True
+    if isinstance(now, WithMore):
+        return _is_told_in(then, now, known)
     if isinstance(then, Then):
         pair = (id(then), id(now))
         if pair not in known:
@@ -301,6 +242,18 @@ def _is_same(then: Any, now: Any, known: dict[tuple[int, int], bool]) -> bool:
             _is_same(each, its[key], known) for key, each in then.items()
         )
     return then == now or then == _word_of_then(now)
+
+
+def _is_told_in(then: Sequence[Any], now: WithMore, known: dict[tuple[int, int], bool]) -> bool:
+    """All that was told is there, in its order, and all else is what is told since."""
+    told, closed = 0, ""
+    for verdict in now:
+        if told < len(then) and _is_same(then[told], verdict, known):
+            told += 1
+            closed = verdict.where if verdict.reason is Reason.DISK_CLOSED else closed
+        elif verdict.reason not in CLOSINGS and (verdict.where != closed or verdict.gate != "scratch"):
+            return False
+    return told == len(then)
 
 
 def _is_same_value(then: Then, now: Any, known: dict[tuple[int, int], bool]) -> bool:
@@ -343,6 +296,10 @@ def _differ(then: Any, now: Any, what: str) -> str | None:
         return _of_values(then, now, what)
     if isinstance(then, dict) and isinstance(now, dict):
         return _of_mappings(cast("dict[Any, Any]", then), cast("dict[Any, Any]", now), what)
+    if isinstance(now, ToldWithMore):
+        rest = iter(now)
+        if all(any(_differ(told, each, what) is None for each in rest) for told in then):
+            return None
     if isinstance(then, list) and isinstance(now, list):
         return _of_lists(cast("list[Any]", then), cast("list[Any]", now), what)
     return None if then == now or now is REWORDED else f"{what} was {_short(then)}; now {_short(now)}"

@@ -130,6 +130,9 @@ class Hold(Value, frozen=True, kw_only=True):
     head: str = ""
     #: Who goes before `head`; None: once the gates below are open, it goes.
     front: Front | None = None
+    #: Who may go before `head` once the gates below are open, though nobody does as things are: what ends
+    #: gives back its backlog's share, or the order is chosen anew then. None: `front` says all.
+    contenders: Front | None = None
     #: Gate → since when it has been closed to this class without a break.
     closed_since: dict[Gate, float] = {}
     #: Gate → seconds that it has held this class back so far; gates that are closed together count each.

@@ -55,6 +55,9 @@ class WaitingJob(Value, frozen=True, kw_only=True):
     in_front: int
     in_front_higher: int
     in_front_first: str
+    #: Where there are none: jobs that may go before it once there is room; the first of them.
+    contenders: int
+    contenders_first: str
     gates: tuple[PlaceAnswer, ...]
     #: Of the first of its class: the earliest, the latest, and from when on a place is kept for it.
     would_start_at: float | None
@@ -79,6 +82,8 @@ def waiting(job: JobView, hold: Hold, now: float) -> WaitingJob:
         in_front=0 if hold.front is None else hold.front.jobs,
         in_front_higher=0 if hold.front is None else hold.front.higher,
         in_front_first="" if hold.front is None else hold.front.job_id,
+        contenders=0 if hold.contenders is None else hold.contenders.jobs,
+        contenders_first="" if hold.contenders is None else hold.contenders.job_id,
         gates=tuple(_asked(verdict, hold) for verdict in hold.verdicts),
         would_start_at=earliest(hold),
         starts_by=hold.starts_by,

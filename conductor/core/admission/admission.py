@@ -109,6 +109,7 @@ class Deciding:
         self._blocked_by: Verdict | None = None
         self.safety = Safety(standing.life)
         #: Something may be outside its hours, or of a kind that is held back.
+        self._known_closings: dict[Hashable, Sequence[Verdict]] = {}
         self._has_closed = bool(snapshot.shut) or self.kinds.are_told or not self.kinds.is_free
 
     def first(self) -> Decision:
@@ -138,7 +139,15 @@ class Deciding:
 
     def whole(self, first: Decision) -> Decision:
         """With all that stay, and how soon to look again."""
-        holds = Holds(self.standing, self.limits, self.turns, self.safety, self.starvation, self.backfill)
+        holds = Holds(
+            self.standing,
+            self.limits,
+            self.turns,
+            self.safety,
+            self.starvation,
+            self.backfill,
+            self._closings,
+        )
         held = list(self.held.values())
         is_cut_short = self.has_more_heads or len(self.admissions) >= MOST_ADMITTED
         return replace(
@@ -228,7 +237,19 @@ class Deciding:
         return not self._lack and self._denied is None
 
     def _outside_hours(self, turn: ClassTurn) -> Verdict | None:
-        return outside_hours(turn.job_class, self.free) if self.snapshot.shut else None
+        return next(iter(outside_hours(turn.job_class, self.free)), None) if self.snapshot.shut else None
+
+    def _closings(self, job_class: JobClass) -> Sequence[Verdict]:
+        """All that shuts a class, or places of it, whatever is free. Classes that agree share the answer."""
+        if not (self._has_closed or self.untried.has(job_class)):
+            return ()
+        key = (job_class.kind, job_class.task, job_class.lane, job_class.backlog, job_class.is_untried)
+        known = self._known_closings.get(key)
+        if known is None:
+            hours = outside_hours(job_class, self.free) if self.snapshot.shut else []
+            known = [*hours, *self.kinds.closings(job_class), *self.untried.closings(job_class)]
+            self._known_closings[key] = known
+        return known
 
     def _hold(self, turn: ClassTurn, head: Head, ask: Ask, member: Member | None, is_due: bool) -> None:
         denied = self._denied

@@ -168,7 +168,8 @@ def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
         disk, where = node.disks.get(root), f"{node.name}/{root}"
         if disk is not None and (closed := _closed_disk(ask, disk, where, need)) is not None:
             verdicts.append(closed)
-            continue
+            if disk.pool is None or disk.pool.free >= need:
+                continue
         if not need or disk is None:
             continue
         if disk.pool is None:

@@ -103,15 +103,30 @@ def never_sentence(hold: Hold, now: float) -> str:
 
 
 def before(hold: Hold) -> list[str]:
-    """«3 jobs of higher priority go before it (the first is xyz)»; nothing where it is the next one."""
+    """«3 jobs of higher priority go before it (the first is xyz)»; nothing where it is the next one, and
+    nobody else may be."""
     front = hold.front
     if front is None:
-        return []
+        return _may_go_before(hold)
     of_them = " of higher priority" if front.higher == front.jobs else ""
     some = f", {front.higher} of them of higher priority" if 0 < front.higher < front.jobs else ""
     go = "goes" if front.jobs == 1 else "go"
     first = front.job_id[:SHORT_ID] if front.jobs == 1 else f"the first is {front.job_id[:SHORT_ID]}"
     return [f"{many(front.jobs, 'job')}{of_them} {go} before it{some} ({first})"]
+
+
+def _may_go_before(hold: Hold) -> list[str]:
+    """«2 jobs may go before it once there is room, for the order is made anew then (the first is xyz)»."""
+    contenders = hold.contenders
+    if contenders is None:
+        return []
+    first = (
+        contenders.job_id[:SHORT_ID]
+        if contenders.jobs == 1
+        else f"the first is {contenders.job_id[:SHORT_ID]}"
+    )
+    jobs = many(contenders.jobs, "job")
+    return [f"{jobs} may go before it once there is room, for the order is made anew then ({first})"]
 
 
 def _closed(gate: Gate, verdicts: Sequence[Verdict], only: str, now: float, when: When | None) -> str:
@@ -154,6 +169,8 @@ def _soonest(hold: Hold, at: float, now: float, when: When | None) -> str:
     moment = (when or _from(now))(at)
     if hold.front is not None:
         return f"there is room {moment} at the earliest, for those before it first"
+    if hold.contenders is not None:
+        return f"there is room {moment} at the earliest, for it or for those"
     is_queued = any(v.gate == "lane" for v in hold.closed)
     return f"would {'be handed over' if is_queued else 'start'} {moment}"
 

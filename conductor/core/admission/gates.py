@@ -80,13 +80,14 @@ def hold(ask: Ask, free: Free) -> list[Verdict]:
     return [*stopped, Verdict(gate="hold", passed=not is_paused, reason=reason, where=ask.lane)]
 
 
-def outside_hours(job_class: JobClass, free: Free) -> Verdict | None:
-    """Its lane, or its backlog, may not start anything at this time of the day; None where it may."""
+def outside_hours(job_class: JobClass, free: Free) -> list[Verdict]:
+    """Its lane, its backlog, or both may not start anything at this time of the day."""
     outside = ((job_class.lane, Reason.LANE_OUTSIDE_HOURS), (job_class.backlog, Reason.BACKLOG_OUTSIDE_HOURS))
-    for name, reason in outside:
-        if (at := free.snapshot.shut.get(name)) is not None:
-            return Verdict(gate="hold", passed=False, reason=reason, where=name, reopens_at=at)
-    return None
+    return [
+        Verdict(gate="hold", passed=False, reason=reason, where=name, reopens_at=at)
+        for name, reason in outside
+        if (at := free.snapshot.shut.get(name)) is not None
+    ]
 
 
 def after(waits_for: Sequence[str]) -> Verdict:
@@ -101,7 +102,7 @@ def after(waits_for: Sequence[str]) -> Verdict:
 
 def node_hold(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     """A node that drains, a device that is quarantined, and what node-side gates have shut."""
-    shut = [_shut(d, node) for d in usable_devices(ask, node) if d.why_not and not d.is_obstructed]
+    shut = [v for d in usable_devices(ask, node) if d.why_not and not d.is_obstructed for v in _shut(d, node)]
     missing = [q.missing for q in node.queues.get(ask.lane, ()) if q.missing]
     if node.is_draining:
         shut.insert(0, Verdict(gate="hold", passed=False, reason=Reason.NODE_DRAINING, where=node.name))
@@ -112,11 +113,18 @@ def node_hold(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     return [*shut, *_obstacles(ask, node)]
 
 
-def _shut(device: DeviceFree, node: NodeFree) -> Verdict:
-    reason, detail = Reason.DEVICE_QUARANTINED, Detail(words=device.why_not or "")
+def _shut(device: DeviceFree, node: NodeFree) -> list[Verdict]:
+    """By the operator, by its node, or by both: who resumes it is told what else is in the way."""
+    why: list[tuple[Reason, Detail]] = []
     if device.shut_by is Reason.DEVICE_PAUSED:
-        reason, detail = Reason.DEVICE_PAUSED, NO_DETAIL
-    return Verdict(gate="hold", passed=False, reason=reason, where=f"{node.name}/{device.key}", detail=detail)
+        why.append((Reason.DEVICE_PAUSED, NO_DETAIL))
+    if device.quarantined:
+        why.append((Reason.DEVICE_QUARANTINED, Detail(words=device.quarantined)))
+    where = f"{node.name}/{device.key}"
+    return [
+        Verdict(gate="hold", passed=False, reason=reason, where=where, detail=detail)
+        for reason, detail in why
+    ]
 
 
 def _obstacles(ask: Ask, node: NodeFree) -> list[Verdict]:

@@ -4,8 +4,9 @@ before it, what is kept for it, and how soon to look again. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 
+from conductor.core.admission.contenders import contenders
 from conductor.core.admission.decision_state import Standing
 from conductor.core.admission.jobs_ahead import Fronts, HeldClass, of_next_tick
 from conductor.core.admission.refusals import GateAnswers, Reasons
@@ -13,10 +14,10 @@ from conductor.core.chains.bankers_check import Safety
 from conductor.core.chains.live_chain import Member
 from conductor.core.ordering.backfill import BackfillReservation
 from conductor.core.ordering.starvation import Bound, Starvation, bounds, longest_s
-from conductor.core.ordering.turns import Turns
+from conductor.core.ordering.turns import Ages, Turns
 from conductor.model.decision import Front, Hold, Verdict
 from conductor.model.limits import Limits
-from conductor.model.snapshot import Candidate
+from conductor.model.snapshot import Candidate, JobClass
 from conductor.model.spec import Lane
 
 #: Workers that will still be idle once their queue is taken: look again so soon, instead of deepening the
@@ -35,6 +36,7 @@ class Holds:
         safety: Safety,
         starvation: Starvation,
         kept: BackfillReservation | None,
+        closings: Callable[[JobClass], Sequence[Verdict]],
     ) -> None:
         self.standing = standing
         self.free = standing.free
@@ -43,6 +45,7 @@ class Holds:
         self.turns = turns
         self.safety = safety
         self.kept = kept
+        self.closings = closings
         self.starvation = starvation
         self.passed_over = starvation.since()
         #: How soon to look again.
@@ -53,14 +56,14 @@ class Holds:
 
     def of(self, held: Sequence[HeldClass], candidates: Sequence[Candidate]) -> tuple[Hold, ...]:
         """In the order of this tick's turns."""
-        staying = [one for one in held if one.waiting > 0]
+        staying = self._at_next_levels([one for one in held if one.waiting > 0], candidates)
         never = {one.head.job_id: self._never(one.member) for one in staying if one.member is not None}
         hopeless = {one.head.job_id for one in staying if self._reasons.is_infeasible(one.ask)}
         hopeless.update([job_id for job_id, verdict in never.items() if verdict is not None])
         fronts, bound_of = self._fronts(staying, hopeless), self._bounds(candidates)
         return tuple(
             [
-                self._hold(one, never.get(job_id), job_id in hopeless, fronts[job_id], bound_of.get(job_id))
+                self._hold(one, never.get(job_id), hopeless, fronts[job_id], bound_of.get(job_id), staying)
                 for one in staying
                 for job_id in (one.head.job_id,)
             ]
@@ -70,9 +73,10 @@ class Holds:
         self,
         one: HeldClass,
         never: Verdict | None,
-        is_infeasible: bool,
+        hopeless: Set[str],
         front: Front | None,
         bound: Bound | None,
+        others: Sequence[HeldClass],
     ) -> Hold:
         job_class, head, ask = one.turn.job_class, one.head, one.ask
         verdicts = self._verdicts(one, never or one.denied, self._also(one))
@@ -84,18 +88,30 @@ class Holds:
             lane=job_class.lane,
             waiting=one.waiting,
             verdicts=verdicts,
-            is_infeasible=is_infeasible,
+            is_infeasible=head.job_id in hopeless,
             crowded_since=self.now if is_crowded else None,
             learned=job_class.learned,
             since=self.now,
             head=head.job_id,
             front=front,
+            contenders=self._contenders(one, verdicts, others, hopeless) if front is None else None,
             first_from=self.turns.first_from(job_class, head, self.limits.overdue_s),
             passed_over_since=self.passed_over.get(head.job_id),
             reserved_from=bound.reserved_from if bound else None,
             reserved_at=self.kept.where if self.kept and self.kept.job_id == head.job_id else "",
             starts_by=bound.starts_by if bound else None,
         )
+
+    def _at_next_levels(
+        self, staying: Sequence[HeldClass], candidates: Sequence[Candidate]
+    ) -> Sequence[HeldClass]:
+        """Levels count the priorities that wait: where the last of one was admitted, others stand closer in
+        the next tick."""
+        waiting = {one.turn.job_class.priority for one in staying}
+        if len(waiting) == len({c.job_class.priority for c in candidates}):
+            return staying
+        ages = Ages([one.turn.candidate for one in staying], self.now, self.limits.aging_s)
+        return [one._replace(level=ages.level(one.turn.job_class.priority, one.head)) for one in staying]
 
     # ── who goes before it ────────────────────────────────────────────────────────────────────────────────
 
@@ -110,6 +126,17 @@ class Holds:
             if job_id not in hopeless:
                 fronts.add(bits, one.level, job_id, one.waiting, one.shut)
         return found
+
+    def _contenders(
+        self, one: HeldClass, verdicts: Sequence[Verdict], others: Sequence[HeldClass], hopeless: Set[str]
+    ) -> Front | None:
+        """Who has its promise goes before all others, whatever ends. Few are asked: those that nobody goes
+        before."""
+        since, keep_after_s = self.passed_over.get(one.head.job_id), self.limits.keep_after_s
+        if since is not None and keep_after_s is not None and self.now - since >= keep_after_s:
+            return None
+        over = self.free.reservations.of({job_id for v in verdicts if not v.passed for job_id in v.holders})
+        return contenders(one, others, over, self.turns, self.starvation.bits, hopeless)
 
     def _bounds(self, candidates: Sequence[Candidate]) -> dict[str, Bound]:
         if not self.passed_over or self.limits.keep_after_s is None:
@@ -136,7 +163,9 @@ class Holds:
         if not self.standing.explains:
             return ()
         answer = self._reasons.answer(one.ask)
-        for verdict in said:
+        known_of = {(v.reason, v.where) for v in said if v is not None}
+        more = [v for v in self.closings(one.turn.job_class) if (v.reason, v.where) not in known_of]
+        for verdict in (*said, *more):
             if verdict is None:
                 continue
             # One keeps many back: they share its word, and all that comes with it.

@@ -175,9 +175,14 @@ class Reasons:
             return True
         known = self._never.get(ask.key)
         if known is None:
-            kinds = self._kinds_of(ask.lane)
+            kinds = self._kinds_of(ask.lane) if ask.node is None else self._home(ask)
             known = self._never[ask.key] = bool(kinds) and not any(could_ever(node, ask) for node in kinds)
         return known
+
+    def _home(self, ask: Ask) -> list[NodeFree]:
+        """Of a job whose files lie on one node: that one, where it reports and has workers of the lane."""
+        home = self._free.nodes.get(ask.node or "")
+        return [] if home is None or home.is_stale or not home.queues.get(ask.lane) else [home]
 
     def is_crowded_out(self, ask: Ask) -> bool:
         """As things are, no job of ours that ends would open it: others use too much of every place."""

@@ -58,6 +58,17 @@ class Untried:
                 return _no(job_class, f"{place.node.name}/{device.key}", going, most)
         return None
 
+    def closings(self, job_class: JobClass) -> list[Verdict]:
+        """The devices on which it may not begin now, whatever is free there."""
+        if not self.has(job_class):
+            return []
+        of, most = _kind(job_class), max(1, self._told.get(_kind(job_class), 0))
+        return [
+            _no(job_class, f"{node}/{key}", going, most)
+            for (kind, node, key), going in self._untold.items()
+            if kind == of and len(going) >= most
+        ]
+
     def took(self, r: Reservation) -> None:
         if _kind(r) in self._kinds:
             self._add(r)

@@ -171,6 +171,9 @@ class Reservations:
         for here in self._on_node.values():
             yield from here.values()
 
+    def of(self, job_ids: Iterable[str]) -> list[Reservation]:
+        return [r for job_id in job_ids if (r := self._known.get(job_id)) is not None]
+
     def on(self, node: str) -> Iterable[Reservation]:
         return self._on_node.get(node, {}).values()
 

@@ -27,8 +27,8 @@ NOTHING: Mapping[str, Pool] = {}
 
 class DeviceFree:
     __slots__ = (
-        *("amounts", "index", "is_declared", "is_slice", "key", "obstacles", "ours", "shut_by"),
-        *("total_mib", "uuid", "vram", "why_not"),
+        *("amounts", "index", "is_declared", "is_slice", "key", "obstacles", "ours", "quarantined"),
+        *("shut_by", "total_mib", "uuid", "vram", "why_not"),
     )
 
     def __init__(self, device: Device, headroom_mib: int, obstacles: tuple[Obstacle, ...] = ()) -> None:
@@ -40,6 +40,8 @@ class DeviceFree:
         self.total_mib = device.vram_total_mib
         #: What node-side gates found here.
         self.obstacles = obstacles
+        #: In the words of its node, whatever the operator says of it besides.
+        self.quarantined = device.quarantined
         #: Why nothing is placed here, in words and as a reason; None: something is.
         self.why_not = device.quarantined or (obstacles[0].words if obstacles else None)
         self.shut_by = (

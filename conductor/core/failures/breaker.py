@@ -57,10 +57,12 @@ class TickBreakers:
         code = self._code_on(job_class, node)
         if self.is_free or not job_class.kind:
             return Permit("", code)
-        owed = self._limits.review_debt
-        if owed is not None and (lie := self._snapshot.in_review.get(job_class.backlog, 0)) > owed:
-            return _no(Reason.REVIEW_DEBT, have=lie, limit=owed)
-        return self._by_breaker(job_class, code) or self._by_canary(job_class, code) or Permit("", code)
+        return (
+            self._owed(job_class)
+            or self._by_breaker(job_class, code)
+            or self._by_canary(job_class, code)
+            or Permit("", code)
+        )
 
     def closed(self, job_class: JobClass) -> Verdict | None:
         """Why it may start nowhere; None where it may somewhere."""
@@ -73,6 +75,39 @@ class TickBreakers:
         answers = [self.ask(job_class, node) for node in self._nodes_by_code(job_class)]
         verdicts = [answer for answer in answers if isinstance(answer, Verdict)]
         return verdicts[0] if len(verdicts) == len(answers) else None
+
+    def closings(self, job_class: JobClass) -> list[Verdict]:
+        """All that keeps the class from every node, what stands behind the first as well: where one is over,
+        the next one would be asked."""
+        found: list[Verdict] = []
+        if self.are_told and (unknown := self._is_unknown(job_class.task)) is not None:
+            found.append(unknown)
+        if self._read is not None and job_class.task not in self._read:
+            found.append(_not_read(job_class.task))
+        if self.is_free or not job_class.kind:
+            return found
+        by_node = [self._denials(job_class, node) for node in self._nodes_by_code(job_class)]
+        if all(by_node):
+            known = {verdict.reason for verdict in by_node[0]}
+            found += by_node[0]
+            found += [v for denials in by_node[1:] for v in denials if v.reason not in known]
+        return found
+
+    def _denials(self, job_class: JobClass, node: str) -> list[Verdict]:
+        code, found = self._code_on(job_class, node), list[Verdict]()
+        if (owed := self._owed(job_class)) is not None:
+            found.append(owed)
+        by_breaker = self._by_breaker(job_class, code)
+        if isinstance(by_breaker, Verdict):
+            found.append(by_breaker)
+        if not isinstance(by_breaker, Permit):
+            by_canary = self._by_canary(job_class, code)
+            found += [by_canary] if isinstance(by_canary, Verdict) else []
+        return found
+
+    def _owed(self, job_class: JobClass) -> Verdict | None:
+        owed, lie = self._limits.review_debt, self._snapshot.in_review.get(job_class.backlog, 0)
+        return None if owed is None or lie <= owed else _no(Reason.REVIEW_DEBT, have=lie, limit=owed)
 
     def _is_unknown(self, task: str) -> Verdict | None:
         """No node that reports has it (yet): it may be written, or its host may come."""

@@ -38,6 +38,18 @@ class Shares:
     def of(self, backlog: str) -> Share:
         return self._shares.get(backlog, NOTHING)
 
+    def without(self, backlog: str, over: Iterable[Reservation]) -> Share:
+        """Once these have ended."""
+        held = self._held.get(backlog)
+        if held is None:
+            return NOTHING
+        left = Going()
+        left.merge(held)
+        for reservation in over:
+            if reservation.backlog == backlog:
+                left.add(reservation, -1)
+        return self._share(backlog, left)
+
     def admitted(self, job_class: JobClass, reservation: Reservation) -> None:
         if not self.is_even:
             self._of(job_class.backlog).add(reservation)
@@ -50,8 +62,10 @@ class Shares:
         return held
 
     def _renew(self, backlog: str) -> None:
-        held = self._held[backlog]
+        self._shares[backlog] = self._share(backlog, self._held[backlog])
+
+    def _share(self, backlog: str, held: Going) -> Share:
         amounts = (*held.amounts, *held.lanes.values())
         share = max([amount / whole for amount, whole in zip(amounts, self._whole, strict=True) if whole])
         weight = self._weights.get(backlog, 1.0)
-        self._shares[backlog] = (share / weight, held.count / weight)
+        return share / weight, held.count / weight

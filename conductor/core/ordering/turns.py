@@ -6,7 +6,7 @@ of the rule in force. Before all of them: one that was passed over for too long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 
 from conductor.core.capacity.cluster import Free
@@ -153,6 +153,15 @@ class Turns:
     def share_of(self, backlog: str) -> Share:
         """What it holds after the admissions so far: in the next tick the smallest goes first."""
         return self._shares.of(backlog)
+
+    def share_without(self, backlog: str, over: Iterable[Reservation]) -> Share:
+        """What it holds once these have ended as well."""
+        return self._shares.without(backlog, over)
+
+    @property
+    def is_chosen_anew(self) -> bool:
+        """Orders are played through on what is free: once more is, another one may win."""
+        return self._orders.is_guarded
 
     def next_due(self) -> ClassTurn | None:
         """Those that were passed over for too long, the longest first; before `next`."""

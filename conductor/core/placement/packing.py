@@ -99,10 +99,19 @@ class Packing:
         if len(ask.of_device) > 1:
             return self._counted(ask, lets)
         place = self._by_state(kind, ask, lets, job_id)
-        if place is None and ask.lane == "gpu" and not kind.vram:
-            # It takes nothing of a device, and where there are devices all workers of its lane are theirs.
+        if place is None and ask.lane == "gpu" and (not kind.vram or self._has_bare_devices(ask)):
+            # States know devices by queues that have room: who takes nothing of a device goes to any of them,
+            # and of who takes several only the first is its queue's.
             place = self._counted(ask, lets)
         return place
+
+    def _has_bare_devices(self, ask: Ask) -> bool:
+        """A device that no open queue with room stands for may be the second of a job of several."""
+        return ask.devices > 1 and any(
+            len(node.devices) > sum(q.is_open and q.has_room for q in node.queues.get("gpu", ()))
+            for node in self._nodes
+            if len(node.devices) >= ask.devices and node.is_open
+        )
 
     def _by_state(self, kind: JobShape, ask: Ask, lets: Lets, job_id: str) -> Place | None:
         self._renew()

@@ -44,8 +44,11 @@ def test_one_of_it_begins_on_each_device() -> None:
 
     assert sorted(a.reservation.devices for a in decision.admit) == [("gpu0",), ("gpu1",)]
     (hold,) = decision.hold
-    (closed,) = hold.closed
-    assert (closed.gate, closed.where, closed.reason) == ("hold", "node1/gpu1", Reason.UNTRIED)
+    assert [(v.gate, v.where, v.reason) for v in hold.closed] == [
+        ("hold", "node1/gpu1", Reason.UNTRIED),
+        ("hold", "node1/gpu0", Reason.UNTRIED),
+    ]
+    closed = hold.closed[0]
     assert (
         words_of(closed)
         == "no receipt tells what media.cut takes yet: more of it begin once the first has shown it"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from builders import NOW, a_candidate, a_class, a_device, a_report, a_reservation, a_snapshot
+from msgspec.structs import replace
 
 from conductor.core.admission.admission import decide
 from conductor.core.admission.explain import describe
@@ -112,3 +113,14 @@ def test_where_less_than_nothing_is_left_of_one_resource_goes_who_does_not_ask_i
     decision = decide(snapshot, [a_candidate(a_class("cpu", cpu=1))], Limits(place=place))
 
     assert len(decision.admit) == 1
+
+
+@pytest.mark.parametrize("place", ["tightest", "least_loss"])
+def test_of_several_devices_the_second_needs_no_workers_of_its_own(place: PlaceRule) -> None:
+    report = a_report(devices=2)
+    report = replace(report, queues=tuple(q for q in report.queues if q.device != "gpu1"))
+    pair = a_class(vram_mib=4096, devices=2)
+
+    decision = decide(a_snapshot(nodes=(report,)), [a_candidate(pair)], Limits(place=place))
+
+    assert [a.reservation.devices for a in decision.admit] == [("gpu0", "gpu1")]

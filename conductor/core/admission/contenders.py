@@ -1,0 +1,42 @@
+"""Who may go before a job that nobody goes before as things are.
+
+What ends gives back the share of its backlog, so a backlog that holds more now may hold less then; and where
+orders are played through, another one may win once more is free. A hold says so, or «would start» would be a
+promise that others may take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence, Set
+
+from conductor.core.admission.jobs_ahead import HeldClass
+from conductor.core.capacity.request import Ask
+from conductor.core.ordering.turns import Turns
+from conductor.model.decision import Front
+from conductor.model.snapshot import Reservation
+
+
+def contenders(
+    one: HeldClass,
+    others: Sequence[HeldClass],
+    over: Iterable[Reservation],
+    turns: Turns,
+    bits: Callable[[Ask], int],
+    hopeless: Set[str],
+) -> Front | None:
+    """Of `others` those of its level that take a part of what it needs, and may come before it when `over`,
+    which hold it now, have ended. None: nobody may."""
+    own, wanted, over = one.turn.job_class.backlog, bits(one.ask), list(over)
+    may: dict[str, bool] = {own: turns.is_chosen_anew}
+    found: list[str] = []
+    for other in others:
+        if other is one or other.level != one.level or other.head.job_id in hopeless:
+            continue
+        if not bits(other.ask) & wanted or other.shut not in ("", one.shut):
+            continue
+        backlog = other.turn.job_class.backlog
+        if backlog not in may:
+            may[backlog] = turns.share_without(backlog, over) <= turns.share_of(own)
+        if may[backlog]:
+            found.append(other.head.job_id)
+    return Front(job_id=found[0], jobs=len(found)) if found else None
