@@ -103,19 +103,10 @@ def cut(
     frames: int,
     crf: int,
 ) -> None:
-    from workers.media import common_form, ffmpeg, seeking
+    from workers.media import common_form, ffmpeg, film_window
 
     seconds, cores, write = frames / frame.fps, threads(ctx, NEEDS), write_of(ctx, ".mp4", ".mkv")
-    ends_s = facts.picture_s or 0.0
-    # A picture early, so that there is one to hold where the window lies behind the last.
-    read_s = seeking.start_before(path, name, facts, min(start_s, ends_s) - 1 / frame.fps)
-    source = ffmpeg.begun_at(path, read_s, threads=cores)
-    hold_s = max(0.0, start_s + seconds - ends_s) + common_form.HOLD_S
-    video = common_form.progressive(ffmpeg.stream(source, facts.film), facts)
-    video = common_form.picture(common_form.timed(video, frame.fps, start_s - read_s, hold_s), facts, frame)
-    audio = common_form.silence(seconds)
-    if facts.sound is not None:
-        audio = common_form.sound(ffmpeg.stream(source, facts.sound), seconds, start_s - read_s)
+    video, audio = film_window.window(path, name, facts, frame, start_s, seconds, cores)
     options = {"frames:v": frames, "c:a": "flac", **common_form.h264(frame, crf, cores)}
     job = ffmpeg.sink([video, audio], ctx.output(write), ffmpeg.MUXERS[Path(write).suffix.lower()], **options)
     made = ffmpeg.run(job, ctx, seconds=seconds, note=f"cutting {name}", name=name, threads=cores)

@@ -1,0 +1,46 @@
+"""An advertisement of four clips that ffmpeg draws: transitions, a logo, a line of text and subtitles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from workflows.highlights.samples import CLIPS, make_samples
+
+SUBTITLES = """1
+00:00:00,500 --> 00:00:02,500
+Made of four clips
+
+2
+00:00:06,000 --> 00:00:09,000
+and verified, picture by picture
+"""
+
+
+@contextmanager
+def stage(folder: Path) -> Generator[Sequence[str]]:
+    clips = folder / "clips"
+    make_samples(clips)
+    (clips / "captions.srt").write_text(SUBTITLES, encoding="utf-8")
+    board = {
+        "width": 640,
+        "height": 360,
+        "fps": 25,
+        "transition": {"name": "fade", "seconds": 1},
+        "scenes": [
+            {
+                "file": name,
+                "in_s": 0.5,
+                "out_s": 4.5,
+                **({"transition": {"name": t, "seconds": 0.8}} if t else {}),
+            }
+            for name, t in zip(list(CLIPS)[:4], ("", "wipeleft", "slideup", ""), strict=True)
+        ],
+        "overlays": [{"text": "A film of stretches", "at_s": 1, "seconds": 3, "y": 0.1}],
+        "subtitles": {"file": "captions.srt", "language": "eng"},
+    }
+    file = clips / "advert.json"
+    file.write_text(json.dumps(board, indent=1), encoding="utf-8")
+    yield [str(file)]
