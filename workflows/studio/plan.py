@@ -26,9 +26,9 @@ from conductor.model.spec import JobSpec, Needs
 from conductor.planning import input_of, job, rounded_up
 from workers.media import probing
 from workflows.studio.storyboard import (
-    Scene,
     Storyboard,
     StoryOverlay,
+    StoryScene,
     Stretch,
     read_storyboard,
     samples_of,
@@ -81,7 +81,7 @@ def end_of(path: Path) -> float:
         raise UsageError(f"{path} cannot be read: {e}; give its scene an out_s, or another file") from None
 
 
-def length_of(scene: Scene, end_s: float | None, fps: float) -> int:
+def length_of(scene: StoryScene, end_s: float | None, fps: float) -> int:
     """In pictures of the film that is made."""
     out_s = end_s if scene.out_s is None else scene.out_s
     assert out_s is not None
@@ -90,7 +90,7 @@ def length_of(scene: Scene, end_s: float | None, fps: float) -> int:
     return max(1, round((out_s - scene.in_s) * fps))
 
 
-def seam_of(board: Storyboard, scene: Scene) -> int:
+def seam_of(board: Storyboard, scene: StoryScene) -> int:
     chosen = scene.transition or board.transition
     return 0 if chosen.name == "none" else round(chosen.seconds * board.fps)
 

@@ -44,7 +44,7 @@ class Transition(StoryPart, frozen=True, kw_only=True):
     seconds: Annotated[float, Meta(ge=0, le=60)] = 1.0
 
 
-class Scene(StoryPart, frozen=True, kw_only=True):
+class StoryScene(StoryPart, frozen=True, kw_only=True):
     file: str
     in_s: Seconds = 0.0
     #: Default: the end of the film.
@@ -74,7 +74,7 @@ class StorySubtitles(StoryPart, frozen=True, kw_only=True):
 
 
 class Storyboard(StoryPart, frozen=True, kw_only=True):
-    scenes: Annotated[list[Scene], Meta(min_length=1, max_length=10_000)]
+    scenes: Annotated[list[StoryScene], Meta(min_length=1, max_length=10_000)]
     #: Between scenes that do not say their own.
     transition: Transition = Transition()
     overlays: list[StoryOverlay] = []
@@ -107,7 +107,7 @@ def read_storyboard(file: Path) -> Storyboard:
     return board
 
 
-class Part(NamedTuple):
+class ScenePart(NamedTuple):
     """A scene within a stretch: which, and how many pictures of it have been shown before."""
 
     scene: int
@@ -118,7 +118,7 @@ class Stretch(NamedTuple):
     #: In pictures of the whole film; `end` is the first after it.
     first: int
     end: int
-    parts: tuple[Part, ...]
+    parts: tuple[ScenePart, ...]
 
     @property
     def frames(self) -> int:
@@ -139,10 +139,10 @@ def stretches(lengths: Sequence[int], seams: Sequence[int], longest: int) -> Ite
             )
         for first in range(before, length - after, longest):
             end = min(first + longest, length - after)
-            yield Stretch(begin + first, begin + end, (Part(number, first),))
+            yield Stretch(begin + first, begin + end, (ScenePart(number, first),))
         begin += length - after
         if after:
-            yield Stretch(begin, begin + after, (Part(number, length - after), Part(number + 1, 0)))
+            yield Stretch(begin, begin + after, (ScenePart(number, length - after), ScenePart(number + 1, 0)))
 
 
 def samples_of(stretch: Stretch, fps: float) -> int:
