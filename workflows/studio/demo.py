@@ -23,7 +23,10 @@ and verified, picture by picture
 def stage(folder: Path) -> Generator[Sequence[str]]:
     clips = folder / "clips"
     make_samples(clips)
-    (clips / "captions.srt").write_text(SUBTITLES, encoding="utf-8")
+    captions = clips / "captions.srt"
+    # Written once: a new date would make the film anew.
+    if not captions.exists():
+        captions.write_text(SUBTITLES, encoding="utf-8")
     board = {
         "width": 640,
         "height": 360,
