@@ -29,7 +29,7 @@ from conductor.analysis.simulation.world import World
 from conductor.core.admission.admission import decide
 from conductor.core.needs.estimates import GRAIN, Policy
 from conductor.model.limits import Limits
-from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.model.report import Device, Measure, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import Candidate, Head, JobClass, Lookahead, Reservation, Snapshot
 from conductor.model.spec import JobSpec, Needs
 from conductor.tick import steps
@@ -230,8 +230,7 @@ def _report(now: float, warm: dict[str, str]) -> NodeReport:
             )
             for d in range(DEVICES)
         ),
-        ram_total_mib=262_144,
-        ram_available_mib=240_000,
+        measured={"ram": Measure(total=262_144, free=240_000)},
         cpu_count=64.0,
     )
 
