@@ -67,7 +67,7 @@ def _together(ask: Ask, node: NodeFree, devices: Sequence[DeviceFree], fitting: 
 
 
 def _device_vram(ask: Ask, device: DeviceFree, node: NodeFree, free: Free) -> Verdict:
-    said = _told(device.vram, node, device.key, free).said
+    said = (free.told.get(device.vram) or _told(device.vram, node, device.key, free)).said
     known = said.get(ask.vram_mib)
     if known is None:
         known = said[ask.vram_mib] = _asked_of_device(ask, device, node, free)
@@ -112,20 +112,16 @@ class DeviceAnswers:
 
 
 def _told(pool: Pool, node: NodeFree, key: str, free: Free) -> DeviceAnswers:
-    """Ask it after the last admission. What it said in the tick before is said again where nothing of it
-    changed.
+    """Ask it once, after the last admission. What it said in the tick before is said again where nothing of
+    it changed.
     """
-    told: DeviceAnswers | None = free.told.get(pool)
-    if told is None:
-        where, holding = (
-            (node.name, key),
-            free.reservations.holding(node.name, f"vram {key}", _on_device(key)),
-        )
-        state = (pool.free, pool.limit, pool.foreign, holding)
-        told = free.told_before.get(where)
-        if told is None or told.state != state or len(told.said) > MOST_SAID:
-            told = DeviceAnswers(state)
-        free.told[pool] = free.telling[where] = told
+    where = (node.name, key)
+    holding = free.reservations.holding(node.name, f"vram {key}", _on_device(key))
+    state = (pool.free, pool.limit, pool.foreign, holding)
+    told: DeviceAnswers | None = free.told_before.get(where)
+    if told is None or told.state != state or len(told.said) > MOST_SAID:
+        told = DeviceAnswers(state)
+    free.told[pool] = free.telling[where] = told
     return told
 
 

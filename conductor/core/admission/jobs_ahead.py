@@ -9,6 +9,7 @@ backlog that this tick served goes behind the others then.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from conductor.core.capacity.request import Ask
@@ -51,15 +52,12 @@ def of_next_tick(
 ) -> list[HeldClass]:
     """`held` stands in the order of this tick, and comes out in that of the next, if nothing but the
     admissions of this one happens until then."""
-    following = sorted(
-        held,
-        key=lambda one: (
-            one.level,
-            turns.share_of(one.turn.job_class.backlog),
-            one.key,
-            one.turn.job_class.id,
-        ),
-    )
+    shares = {backlog: turns.share_of(backlog) for backlog in {one.turn.job_class.backlog for one in held}}
+    keyed = [
+        ((one.level, shares[one.turn.job_class.backlog], one.key, one.turn.job_class.id), one) for one in held
+    ]
+    keyed.sort(key=itemgetter(0))
+    following = [one for _, one in keyed]
     if not passed_over or keep_after_s is None:
         return following
     due = [one for one in following if now - passed_over.get(one.head.job_id, now) >= keep_after_s]
@@ -96,14 +94,19 @@ class Fronts:
 
         `shut`: what keeps it back whatever is free. Who is kept back by something else stands in nobody's
         way."""
-        sharing = [found for (asked, by), found in self._by_bits.items() if asked & bits and by in ("", shut)]
-        if not sharing:
-            return None
-        higher = sum([jobs for alike in sharing for at, (jobs, _) in alike.levels.items() if at < level])
-        beside = sum(
-            [classes for alike in sharing for at, (_, classes) in alike.levels.items() if at >= level]
-        )
-        return Front(job_id=min(sharing).first, jobs=higher + beside, higher=higher)
+        higher = beside = 0
+        first: Alike | None = None
+        for (asked, by), alike in self._by_bits.items():
+            if not asked & bits or (by and by != shut):
+                continue
+            if first is None or alike.place < first.place:
+                first = alike
+            for at, (jobs, classes) in alike.levels.items():
+                if at < level:
+                    higher += jobs
+                else:
+                    beside += classes
+        return None if first is None else Front(job_id=first.first, jobs=higher + beside, higher=higher)
 
     def add(self, bits: int, level: int, job_id: str, jobs: int, shut: str = "") -> None:
         """`jobs` of one class, `job_id` their first."""

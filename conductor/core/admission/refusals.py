@@ -44,9 +44,6 @@ _WORD: dict[Gated, Gate] = {
     node_counter: "counter",
     **{gate: name for name, gate in RESOURCE_GATES.items()},
 }
-IN_ORDER: list[tuple[Gated, Part]] = sorted(
-    [*CLASS_GATES, *NODE_GATES], key=lambda asked: GATES.index(_WORD.get(asked[0]) or asked[0].__name__)
-)
 OF_CLASS: frozenset[Gated] = frozenset(gate for gate, _ in CLASS_GATES)
 
 
@@ -60,6 +57,13 @@ _CONCERNS: dict[Gated, Callable[[Ask], object]] = {
     vram: lambda ask: ask.vram_mib > 0,
     **{gate: amount_of(name) for name, gate in RESOURCE_GATES.items()},
 }
+#: (gate, the part of a request that its answer depends on, whom it concerns; None: everybody)
+IN_ORDER: list[tuple[Gated, Part, Callable[[Ask], object] | None]] = [
+    (gate, part, _CONCERNS.get(gate))
+    for gate, part in sorted(
+        [*CLASS_GATES, *NODE_GATES], key=lambda asked: GATES.index(_WORD.get(asked[0]) or asked[0].__name__)
+    )
+]
 
 
 class Question:
@@ -74,23 +78,48 @@ class Question:
 
 
 class GateAnswers:
-    """What all gates say of one request. Shared by the classes that agree in it."""
+    """What one gate says of a request, or all of them. Shared by the classes that agree in it."""
 
     __slots__ = ("closed", "is_crowded", "is_looked_at", "reopens_at", "verdicts")
 
-    def __init__(self, verdicts: tuple[Verdict, ...]) -> None:
-        self.verdicts = verdicts
-        closed = [v for v in verdicts if not v.passed]
-        self.closed = frozenset([v.gate for v in closed])
+    def __init__(self) -> None:
+        self.verdicts: tuple[Verdict, ...] = ()
+        #: Names of the gates that say no.
+        self.closed: set[Gate] = set()
         #: Does one of them say that only others can open it.
-        self.is_crowded = CROWDED_OUT in [v.reason for v in closed]
+        self.is_crowded = False
         #: When a budget is there again, of those that say no.
-        self.reopens_at = [v.reopens_at for v in closed if v.gate == "rate" and v.reopens_at is not None]
+        self.reopens_at: list[float] = []
         #: For its caller: how soon to look again was worked out from it.
         self.is_looked_at = False
 
+    @classmethod
+    def of(cls, verdicts: tuple[Verdict, ...]) -> GateAnswers:
+        found = cls()
+        found.verdicts = verdicts
+        for v in verdicts:
+            if v.passed:
+                continue
+            found.closed.add(v.gate)
+            if v.reason is CROWDED_OUT:
+                found.is_crowded = True
+            if v.reopens_at is not None and v.gate == "rate":
+                found.reopens_at.append(v.reopens_at)
+        return found
+
+    def add(self, more: GateAnswers) -> None:
+        """Behind what it has."""
+        self.verdicts += more.verdicts
+        if more.closed:
+            self.closed |= more.closed
+            self.is_crowded |= more.is_crowded
+            self.reopens_at += more.reopens_at
+
     def but(self, denied: Verdict) -> GateAnswers:
-        return GateAnswers((*self.verdicts, denied))
+        found = GateAnswers()
+        found.add(self)
+        found.add(GateAnswers.of((denied,)))
+        return found
 
 
 class Reasons:
@@ -111,37 +140,43 @@ class Reasons:
         self._kinds: dict[Lane, list[NodeFree]] = {} if kinds is None else kinds
         self._never: dict[Hashable, bool] = {} if never is None else never
         self._questions: dict[Hashable, Question] = {} if questions is None else questions
-        self._answers: dict[Question, tuple[Verdict, ...]] = {}
+        self._answers: dict[Question, GateAnswers] = {}
         self._whole: dict[Hashable, GateAnswers] = {}
         self._crowded: dict[Hashable, bool] = {}
 
     def answer(self, ask: Ask) -> GateAnswers:
         known = self._whole.get(ask.key)
         if known is None:
-            known = self._whole[ask.key] = GateAnswers(self._ask_all(ask))
+            known = self._whole[ask.key] = self._ask_all(ask)
         return known
 
-    def _ask_all(self, ask: Ask) -> tuple[Verdict, ...]:
+    def _ask_all(self, ask: Ask) -> GateAnswers:
         """In the order of `GATES`."""
         questions = ask.questions
         if questions is None:
             questions = ask.questions = self._questions_of(ask)
-        answers = self._answers
-        found: tuple[Verdict, ...] = ()
+        answers, found = self._answers, GateAnswers()
         for question in questions:
             known = answers.get(question)
             if known is None:
-                known = answers[question] = self._asked(question.gate, ask)
-            if known:
-                found += known
+                known = answers[question] = GateAnswers.of(self._asked(question.gate, ask))
+            if known.verdicts:
+                found.add(known)
         return found
 
     def _questions_of(self, ask: Ask) -> list[Question]:
         if len(self._questions) > MOST_QUESTIONS:
             self._questions.clear()
-        asked = ((gate, part) for gate, part in IN_ORDER if gate not in _CONCERNS or _CONCERNS[gate](ask))
-        keys = ((gate, (gate, ask.where, part(ask))) for gate, part in asked)
-        return [self._questions.setdefault(key, Question(gate)) for gate, key in keys]
+        known, where, found = self._questions, ask.where, list[Question]()
+        for gate, part, concerns in IN_ORDER:
+            if concerns is not None and not concerns(ask):
+                continue
+            key = (gate, where, part(ask))
+            question = known.get(key)
+            if question is None:
+                question = known[key] = Question(gate)
+            found.append(question)
+        return found
 
     def _asked(self, gate: Gated, ask: Ask) -> tuple[Verdict, ...]:
         if gate in OF_CLASS:

@@ -76,12 +76,14 @@ class Ask:
         self.counts: Amounts = ()
         if needs.counters or counters:
             self._count(counts_of(job_class, counters), counters)
-        self.disk: tuple[tuple[str, int], ...] = tuple(sorted(disk_needs(job_class).items()))
+        self.disk: tuple[tuple[str, int], ...] = ()
+        if job_class.writes or needs.scratch_bytes:
+            self.disk = tuple(sorted(disk_needs(job_class).items()))
         #: Those that agree in it look at the same places: all that is asked and is no amount stands here.
         self.where: Hashable = (self.lane, node, self.devices)
-        self.rates: tuple[tuple[str, RateNeed], ...] = tuple(
-            sorted(needs.rates.items(), key=lambda item: item[0])
-        )
+        self.rates: tuple[tuple[str, RateNeed], ...] = ()
+        if needs.rates:
+            self.rates = tuple(sorted(needs.rates.items(), key=lambda item: item[0]))
         #: What the gates are asked of it (`core.reasons`), once they were.
         self.questions: list[Any] | None = None
         #: Its sort (`core.worth`), and what it takes a part of (`core.passing`), once they were asked.
@@ -93,7 +95,7 @@ class Ask:
             self.of_device,
             self.of_cluster,
             self.disk,
-            tuple((key, need.requests, need.tokens) for key, need in self.rates),
+            tuple([(key, need.requests, need.tokens) for key, need in self.rates]),
         )
 
     def _count(self, counts: Mapping[str, int], rules: Rules) -> None:

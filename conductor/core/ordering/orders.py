@@ -78,6 +78,9 @@ class Orders:
         self._plan: Plan | None = None
         self._longest: float | None = None
         self.rule: Order = _chosen(candidates, free.spans) if rule == "auto" else rule
+        #: Asked for every head of every class.
+        self.is_guarded = self.rule == "guarded"
+        self.is_by_age = self.rule in ("oldest", "fifo")
         #: By work, and no job is of a chain.
         self._is_plain_area = self.rule == "area" and not life
         self._by: OrderBy = {
@@ -97,14 +100,6 @@ class Orders:
     @property
     def has_chains(self) -> bool:
         return bool(self._life)
-
-    @property
-    def is_guarded(self) -> bool:
-        return self.rule == "guarded"
-
-    @property
-    def is_by_age(self) -> bool:
-        return self.rule in ("oldest", "fifo")
 
     def key(self, job_class: JobClass, head: Head) -> Key:
         if (

@@ -61,6 +61,11 @@ class Starvation:
         if bits is None:
             bits = _LANE_BIT[ask.lane] | (_VRAM if ask.vram_mib else 0) | (_DISK if ask.disk else 0)
             bits = ask.bits = bits | sum([bit for bit, n in zip(_OF_NODE, ask.steps, strict=True) if n])
+        return bits | self._bits_by_name(ask) if ask.rates or ask.counts else bits
+
+    def _bits_by_name(self, ask: Ask) -> int:
+        """Of budgets and counters, which get theirs as they are met."""
+        bits = 0
         for key in (*[key for key, _ in ask.rates], *[f":{name}" for name, _ in ask.counts]):
             bits |= self._rate_bits.setdefault(key, 1 << (_RATES + len(self._rate_bits)))
         return bits
