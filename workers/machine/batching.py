@@ -47,9 +47,9 @@ class Batching:
         """How many more to take, and for how long; nothing beside a job that is not known to be short."""
         if not self._queue or self._interrupts.is_asked or self._hand.successor is not None:
             return 0, 0.0
-        left_s, count = TOGETHER_S, 0
+        left_s, count, short = TOGETHER_S, 0, self.task_durations.short()
         for attempt in self._hand.in_child():
-            pace = self.task_durations.of(attempt.spec.task)
+            pace = short.get(attempt.spec.task)
             left_s -= TOGETHER_S if pace is None else pace
             count += 1
         most = MOST_UNHEARD - count
@@ -93,9 +93,9 @@ class Batching:
 
     def _left_s(self) -> float | None:
         """What was begun should take so long; None: not known."""
-        total = 0.0
+        total, short = 0.0, self.task_durations.short()
         for attempt in self._hand.in_child():
-            pace = self.task_durations.of(attempt.spec.task)
+            pace = short.get(attempt.spec.task)
             if pace is None:
                 return None
             total += pace

@@ -91,6 +91,10 @@ class WorkerMachine:
 
     # ── what follows ──────────────────────────────────────────────────────────────────────────────────────
 
+    def ordered(self) -> Action | None:
+        """What follows from the last event, whatever is said from outside meanwhile; None: ask for `next`."""
+        return self._orders.popleft() if self._orders else None
+
     def next(self, now: float) -> Action | None:
         """None: this worker leaves."""
         if self._orders:
@@ -165,11 +169,14 @@ class WorkerMachine:
         After a failure too: the next ones may fail alike, and the conductor says how many more of them are to
         try."""
         hand = self.hand
+        if not hand.waiting and len(hand.given) < 2:  # Nothing to take back: as it is between long jobs.
+            self._has_failed = False
+            return None
         if hand.successor is not None:
             return self._reconsider_successor(hand.successor)
         is_long = bool(hand.given) and now >= self.row.began_at + LONG_S
         is_over = is_long or self._has_failed or self.interrupts.is_asked
-        if is_over and (hand.waiting or len(hand.given) > 1):
+        if is_over:
             if self.row.may_take_back(None):
                 return TakeBack(None)
             hand.leave()

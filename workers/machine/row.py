@@ -169,8 +169,9 @@ class ChildRow:
     # ── what follows ──────────────────────────────────────────────────────────────────────────────────────
 
     def blame(self) -> FindFault | None:
-        running = self._hand.running
-        return FindFault(running, self._fault) if self._is_to_blame and running is not None else None
+        if not self._is_to_blame or (running := self._hand.running) is None:
+            return None
+        return FindFault(running, self._fault)
 
     def attend(self, now: float, limit_s: float | None = None, nap_s: float = 0.0) -> Action:
         """A body that is to leave is asked to, once nothing behind it can be meant; one that does not is

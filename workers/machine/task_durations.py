@@ -35,10 +35,6 @@ class Paces:
         else:
             self._short.pop(task, None)
 
-    def of(self, task: str) -> float | None:
-        """None: not known to be short."""
-        return self._short.get(task)
-
     def news(self) -> dict[str, float]:
         """What has become another since it was asked last; 0: not short any more."""
         known = {task: self._short.get(task, 0.0) for task in (*self._short, *self._told)}
@@ -47,4 +43,5 @@ class Paces:
         return news
 
     def short(self) -> Mapping[str, float]:
+        """Of those that are known to be short."""
         return self._short

@@ -66,19 +66,28 @@ class Flow:
         while action is not None:
             if isinstance(action, actions.Idle):
                 self._do(action)
+                # Also a worker that has nothing more to write down: its receipts may have gone since.
+                self._parts.receipts.look()
                 action = self._next()
             else:
                 with self._parts.claim.busy():
                     while action is not None and not isinstance(action, actions.Idle):
                         self._do(action)
                         action = self._next()
-            # Also a worker that has nothing more to write down: its receipts may have gone since.
-            self._parts.receipts.look()
 
     def _next(self) -> Action | None:
-        """What to do, now that all that was said from outside is known."""
+        """What to do, now that all that was said from outside is known. What follows from the last event
+        whatever is said is done first: half of all actions."""
+        ordered = self._machine.ordered()
+        if ordered is not None:
+            return ordered
+        self._hear_outside()
+        return self._machine.next(time.monotonic())
+
+    def _hear_outside(self) -> None:
         interrupts, keeper, running = self._machine.interrupts, self._parts.keeper, self._hand.running
-        interrupts.leave(self._parts.stopping.level)
+        if self._parts.stopping.level:
+            interrupts.leave(self._parts.stopping.level)
         while (heard := keeper.next_verdict()) is not None:
             held, verdict = heard
             if self._hand.has(held.job_id, held.attempt):
@@ -87,7 +96,6 @@ class Flow:
             interrupts.overran((running.job_id, running.number), AttemptFault(*running.held.meter.beyond))
         while self._parts.lining is not None and (word := self._parts.lining.next()) is not None:
             self._machine.preloaded(word)
-        return self._machine.next(time.monotonic())
 
     def _do(self, action: Action) -> None:
         self._handlers[type(action)](action)

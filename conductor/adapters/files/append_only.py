@@ -50,9 +50,8 @@ class AppendOnly:
         """Whole lines, on disk when it returns. Raises `OSError`; a later append repairs what a failed one
         left, in a file opened anew: the disk may have been exchanged, a share mounted again."""
         try:
-            # First: a line must not be put behind the stump of another. Second: the file may have gone in
+            # Before: a line must not be put behind the stump of another. After: the file may have gone in
             # between.
-            self.look()
             with self._held():
                 self._write(lines)
             self._remember(lines)
@@ -82,15 +81,20 @@ class AppendOnly:
 
     @contextmanager
     def _held(self) -> Generator[None]:
-        """The lock of the file that bears the name: nothing is taken out of it meanwhile. Where nobody lets
-        go of it, or there are no locks, what is written into a file that was exchanged is written again."""
+        """The lock of the file that bears the name, and has all that was written: nothing is taken out of it
+        meanwhile. Where nobody lets go of it, or there are no locks, what is written into a file that was
+        exchanged is written again."""
         until = time.monotonic() + PATIENCE_S
+        if self._fd is None:
+            self.look()
         while True:
             fd = self._open()
             is_locked = _lock(fd, until)
-            if not is_locked or self._is_in_place(fd):
+            if not self._left and self._is_in_place(fd):
                 break
             self.look()
+            if not is_locked:
+                break
         try:
             yield
         finally:

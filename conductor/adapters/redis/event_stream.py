@@ -21,17 +21,12 @@ _event = msgspec.json.Decoder(ToldEvent).decode
 
 class RedisEventStream:
     def __init__(self, scripts: Scripts, most: int = MOST_EVENTS) -> None:
-        self._redis, self._key = scripts.client, scripts.keys.events
+        self._scripts, self._redis, self._key = scripts, scripts.client, scripts.keys.events
         self._most = most
 
     def append(self, events: Sequence[ToldEvent]) -> None:
-        if not events:
-            return
-        with translating(self._redis), self._redis.pipeline(transaction=False) as pipe:
-            for event in events:
-                fields: dict[Any, Any] = {_FIELD: _to_json(event)}
-                pipe.xadd(self._key, fields, maxlen=self._most, approximate=True)
-            pipe.execute()
+        if events:
+            self._scripts.run("tell_events", self._most, *map(_to_json, events))
 
     def read(self, after: str, limit: int = 1000, wait_s: float = 0.0) -> tuple[ToldEvent, ...]:
         # 0 would wait for ever.

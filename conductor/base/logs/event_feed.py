@@ -1,4 +1,4 @@
-"""From the log to the stream of events: what is emitted is handed on in batches by a thread of its own.
+"""From who emits to the stream of events: what happens is handed on in batches by a thread of its own.
 
 Whoever emits never waits: an event is put into a bounded row in memory, and a stream that is full, slow or
 away costs events, never work. How many were dropped is said in the log, and by the next event that gets
@@ -10,21 +10,19 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import Any
 
 from loguru import logger
 
 from conductor.base import secrets
 from conductor.base.errors import ConductorError
-from conductor.base.logs.events import emit_event
-from conductor.base.logs.logs import LINE, bare
+from conductor.base.logs.events import begin_hearing, emit_event, end_hearing
+from conductor.model.events import EVENTS
 from conductor.model.told_event import ToldEvent
-
-if TYPE_CHECKING:
-    from loguru import Message, Record
 
 Append = Callable[[Sequence[ToldEvent]], None]
 
@@ -43,20 +41,14 @@ PATIENCE_S = 1.0
 def feeding(append: Append, name: str) -> Generator[EventFeed]:
     """While it lasts, all that this process emits goes to the stream. `name`: who says so."""
     feed = EventFeed(append, f"{name}@{socket.gethostname()}")
-    sink = logger.add(
-        feed.hear, level="DEBUG", format=bare, filter=_is_event, diagnose=False, backtrace=False
-    )
+    hear = feed.hear
+    begin_hearing(hear)
     feed.start()
     try:
         yield feed
     finally:
-        with suppress(ValueError):  # `set_up` began anew in between.
-            logger.remove(sink)
+        end_hearing(hear)
         feed.close()
-
-
-def _is_event(record: Record) -> bool:
-    return "event" in record["extra"]
 
 
 class EventFeed:
@@ -83,33 +75,19 @@ class EventFeed:
         if self._thread.is_alive():
             self._thread.join(PATIENCE_S)
 
-    def hear(self, message: Message) -> None:
-        """loguru's sink. A forked child has the sink and not the thread: its events are its parent's to
-        tell.
-        """
+    def hear(self, event: str, message: str, fields: dict[str, Any]) -> None:
+        """A forked child has the feed and not its thread: its events are its parent's to tell."""
         if self._pid != os.getpid():
             return
-        record = message.record
-        fields: dict[str, Any] = dict(record["extra"])
-        name = str(fields.pop("event"))
-        # What the file's sink leaves there for itself.
-        fields.pop(LINE, None)
-        # Where a log file is written, its ready line stands beside what was bound.
-        fields.pop(LINE, None)
         if len(self._waiting) >= MOST_WAITING:
             self.dropped += 1
             return
+        level, source = EVENTS[event].level, self._source
         self._waiting.append(
-            ToldEvent(
-                name=name,
-                at=record["time"].timestamp(),
-                level=record["level"].name,
-                message=record["message"],
-                source=self._source,
-                fields=fields,
-            )
+            ToldEvent(name=event, at=time.time(), level=level, message=message, source=source, fields=fields)
         )
-        self._has_some.set()
+        if not self._has_some.is_set():  # Asked after it was put in: who clears it looks after that.
+            self._has_some.set()
 
     def _work(self) -> None:
         while not (self._closing.is_set() and not self._waiting):
