@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -67,6 +68,15 @@ def ledger(redis_url: str) -> Iterator[Ledger]:
 
     with connect(redis_url) as client:
         yield redis_ledger(client)
+
+
+@pytest.fixture
+def no_thread_falls(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A user would see a traceback."""
+    fallen: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: fallen.append(repr(args.exc_value)))
+    yield
+    assert fallen == []
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def test_a_run_is_foretold_by_a_process_of_its_own_and_the_ledger_keeps_it(
     learn(project, seconds=30.0)
 
     with begun(project, ledger) as forecasting:
-        wait_for(lambda: forecasting.latest is not None)
+        wait_for(lambda: bool(ledger.forecasts.forecasts()))
         child = forecasting._child  # pyright: ignore[reportPrivateUsage]
         (kept,) = ledger.forecasts.forecasts()
         ended = forecasting.ended()

@@ -58,17 +58,20 @@ class Forecasting:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        if self._child is not None:
-            self._child.kill()
-        if self._thread is not None:
-            self._thread.join()  # one that was just being started is killed by it
+        self._end_thread()
         if (child := self._child) is not None:
             child.wait()
             for pipe in (child.stdin, child.stdout):
                 if pipe is not None:
                     with contextlib.suppress(OSError):
                         pipe.close()
+
+    def _end_thread(self) -> None:
+        self._stop.set()
+        if self._child is not None:
+            self._child.kill()
+        if self._thread is not None:
+            self._thread.join()  # one that was just being started is killed by it
 
     def tick(self, snapshot: Snapshot, decision: Decision) -> None:
         """The first one with something to do begins the run."""
@@ -80,6 +83,7 @@ class Forecasting:
 
     def ended(self) -> Forecast | None:
         """Nothing is left: what was said of it, with the real end. None where nothing was said."""
+        self._end_thread()  # What it still took in would be kept over the end.
         if (latest := self.latest) is None:
             return None
         self.latest = msgspec.structs.replace(latest, ended_at=self._ledger.bell.now())
@@ -119,7 +123,7 @@ class Forecasting:
             return self._gone(child, b"")
         words = b""
         for line in child.stdout:
-            if line.startswith(b"{"):
+            if line.startswith(b"{") and line.endswith(b"\n"):  # The answer of one that is killed is cut off.
                 return msgspec.json.decode(line, type=PredictionReply)
             words += line
         return self._gone(child, words)

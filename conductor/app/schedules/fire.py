@@ -16,9 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from loguru import logger
+
 from conductor.adapters.host.processes import kill_tree, spawn, tail
 from conductor.base.cron import stamp
-from conductor.base.errors import Unreachable
+from conductor.base.errors import ConductorError, Unreachable
 from conductor.base.files.layout import Layout
 from conductor.base.files.safe_open import make_own
 from conductor.base.logs.events import emit_event
@@ -202,8 +204,10 @@ def in_thread(fire: Fire) -> threading.Thread:
     """Running. A child dies with the thread that started it, so each fire has its own."""
 
     def run() -> None:
-        with contextlib.suppress(Unreachable):  # its lease runs out, and the next one does it again
+        try:
             fire.run()
+        except ConductorError as e:  # Its lease runs out, and the next one does it again.
+            logger.warning("The end of a fire of schedule {} was not recorded: {}", fire.name, e)
 
     thread = threading.Thread(target=run, name=f"fire {fire.name}", daemon=True)
     thread.start()

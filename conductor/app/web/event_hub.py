@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from conductor.app.web.loop_calls import call_in_loop
 from conductor.base.errors import ConductorError
 from conductor.base.text import escaped
 from conductor.model.told_event import ToldEvent, is_event_id, order_of
@@ -114,8 +115,8 @@ class EventHub(threading.Thread):
 
     def _tell(self, whom: Callable[..., None], *what: object) -> None:
         assert self._loop is not None
-        if not self._is_over.is_set():
-            self._loop.call_soon_threadsafe(whom, *what)
+        if not self._is_over.is_set() and not call_in_loop(self._loop, whom, *what):
+            self._is_over.set()
 
     # ── the loop's thread ─────────────────────────────────────────────────────────────────────────────────
 

@@ -10,6 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from loguru import logger
 
+from conductor.app.web.loop_calls import call_in_loop
 from conductor.base.errors import ConductorError
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ class Lookout(threading.Thread, Generic[T]):
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for loop, future in waiting:
-            loop.call_soon_threadsafe(_settle, future)
+            call_in_loop(loop, _settle, future)
 
     def seen(self) -> Seen[T]:
         at, began, now = self._at, self._began, time.monotonic()

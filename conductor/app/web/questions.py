@@ -8,6 +8,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from conductor.app.web.loop_calls import call_in_loop
 from conductor.base.errors import Unreachable
 
 #: So many at once, and so many that wait; an answer is waited for so long.
@@ -57,9 +58,7 @@ class Questions:
                 answer, error = what(), None
             except Exception as e:  # noqa: BLE001  it is the asker's
                 answer, error = None, e
-            try:
-                loop.call_soon_threadsafe(self._told, future, answer, error)
-            except RuntimeError:  # The loop is closed: nobody asks any more.
+            if not call_in_loop(loop, self._told, future, answer, error):
                 return
 
     def _told(self, future: asyncio.Future[Any], answer: Any, error: Exception | None) -> None:
