@@ -86,11 +86,12 @@ def delivered(web: WebScene, delivery: str, body: str, secret: str = SECRET) -> 
     return said.status_code, said.json()
 
 
-def test_ten_deliveries_are_one_job_and_another_id_is_another(web: WebScene, ledger: Ledger) -> None:
-    with ThreadPoolExecutor(10) as pool:
-        said = list(pool.map(lambda _: delivered(web, "msg_1", '{"file": "a.mp4"}'), range(10)))
+def test_deliveries_at_once_are_one_job_and_another_id_is_another(web: WebScene, ledger: Ledger) -> None:
+    at_once = 4  # Each that is not the first starts a process; ten showed no more.
+    with ThreadPoolExecutor(at_once) as pool:
+        said = list(pool.map(lambda _: delivered(web, "msg_1", '{"file": "a.mp4"}'), range(at_once)))
     assert {status for status, _ in said} == {200}, said
-    assert sorted(int(str(answer["new"])) for _, answer in said) == [0] * 9 + [1]
+    assert sorted(int(str(answer["new"])) for _, answer in said) == [0] * (at_once - 1) + [1]
     assert ledger.tallies.counts("arrived")["waiting"] == 1
     assert delivered(web, "msg_2", '{"file": "a.mp4"}')[1]["new"] == 1
 

@@ -43,10 +43,12 @@ class Site(NamedTuple):
     templates: frozenset[str]
 
 
-def sources() -> Iterator[tuple[Path, ast.Module]]:
+def sources(word: str) -> Iterator[tuple[Path, ast.Module]]:
+    """Those in which the word occurs: to read them all is a second of each test process."""
     for room in ("conductor", "workers", "workflows"):
         for path in sorted((ROOT / room).rglob("*.py")):
-            yield path, ast.parse(path.read_text(encoding="utf-8"))
+            if word in (text := path.read_text(encoding="utf-8")):
+                yield path, ast.parse(text)
 
 
 def calls_of(tree: ast.Module, name: str) -> Iterator[tuple[ast.Call, list[ast.expr]]]:
@@ -61,7 +63,7 @@ def calls_of(tree: ast.Module, name: str) -> Iterator[tuple[ast.Call, list[ast.e
 
 
 def sites() -> Iterator[Site]:
-    for path, tree in sources():
+    for path, tree in sources("emit_event"):
         texts: dict[str, set[str]] = {}
         for node in ast.walk(tree):
             match node:
@@ -115,7 +117,7 @@ def test_nobody_else_gives_a_line_a_name() -> None:
     """Fields beside a line are an event's, and an event's come from the table."""
     binding = {
         str(path.relative_to(ROOT))
-        for path, tree in sources()
+        for path, tree in sources(".bind")
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "bind"
         if isinstance(node.func.value, ast.Name) and node.func.value.id in ("logger", "log")
