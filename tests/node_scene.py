@@ -22,10 +22,24 @@ from conductor.model.job_class import class_of
 from conductor.model.ledger_entries import Entry, JobView
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
-from conductor.model.spec import to_line
+from conductor.model.spec import JobSpec, to_line
 from conductor.ports import Ledger
 
 T = TypeVar("T")
+
+#: A body that says that it runs and then waits for a file: the ledger's «running» is said a moment before the
+#: body begins, and what has not begun goes back at no cost.
+TASKS = """
+import os, time
+from workers import task
+
+@task("scene.until", lane="cpu", timeout_s=120.0)
+def until(args, ctx):
+    open(args["begun"], "w").write(str(os.getpid()))
+    while not os.path.exists(args["until"]) and not ctx.should_stop():
+        time.sleep(0.01)
+    return {}
+"""
 
 #: Quick and small: few workers, short intervals.
 CONFIG = """
@@ -46,11 +60,21 @@ port = 0
 
 
 def configure(settings: Settings, text: str = CONFIG) -> Settings:
-    """Add to the project's conductor.toml, before its first section; the settings anew."""
+    """Add to the project's conductor.toml, before its first section; the settings anew. Where it names no
+    tasks of its own it gets `TASKS`."""
     file = settings.project / CONFIG_NAME
     top, _, rest = text.partition("[lanes]")
+    if "task_modules" not in top + file.read_text():
+        top = with_tasks(settings.project) + top
     file.write_text(top + file.read_text() + "[lanes]" + rest)
     return load(settings.project)
+
+
+def with_tasks(project: Path) -> str:
+    """`TASKS` as a module of the project; the line of conductor.toml that names it."""
+    name = f"scene_tasks_{os.urandom(4).hex()}"
+    (project / f"{name}.py").write_text(TASKS, encoding="utf-8")
+    return f'task_modules = ["{name}"]\n'
 
 
 def until(what: Callable[[], T], limit_s: float = 20.0, every_s: float = 0.01) -> T:
@@ -101,6 +125,10 @@ class Command:
     def workers(self) -> list[psutil.Process]:
         return [process for process in self.below() if is_worker(process)]
 
+    def worker(self) -> psutil.Process:
+        """The only one; who is just starting a child looks like two until that one is another program."""
+        return until(lambda: found[0] if len(found := self.workers()) == 1 else None)
+
     def close(self) -> None:
         """However the test ended, nothing of it is left."""
         left = self.below()
@@ -112,7 +140,7 @@ class Command:
                 process.kill()
 
 
-def until_gone(processes: Sequence[psutil.Process], limit_s: float = 5.0) -> None:
+def until_gone(processes: Sequence[psutil.Process], limit_s: float = 20.0) -> None:
     """An orphan that is dead and not yet buried by init is gone."""
 
     def lives(process: psutil.Process) -> bool:
@@ -124,11 +152,16 @@ def until_gone(processes: Sequence[psutil.Process], limit_s: float = 5.0) -> Non
     until(lambda: not any(map(lives, processes)), limit_s)
 
 
-def is_worker(process: psutil.Process) -> bool:
+def words_of(process: psutil.Process) -> list[str]:
+    """Its command line; nothing where it has just ended."""
     try:
-        words = process.cmdline()
+        return process.cmdline()
     except psutil.Error:
-        return False
+        return []
+
+
+def is_worker(process: psutil.Process) -> bool:
+    words = words_of(process)
     return "workers" in words and "--queue" in words and "die_with_parent.py" not in " ".join(words)
 
 
@@ -167,9 +200,46 @@ class NodeScene:
     def put(self, n: int, seconds: float, **more: Any) -> str:
         """A `diagnostics.sleep` job in the backlog, or one of another `task` with its `args`; its id."""
         spec = a_spec(n, **{"task": "diagnostics.sleep", "args": {"seconds": seconds, "n": n}, **more})
-        job_class = class_of(spec, self.catalogue[spec.task], "night")
-        self.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+        self.put_together(spec)
         return spec.id
+
+    def put_together(self, *specs: JobSpec) -> None:
+        """In one step, so that one tick sees them all."""
+        entries = (
+            Entry(job_id=s.id, line=to_line(s), job_class=class_of(s, self.catalogue[s.task], "night"))
+            for s in specs
+        )
+        self.ledger.intake.put("night", list(entries))
+
+    def waits(self, n: int, **more: Any) -> str:
+        """A job in the backlog whose body waits until `release(n)`; its id."""
+        return self.put(n, 0.0, **self._waiting(n), **more)
+
+    def waiting_spec(self, n: int, **more: Any) -> JobSpec:
+        """The same as a line for a manifest."""
+        return a_spec(n, **self._waiting(n), **more)
+
+    def _waiting(self, n: int) -> dict[str, Any]:
+        args = {"begun": str(self._file("begun", n)), "until": str(self._file("until", n))}
+        return {"task": "scene.until", "args": args}
+
+    def until_begun(self, n: int) -> int:
+        """The body of that one runs; the pid of its process."""
+        return int(until(lambda: file.read_text() if (file := self._file("begun", n)).exists() else ""))
+
+    def begin(self, n: int, queue: str = "cpu-here", **more: Any) -> str:
+        """A job like that, handed over to a queue, from when its body runs on."""
+        job_id = self.waits(n, **more)
+        self.admit(job_id, queue)
+        self.until_begun(n)
+        return job_id
+
+    def release(self, *numbers: int) -> None:
+        for n in numbers:
+            self._file("until", n).touch()
+
+    def _file(self, name: str, n: int) -> Path:
+        return self.settings.project / f"{name}-{n}"
 
     def admit(self, job_id: str, queue: str = "cpu-here") -> None:
         job = self.job(job_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from builders import a_spec
@@ -53,9 +52,6 @@ class VramScene(NodeScene):
         self.stub = stub
         self.catalogue = load_catalogue(self.settings.task_modules, self.settings.project)
 
-    def until_file(self, n: int) -> Path:
-        return self.settings.project / f"release-{n}"
-
     def hold(self, n: int, mib: int, devices: int = 1, takes: int | None = None, **more: Any) -> str:
         """A job in the backlog that reserves `mib` on each of `devices`, and takes `takes` (default: as
         much).
@@ -63,7 +59,7 @@ class VramScene(NodeScene):
         args = {
             "state": str(self.stub.state),
             "mib": mib if takes is None else takes,
-            "until": str(self.until_file(n)),
+            "until": str(self._file("until", n)),
         }
         spec = a_spec(
             n,
@@ -77,10 +73,6 @@ class VramScene(NodeScene):
         self.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
         self.ledger.bell.ring()
         return spec.id
-
-    def release(self, *numbers: int) -> None:
-        for n in numbers:
-            self.until_file(n).touch()
 
     def device(self, index: int = 0) -> Device | None:
         report = self.report()

@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from conductor.adapters.files.receipt_log import read_receipts
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.dispatch.catalogue import Catalogue, load_catalogue
@@ -230,6 +232,15 @@ def wait_until(
     while not is_so():
         assert time.monotonic() < deadline, f"not within {limit_s:g} s: {what}\n{story()}"
         time.sleep(0.01)
+
+
+def signal_twice(worker: subprocess.Popen[bytes]) -> None:
+    worker.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        # After the first it works on. One that it hears within 0.5 s of that it takes for the same, and it
+        # may hear late.
+        worker.wait(1.0)
+    worker.send_signal(signal.SIGTERM)
 
 
 def wait_file(path: Path) -> str:

@@ -42,9 +42,9 @@ def endpoint_fault(scene: LedgerScene) -> EndpointFault | None:
 
 
 def shut_s(scene: LedgerScene) -> float:
-    """Seconds until its gate opens."""
-    until = scene.ledger.calls.closings().get("api")
-    return 0.0 if until is None else until - scene.ledger.bell.now()
+    """Seconds from when its trouble was last told of until its gate opens, however long this look takes."""
+    until, known = scene.ledger.calls.closings().get("api"), endpoint_fault(scene)
+    return 0.0 if until is None else until - (known.last_at if known is not None else scene.ledger.bell.now())
 
 
 @pytest.mark.parametrize(("trouble", "first_s"), [("busy", 5), ("down", 5), ("refuses", 60)])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from builders import a_spec
 from cli_tools import conductor
+from free_ports import a_free_port
 from node_scene import until
 from redis import Redis, exceptions
 
@@ -28,18 +29,10 @@ from conductor.record import manifest
 COMMANDS = (("dispatch", "m.jsonl"), ("status",), ("pause", "gpu"), ("audit",))
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    # A cluster listens on its port + 10,000 too.
-    return port if port < 50_000 else port - 20_000
-
-
 @contextmanager
 def serving(folder: Path, *options: str) -> Generator[int]:
     """A server on a port of loopback, which is in use by nothing else."""
-    port = free_port()
+    port = a_free_port()
     argv = [str(find_binary()), *options, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     process = subprocess.Popen([*argv, "--appendonly", "yes", "--save", ""], stdout=subprocess.DEVNULL)
     try:
@@ -176,7 +169,7 @@ def test_a_replica(folder: Path, tmp_path: Path, stack: ExitStack) -> None:
 
 
 def test_a_sentinel(folder: Path, tmp_path: Path, stack: ExitStack) -> None:
-    port = free_port()
+    port = a_free_port()
     file = tmp_path / "sentinel.conf"
     file.write_text(f"port {port}\nbind 127.0.0.1\nsentinel monitor one 127.0.0.1 1 1\n")
     process = subprocess.Popen([str(find_binary()), str(file), "--sentinel"], stdout=subprocess.DEVNULL)

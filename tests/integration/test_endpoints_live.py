@@ -5,7 +5,6 @@ everybody.
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from chat_scene import WORKERS, a_question, at_work, conducting, put
+from free_ports import a_free_port
 from moody_server import MoodyServer, Said, good, refusing
 
 from conductor.adapters.open_ledger import connect
@@ -57,9 +57,7 @@ def causes(scene: WorkerScene) -> set[Any]:
 
 
 def test_nobody_there_costs_no_retry_and_all_go_when_it_is_back(scene: WorkerScene, redis_url: str):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = a_free_port()
     begin(scene, f"http://127.0.0.1:{port}/v1")
     with conducting(scene, redis_url, window_s=60):
         wait_until(lambda: "api" in scene.ledger.calls.endpoint_faults(), "it is down", scene.story)

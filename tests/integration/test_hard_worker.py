@@ -100,11 +100,11 @@ def test_a_node_stopped_for_longer_than_its_leases_does_no_harm(ledger: Ledger, 
     scene = NodeScene(ledger, configure(project))
     try:
         node = scene.node()
-        job = scene.sleep(1, 5.0)
-        scene.until_state(job, "running")
+        job = scene.begin(1)
         os.kill(node.pid, signal.SIGSTOP)
         until(lambda: scene.report() is None)
         os.kill(node.pid, signal.SIGCONT)
+        scene.release(1)
         scene.until_state(job, "done")
         until(scene.report)
         assert [r.attempt for r in read_receipts(project.receipts_dir)] == [1]
@@ -118,8 +118,8 @@ def test_a_whole_worker_stopped_past_its_lease_publishes_nothing_when_it_wakes(
     scene = NodeScene(ledger, configure(project, CONFIG_SHORT))
     try:
         node = scene.node()
-        job = scene.sleep(1, 4.0)
-        held = scene.until_state(job, "running").reservation
+        job = scene.begin(1)
+        held = scene.job(job).reservation
         worker = next(w for w in node.workers() if held and held.worker in w.cmdline())
         family = [worker, *worker.children(recursive=True)]
         for process in family:
@@ -129,6 +129,7 @@ def test_a_whole_worker_stopped_past_its_lease_publishes_nothing_when_it_wakes(
         for process in family:
             process.resume()
         scene.admit(job)
+        scene.release(1)
         scene.until_state(job, "done")
         assert [(r.attempt, r.outcome) for r in read_receipts(project.receipts_dir)] == [(2, "ok")]
     finally:
@@ -156,20 +157,22 @@ port = 0
 
 
 def test_a_rolling_restart_kills_no_job_and_does_none_twice(ledger: Ledger, project: Settings):
-    """drain, exchange the node while its worker's body runs 3 s, undo: each job once, the one in hand by
-    the old.
+    """drain, exchange the node while its worker's body runs, undo: each job once, the one in hand by the
+    old.
     """
     scene = NodeScene(ledger, configure(project, CONFIG_SHORT))
     try:
         old = scene.node()
         conduct = scene.run("conduct")
-        running = scene.put(1, 3.0)
-        scene.until_state(running, "running")
+        running = scene.waits(1)
+        scene.until_begun(1)
         said = scene.run("drain", "here")
         assert said.wait() == 0
         assert "1 in flight, nothing new starts" in said.said
         later = [scene.put(n, 0.05) for n in range(2, 8)]
         old.process.send_signal(signal.SIGTERM)
+        until(lambda: "Draining" in old.said)
+        scene.release(1)
         assert old.wait() == 0
         assert scene.job(running).state == "done"
 

@@ -92,7 +92,7 @@ def test_a_lost_connection_that_still_waits_takes_nothing_for_nobody(
 
     # When the worker asks again, and an entry comes
     assert ids(intake._again(a_turn())) == []  # pyright: ignore[reportPrivateUsage]
-    ghost.join(3.0)
+    ghost.join(20.0)
     fed(scene, "a")
 
     # Then it lies in the queue, for whoever takes it next
@@ -114,6 +114,6 @@ def test_a_connection_cut_while_it_waits_costs_nothing(scene: LedgerScene, intak
         if known["cmd"] == "blmove":
             client.client_kill_filter(_id=known["id"])
     fed(scene, "a")
-    taking.join(10.0)
+    taking.join(30.0)
 
     assert ids(found[-1]) == [an_id("a")]

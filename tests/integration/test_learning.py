@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from builders import a_spec
 from node_scene import CONFIG, NodeScene, configure, until
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 
@@ -93,7 +94,10 @@ def test_what_jobs_took_decides_how_many_run_at_once(
     conduct = scene.run("conduct", env=nvml.env)
     # The first tick may come before the receipts are read: those that count come when they are.
     scene.until_state(scene.put(99, 0.0, lane="cpu"), "done")
-    jobs = [scene.put(n, 0.4, lane="gpu", needs=FOUR_GIB) for n in range(10)]
+    nap = {"task": "diagnostics.sleep", "lane": "gpu", "needs": FOUR_GIB}
+    specs = [a_spec(n, args={"seconds": 0.4, "n": n}, **nap) for n in range(10)]
+    scene.put_together(*specs)
+    jobs = [spec.id for spec in specs]
 
     assert most_at_once(scene, jobs) == (side_by_side, {asked_mib}), conduct.said
     needs = scene.run("needs", "diagnostics.sleep", "--json")

@@ -92,8 +92,8 @@ def scene(ledger: Ledger, project: Settings) -> Iterator[NodeScene]:
 def test_a_host_whose_person_is_there_finishes_what_it_has_and_starts_nothing(scene: NodeScene, desk: Desk):
     scene.node(desk.env)
     scene.run("conduct")
-    running = scene.put(1, 3.0)
-    scene.until_state(running, "running")
+    running = scene.waits(1)
+    scene.until_begun(1)
     queued = scene.put(2, 0.0)
     scene.until_state(queued, "admitted")
 
@@ -106,6 +106,7 @@ def test_a_host_whose_person_is_there_finishes_what_it_has_and_starts_nothing(sc
     nodes = json.loads(answer(scene, "status", "--json"))["nodes"]
     (obstacle,) = nodes[0]["obstacles"]
     assert (obstacle["gate"], obstacle["figure"], obstacle["opens_at"]) == ("input", 0, 0.01)
+    scene.release(1)
     scene.until_state(running, "done")
     assert (view := scene.job(queued)).state == "waiting" and view.attempts == 1, "nor handed over again"
     desk.leaves()

@@ -218,26 +218,26 @@ def scene(project: Settings, ledger: Ledger) -> Iterator[NodeScene]:
 def test_flushall_in_the_middle_of_a_run_and_rebuild(scene: NodeScene, redis_url: str) -> None:
     settings = scene.settings
     quick = [a_spec(n, task="diagnostics.sleep", args={"seconds": 0.02, "n": n}) for n in range(30)]
-    slow = [
-        a_spec(n, task="diagnostics.sleep", args={"seconds": 6.0, "n": n}, priority=9) for n in (100, 101)
-    ]
+    slow = [scene.waiting_spec(n, priority=9) for n in (100, 101)]
     path = settings.project / "m.jsonl"
     manifest.write(path, [*quick, *slow])
     dispatch(scene.ledger, path, "night", scene.catalogue, settings.receipts_dir)
     scene.run("node")
     conduct = scene.run("conduct")
-    until(lambda: len(scene.ledger.handover.reservations()) >= 2 and scene.job(slow[0].id).state == "running")
-    until(lambda: scene.job(slow[1].id).state == "running")
+    for n in (100, 101):
+        scene.until_begun(n)
 
     with Redis.from_url(redis_url, protocol=2) as client:
         client.flushall()
 
-    until(lambda: "Starting nothing: " in conduct.said, 10)
+    until(lambda: "Starting nothing: " in conduct.said)
     refused = scene.run("dispatch", "m.jsonl")
     assert refused.wait() == 3 and "conductor rebuild" in refused.said
     assert "conductor rebuild" in said(scene, "status")
     rebuilt = scene.run("rebuild")
     assert rebuilt.wait() == 0, rebuilt.said
+    until(lambda: all(scene.job(spec.id).state == "running" for spec in slow))
+    scene.release(100, 101)
     until(lambda: all(scene.job(spec.id).state == "done" for spec in (*quick, *slow)), 60)
 
     receipts = list(read_receipts(settings.receipts_dir))

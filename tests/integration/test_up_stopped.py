@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from node_scene import CONFIG, Command, NodeScene, project_processes, until
+from node_scene import CONFIG, Command, NodeScene, project_processes, until, with_tasks
 
 from conductor.adapters.host.processes import live_pid
 from conductor.adapters.host.stopped_processes import is_stopped
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def new_project(folder: Path) -> Settings:
-    text = CONFIG.replace("[timing]", "[timing]\nlease_s = 1.5").replace(
+    text = with_tasks(folder) + CONFIG.replace("[timing]", "[timing]\nlease_s = 1.5").replace(
         "[dashboard]", "[dashboard]\nis_on = false"
     )
     (folder / CONFIG_NAME).write_text(f"{text}[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n")
@@ -89,10 +89,11 @@ def test_a_worker_that_was_stopped_is_replaced_and_its_job_is_done(running: tupl
     with open_ledger(settings) as ledger:
         scene = NodeScene(ledger, settings)
         scene.until_state(scene.put(1, 0.0), "done")  # The workers are there.
-        job = scene.put(2, 3.0)
-        scene.until_state(job, "running")
+        job = scene.waits(2)
+        scene.until_begun(2)
         worker = one(command, "workers", "cpu-here", "--queue")
         stop(worker.pid)
+        scene.release(2)
         assert scene.until_state(job, "done", 40.0).failures == {"worker_lost": 1}
     assert f"(pid {worker.pid}) stood still for" in command.said
 

@@ -55,13 +55,14 @@ def test_twelve_jobs_of_10_gib_are_never_more_than_two_on_a_device_of_24(
 def test_nothing_starts_while_a_foreign_process_holds_the_memory(scene: NodeScene, nvml: Nvml):  # noqa: F811
     nvml.show(device(0))
     scene.node(nvml.env)
-    first = scene.put(1, 1.0, lane="gpu", needs=TEN_GIB)
+    first = scene.waits(1, lane="gpu", needs=TEN_GIB)
     conduct = scene.run("conduct")
-    scene.until_state(first, "running")
+    scene.until_begun(1)
 
     nvml.show(device(0, used_mib=20000))
     until(lambda: (r := scene.report()) and r.devices[0].vram_used_mib == 20000)
     second = scene.put(2, 0.0, lane="gpu", needs=TEN_GIB)
+    scene.release(1)
     scene.until_state(first, "done")
     until(lambda: "Held gpu" in conduct.said)
     assert scene.job(second).state == "waiting"

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,15 @@ from conductor.model.spec import JobSpec, Output
 from conductor.ports import Ledger
 from tests.builders import a_spec
 from tests.strays import folders_of, getting_away, needs_cgroups, the_stray, wait_gone
-from tests.worker_scene import QUEUE, WorkerScene, a_scene, is_alive, wait_file, wait_until
+from tests.worker_scene import (
+    QUEUE,
+    WorkerScene,
+    a_scene,
+    is_alive,
+    signal_twice,
+    wait_file,
+    wait_until,
+)
 from workers.system.process_tree import children_of
 
 
@@ -80,14 +89,6 @@ def test_a_second_signal_gives_the_attempt_back(scene: WorkerScene, tmp_path: Pa
     assert not scene.staged()
 
 
-def signal_twice(worker: subprocess.Popen[bytes]) -> None:
-    worker.send_signal(signal.SIGTERM)
-    with pytest.raises(subprocess.TimeoutExpired):
-        # After the first it works on; a second one sooner than 0.5 s would be taken for the same.
-        worker.wait(0.6)
-    worker.send_signal(signal.SIGTERM)
-
-
 def test_a_killed_worker_takes_a_deaf_body_along(scene: WorkerScene, tmp_path: Path):
     spec = scene.put(a_waiting_spec(tmp_path))
     worker = scene.worker()
@@ -115,8 +116,10 @@ def test_a_killed_worker_takes_the_programs_of_its_child_along(scene: WorkerScen
 
 
 def is_sleeping(pid: int) -> bool:
-    """It is `sleep` by now, and not on its way to become it."""
-    return (Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]).endswith(b"sleep")
+    """It is `sleep` by now, and not on its way to become it, nor gone."""
+    with suppress(OSError):
+        return (Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]).endswith(b"sleep")
+    return False
 
 
 def test_a_killed_child_costs_one_attempt_and_no_program_lives_on(scene: WorkerScene, tmp_path: Path):

@@ -21,7 +21,16 @@ from conductor.model.report import Device, NodeReport
 from conductor.model.spec import JobSpec, Needs, Output, RateNeed
 from conductor.ports import Ledger
 from tests.builders import a_spec
-from tests.worker_scene import NODE, QUEUE, REPOSITORY, WorkerScene, a_scene, wait_file, wait_until
+from tests.worker_scene import (
+    NODE,
+    QUEUE,
+    REPOSITORY,
+    WorkerScene,
+    a_scene,
+    signal_twice,
+    wait_file,
+    wait_until,
+)
 
 MORE_TASKS = """
 from conductor.base.errors import CudaOutOfMemory, NoSpace
@@ -275,10 +284,7 @@ def test_a_worker_that_must_leave_while_receipts_are_refused_keeps_what_it_compu
     folder.write_text("a file where the folder should be")
     (tmp_path / "until0").touch()
     wait_until(lambda: (scene.folder / "published/0.txt").exists(), "it is published")
-    worker.send_signal(signal.SIGTERM)
-    with pytest.raises(subprocess.TimeoutExpired):
-        worker.wait(0.6)
-    worker.send_signal(signal.SIGTERM)
+    signal_twice(worker)
     assert worker.wait(20) == 0
     assert view_of(scene, spec).cause == "publish_failed"
 
