@@ -29,6 +29,7 @@ from conductor.model.told_event import ToldEvent
 from conductor.recovery.operator_commands import CommandTaken, JobCommand
 from conductor.views.explain_job import Story
 from conductor.views.health import Health
+from conductor.views.night.document import NightReport
 from conductor.views.whole_status import HeadedStatus
 
 T = TypeVar("T")
@@ -82,6 +83,11 @@ class Client:
 
     def status(self) -> HeadedStatus:
         return self._decoded(self._send("GET", "/api/v1/status"), HeadedStatus)
+
+    def report(self, since: str = "18:00", until: str = "") -> NightReport:
+        """Of a night, as `conductor report --quick` works it out."""
+        words = {"since": since, "until": until}
+        return self._decoded(self._send("GET", "/api/v1/report", words=words), NightReport)
 
     def job(self, job_id: str) -> Story:
         """By its id, or the first letters of it."""

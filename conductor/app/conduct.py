@@ -48,6 +48,7 @@ from conductor.node.queue_plan import node_name
 from conductor.node.run import retry_tables
 from conductor.node.single_instance import is_dead_here
 from conductor.ports import Ledger
+from conductor.record.journal import Journal
 from conductor.record.ledger_identity import Guard, refuse_lost
 from conductor.recovery.reapply_journal import JournalReapply
 from conductor.recovery.reconcile import Reconciler
@@ -109,7 +110,8 @@ def feed(
             learning = stack.enter_context(
                 NeedsLearner(settings.layout, policy_of(settings.learning), tasks, limits_of(settings))
             )
-            forecasting = stack.enter_context(Forecasting(settings.project, ledger, backlog))
+            note = Journal(settings.receipts_dir).foretold
+            forecasting = stack.enter_context(Forecasting(settings.project, ledger, backlog, note))
 
             def on_tick(snapshot: Snapshot, decision: Decision) -> None:
                 ticked()

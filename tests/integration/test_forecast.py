@@ -31,6 +31,7 @@ from conductor.model.receipt import AdmittedNeeds, Receipt, Usage
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import to_line
 from conductor.ports import Ledger
+from conductor.record.journal import Journal
 
 NAP = a_class("cpu", task="diagnostics.sleep", kind="diagnostics.sleep", id="class-nap")
 
@@ -166,7 +167,9 @@ def begun(project: Settings, ledger: Ledger) -> Forecasting:
     """One that has seen a tick with something to do."""
     from builders import a_reservation
 
-    forecasting = Forecasting(project.project, ledger, "b")
+    note = Journal(project.receipts_dir).foretold
+    Journal(project.receipts_dir).place("resumed", "gpu")  # a journal is there once anything was said
+    forecasting = Forecasting(project.project, ledger, "b", note)
     snapshot, decision = a_tick(ledger)
     forecasting.tick(replace(snapshot, reservations=(a_reservation(),)), decision)
     return forecasting
@@ -189,6 +192,9 @@ def test_a_run_is_foretold_by_a_process_of_its_own_and_the_ledger_keeps_it(
     assert kept.ended_at is None
     assert (kept.first_left, kept.first_known, kept.backlog) == (8, 8, "b")
     assert kept.predicted_s == pytest.approx(4 * 30.2, abs=10)
+    (noted,) = [note for note in Journal(project.receipts_dir).notes() if note.what == "foretold"]
+    assert (noted.backlog, noted.jobs) == ("b", 8)
+    assert noted.instant == pytest.approx(kept.first_ends_at, abs=1)
     assert ledger.forecasts.forecasts() == (ended,)
     assert ended.took_s == pytest.approx(0, abs=30)
     wait_for(lambda: child.poll() is not None)

@@ -11,6 +11,7 @@ import contextlib
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -19,7 +20,7 @@ from loguru import logger
 
 from conductor.adapters.host.processes import spawn
 from conductor.analysis.forecast.text import when
-from conductor.base.errors import Unreachable
+from conductor.base.errors import ConductorError, Unreachable
 from conductor.base.logs.events import emit_event
 from conductor.base.text import many
 from conductor.model.decision import Decision
@@ -37,11 +38,23 @@ NEWS_SHARE, NEWS_S = 0.1, 10.0
 SAME_RUN_S = 300.0
 
 
+#: Backlog (empty: all), how much was left, the end that was named.
+Foretold = Callable[[str, int, float], None]
+
+
 class Forecasting:
     """Of the leader: `tick` is called by its loop and returns at once. Use as a context manager."""
 
-    def __init__(self, project: Path, ledger: Ledger, backlog: str | None = None) -> None:
+    def __init__(
+        self,
+        project: Path,
+        ledger: Ledger,
+        backlog: str | None = None,
+        note: Foretold = lambda backlog, left, ends_at: None,
+    ) -> None:
+        """`note`: told once of each run, of the first end that was named."""
         self._project = project
+        self._note = note
         self._ledger = ledger
         self._backlog = backlog or ""
         self._stop = threading.Event()
@@ -157,6 +170,8 @@ class Forecasting:
         assert found is not None and self._begun_at is not None, "asked by a run that has begun"
         first = before
         if first is None or first.first_ends_at is None:
+            if found.ends_at is not None:
+                self._note_first(found.left, found.ends_at)
             first = Forecast(
                 backlog=self._backlog,
                 begun_at=self._begun_at if first is None else first.begun_at,
@@ -175,6 +190,12 @@ class Forecasting:
             is_rough=found.is_rough,
             left_out=found.left_out,
         )
+
+    def _note_first(self, left: int, ends_at: float) -> None:
+        try:
+            self._note(self._backlog, left, ends_at)
+        except ConductorError as e:
+            logger.debug("The first forecast is not noted: {}", e)
 
     def _taken_up(self, answer: PredictionReply) -> Forecast | None:
         """A conductor before this one said something of the same run."""

@@ -38,6 +38,7 @@ from conductor.app.web.routes import (
     metrics,
     notices,
     overview,
+    reports,
     what_if,
 )
 from conductor.app.web.routes.entrance import KINDS, Link, Login, Whoami
@@ -46,6 +47,7 @@ from conductor.app.web.routes.jobs import JobFiles, PrintedLog
 from conductor.app.web.routes.metrics import MetricsPage
 from conductor.app.web.routes.notices import ScheduleList
 from conductor.app.web.routes.overview import Alive, BacklogList, GateList, NodeHistory, NodeList
+from conductor.app.web.routes.reports import ReportDesk
 from conductor.app.web.stack import Stack
 from conductor.base.errors import ConductorError
 from conductor.base.settings.hook_settings import HookSettings
@@ -57,6 +59,7 @@ from conductor.recovery.operator_commands import CommandTaken
 from conductor.views.alerts import AlertsNow
 from conductor.views.explain_job import Story
 from conductor.views.health import Health
+from conductor.views.night.document import NightReport
 from conductor.views.now import Now
 from conductor.views.resource_history import ResourceHistory
 from conductor.views.whole_status import HeadedStatus
@@ -66,7 +69,7 @@ ANSWERS = (
     *(AlertSilence, FollowedLine, LogEnd, SchedulePaused),
     *(ActionResult, Alive, AlertsNow, BulkCount, FilterWords, JobPage, ScheduleList),
     *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeHistory, NodeList, Now),
-    *(PrintedLog, Problem, Story, ToldEvent, ChangedEnds, Whoami),
+    *(NightReport, PrintedLog, Problem, Story, ToldEvent, ChangedEnds, Whoami),
 )
 SENT = (BulkAction, Login)
 NO_HOOKS: Mapping[str, HookSettings] = {}
@@ -87,10 +90,11 @@ def make_app(stack: Stack, door: Door, hooks: Mapping[str, HookSettings] = NO_HO
     )
     app.state.metrics, app.state.hooks, app.state.deliveries = MetricsPage(), hooks, {}
     app.state.followers = set()
+    app.state.reports = ReportDesk()
     app.state.history = ResourceHistory()
     app.state.hub = EventHub(stack.ledger.events, app.state.metrics.figures.hear, app.state.history.hear)
     app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)
-    for routes in (overview, notices, what_if, job_lists, jobs, events, intake, metrics, entrance):
+    for routes in (overview, notices, what_if, job_lists, jobs, events, intake, metrics, reports, entrance):
         app.include_router(routes.router)
     app.add_exception_handler(ConductorError, failed)
     app.add_exception_handler(HTTPException, refused)

@@ -85,7 +85,7 @@ def _dead(report: NightReport) -> list[RootCause]:
 def answers_of(report: NightReport, clock: NightClock) -> tuple[Answer, ...]:
     """In the order in which they are asked."""
     return (
-        _what_is_done(report),
+        _what_is_done(report, clock),
         _what_is_not(report),
         _why(report),
         _waited_for(report),
@@ -96,7 +96,7 @@ def answers_of(report: NightReport, clock: NightClock) -> tuple[Answer, ...]:
     )
 
 
-def _what_is_done(report: NightReport) -> Answer:
+def _what_is_done(report: NightReport, clock: NightClock) -> Answer:
     jobs, files = report.jobs, report.outputs
     tasks = sorted((row for row in report.tasks if row.done), key=lambda row: -row.done)
     named = ", ".join(f"{row.done} {row.task}" for row in tasks[:SHOWN])
@@ -105,7 +105,10 @@ def _what_is_done(report: NightReport) -> Answer:
     words += f" ({named}{more}), {many(files.files, 'file')}, {size(files.bytes)}" if jobs.done else ""
     is_all = jobs.all > 0 and jobs.done == jobs.all
     return Answer(
-        question="What is done?", words=f"{words}.", tone="good" if is_all else "plain", filter="state:done"
+        question="What is done?",
+        words=f"{words}.",
+        tone="good" if is_all else "plain",
+        filter=f"state:done since:{clock.exact(report.since)}" if jobs.done else "",
     )
 
 
@@ -113,7 +116,7 @@ def _what_is_not(report: NightReport) -> Answer:
     jobs = report.jobs
     parts = [
         *([f"{jobs.dead} dead"] if jobs.dead else []),
-        *([f"{jobs.behind} behind those, which never ran"] if jobs.behind else []),
+        *([f"{jobs.behind} that never ran, being behind them"] if jobs.behind else []),
         *([f"{jobs.review} in review"] if jobs.review else []),
         *([f"{jobs.running} under way"] if jobs.running else []),
         *([f"{jobs.waiting} waiting"] if jobs.waiting else []),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 from conductor.views.night.document import ClockSpan
 
@@ -53,6 +53,11 @@ class NightClock:
         words = there.strftime("%H:%M") + (f" {zone}" if self._is_changed else "")
         is_of_night = 0 <= at - self._since < 86_400
         return words if is_of_night else f"{there.strftime('%a %d %b')} {words}"
+
+    def exact(self, at: float) -> str:
+        """«2026-11-29T18:00:00+01:00», as commands take it."""
+        offset = timezone(timedelta(seconds=self._span(at).offset_s))
+        return datetime.fromtimestamp(int(at), offset).isoformat()
 
     def day(self, at: float) -> str:
         """«Mon 30 Nov 2026, 18:00 CET»"""

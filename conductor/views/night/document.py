@@ -111,6 +111,8 @@ class RetryFigures(Value, frozen=True, kw_only=True):
     most_to_recover: int
     #: Retries that the table grants; None: as many as it takes.
     budget: int | None
+    #: What these figures say about the table; empty: nothing.
+    advice: str = ""
 
 
 class GateFigures(Value, frozen=True, kw_only=True):

@@ -16,7 +16,6 @@ from conductor.views.night.document import (
     RootCause,
     WhatIf,
 )
-from conductor.views.night.statistics import advice_of
 
 #: A cell: what stands there, and whether it is a number. Markup is only what `bars` draws.
 Cell = tuple[str, bool]
@@ -269,7 +268,7 @@ def _retry(row: RetryFigures) -> Sequence[Cell]:
         number(row.open),
         number(duration(row.seconds)),
         number("no limit" if row.budget is None else row.budget),
-        word(advice_of(row)),
+        word(row.advice),
     )
 
 

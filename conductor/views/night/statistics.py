@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
+from msgspec.structs import replace
+
 from conductor.core.failures.retry import TABLE
 from conductor.model.causes import Cause
 from conductor.model.receipt import Receipt
@@ -61,6 +63,7 @@ def retries_of(record: NightRecord, fates: JobFates) -> tuple[RetryFigures, ...]
                 key = receipt.task, receipt.cause or "task_error"
                 groups[key].setdefault(job_id, []).append(receipt)
     rows = [_retries(task, cause, jobs, record, fates) for (task, cause), jobs in groups.items()]
+    rows = [replace(row, advice=_advice(row)) for row in rows]
     return tuple(sorted(rows, key=lambda row: (-row.seconds, row.task, row.cause)))
 
 
@@ -88,8 +91,8 @@ def _retries(
     )
 
 
-def advice_of(row: RetryFigures) -> str:
-    """What the figures say about the table; empty: nothing. Of few jobs nothing is concluded."""
+def _advice(row: RetryFigures) -> str:
+    """Of few jobs nothing is concluded."""
     if row.budget == 0 or row.failed == row.free or row.jobs < 3:
         return ""
     if not row.recovered and row.dead:

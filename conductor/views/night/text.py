@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from conductor.base.text import duration, table
 from conductor.views.night.clock import NightClock
 from conductor.views.night.document import NightReport
-from conductor.views.night.statistics import advice_of
 
 #: So many rows of a table; the file and --json have all.
 MOST_ROWS = 10
@@ -51,7 +50,7 @@ def _retries(report: NightReport) -> list[tuple[object, ...]]:
             row.recovered,
             row.dead,
             duration(row.seconds),
-            advice_of(row),
+            row.advice,
         )
         for row in report.retries
     ]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import media
 import pytest
 from builders import a_device, a_reservation
 from report_scene import SINCE, ReportScene, a_tick, held
 
+from conductor.adapters.host.film_frame import frame_of
 from conductor.model.spec import Output
 from conductor.record import removal_notes
+from conductor.verify.media_facts import DEMUXERS
+from conductor.views.night.outputs import with_posters
 
 
 @pytest.fixture
@@ -116,3 +121,47 @@ def test_what_a_later_job_read_is_no_product_and_what_was_removed_is_none_that_i
 
     assert (found.files, found.read, found.removed, found.missing) == (2, 1, 1, 0)
     assert [row.path for row in found.rows] == [second.writes[0].path]
+
+
+# ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_picture_is_made_of_what_holds_one_and_nothing_else_is_opened(night: ReportScene) -> None:
+    film, hostile, still = (
+        night.jobs(1, writes=(Output(path=f"published:n/{name}"),))[0]
+        for name in ("film.mp4", "playlist.mp4", "100%d.png")
+    )
+    night.dispatch([film, hostile, still])
+    media.clip(night.folder / "film.mp4", seconds=0.6)
+    picture = frame_of(night.folder / "film.mp4", DEMUXERS["mp4"], 0.0, 64, 20.0)
+    assert picture.startswith(b"\xff\xd8") and len(picture) < 20_000
+    night.done(film, 0.0, content=(night.folder / "film.mp4").read_bytes())
+    night.done(hostile, 10.0, content=b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n")
+    made = media.made(
+        night.folder / "made.png",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=64x64:d=1",
+        "-frames:v",
+        "1",
+        "-c:v",
+        "png",
+    )
+    night.done(still, 20.0, content=made.read_bytes())
+
+    figures, pictures = with_posters(night.report(is_deep=False).outputs, night.settings.layout)
+
+    assert {row.path: bool(row.poster) for row in figures.rows} == {
+        "published:n/film.mp4": True,
+        "published:n/playlist.mp4": False,
+        "published:n/100%d.png": True,
+    }
+    assert all(picture.startswith(b"\xff\xd8") for picture in pictures.values()) and len(pictures) == 2
+
+
+def test_a_file_that_hangs_its_decoder_costs_its_limit(night: ReportScene) -> None:
+    """Nobody writes into the FIFO."""
+    fifo = night.folder / "film.mp4"
+    os.mkfifo(fifo)
+    assert frame_of(fifo, DEMUXERS["mp4"], 0.0, 64, 0.3) == b""

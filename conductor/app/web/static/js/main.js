@@ -11,6 +11,7 @@ import * as nowPage from "./pages/now.js";
 import * as jobsPage from "./pages/jobs.js";
 import * as jobPage from "./pages/job.js";
 import * as hostsPage from "./pages/hosts.js";
+import * as nightPage from "./pages/night.js";
 import * as schedulesPage from "./pages/schedules.js";
 import * as alertsPage from "./pages/alerts.js";
 import * as whatIfPage from "./pages/what_if.js";
@@ -19,6 +20,7 @@ const NAV = [
   ["/", "Now", nowPage],
   ["/jobs", "Jobs", jobsPage],
   ["/hosts", "Hosts", hostsPage],
+  ["/night", "Night", nightPage],
   ["/schedules", "Schedules", schedulesPage],
   ["/alerts", "Alerts", alertsPage],
   ["/what-if", "What if", whatIfPage],
