@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from node_scene import Command, until
+from node_scene import Command, NodeScene, until
 
 from conductor.adapters.files.web_files import web_socket, web_url_file
+from conductor.adapters.open_ledger import connect, redis_ledger
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 
 TOKEN_ENV = "TEST_WEB_TOKEN"
@@ -53,6 +54,15 @@ def configured(folder: Path, redis_url: str | None, more: str = "", web: str = "
     for root in settings.roots.values():
         root.path.mkdir(parents=True, exist_ok=True)
     return settings
+
+
+@contextmanager
+def web_with_jobs(folder: Path, redis_url: str, web: str = "") -> Generator[tuple[WebScene, NodeScene]]:
+    """The same on a Redis that is emptied, with the ledger's side of it."""
+    with connect(redis_url) as client:
+        client.flushall()
+        with web_running(configured(folder, redis_url, web=web)) as scene:
+            yield scene, NodeScene(redis_ledger(client), scene.settings)
 
 
 @contextmanager

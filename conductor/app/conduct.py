@@ -205,7 +205,7 @@ def conductor_of(
         guard=Guard(ledger, settings.receipts_dir).reason,
         on_review=lambda kind, states: note_review(settings.receipts_dir, kind, states),
         reconciler=Reconciler(ledger, settings.receipts_dir),
-        retelling=JournalReapply(
+        reapply=JournalReapply(
             ledger,
             settings.receipts_dir,
             tasks,

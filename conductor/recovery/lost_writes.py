@@ -28,22 +28,22 @@ class Settler:
         ledger: Ledger,
         reconciler: Reconciler | None,
         wait_s: float,
-        retelling: JournalReapply | None = None,
+        reapply: JournalReapply | None = None,
     ) -> None:
         """`wait_s`: silent workers are waited for so long. A lease: then what they held is theirs no more."""
         self._ledger = ledger
         self._reconciler = reconciler
         self._wait_s = wait_s
-        self._retelling = retelling
+        self._journal = reapply
         #: The epoch in which all was said again.
-        self._retold = 0
+        self._reapplied_in = 0
 
     def reason(self, epoch: int) -> str:
         """Why nothing may be handed out yet; empty: the ledger is settled."""
         unsettled = self._ledger.identity.pulse().unsettled
         if unsettled is None:
             return ""
-        if fault := self._retell(epoch, unsettled.heard_at):
+        if fault := self._reapply(epoch, unsettled.heard_at):
             return fault
         if unsettled.silent and unsettled.for_s < self._wait_s:
             return why(unsettled)
@@ -63,21 +63,21 @@ class Settler:
         log_settled(settled, unsettled)
         return ""
 
-    def _retell(self, epoch: int, heard_at: float) -> str:
+    def _reapply(self, epoch: int, heard_at: float) -> str:
         """Why it could not be done. Before the workers are waited for: what they hold has to be there to
         be claimed.
         """
-        if self._retelling is None or self._retold == epoch:
+        if self._journal is None or self._reapplied_in == epoch:
             return ""
-        if not (fault := _told(self._retelling.retell, heard_at)):
-            self._retold = epoch
+        if not (fault := _told(self._journal.reapply, heard_at)):
+            self._reapplied_in = epoch
         return fault
 
     def _put_back(self, heard_at: float) -> str:
         """The same of jobs that were to be taken from their workers. Behind the workers: by then it is
         known again.
         """
-        return "" if self._retelling is None else _told(self._retelling.put_back, heard_at)
+        return "" if self._journal is None else _told(self._journal.put_back, heard_at)
 
 
 def _told(tell: Callable[[float], object], heard_at: float) -> str:

@@ -70,7 +70,7 @@ class JournalReapply:
         self._ephemeral_roots = ephemeral_roots
         self._limits = limits
 
-    def retell(self, since: float) -> Reapplied:
+    def reapply(self, since: float) -> Reapplied:
         """All that was said since then (epoch seconds by the clocks of the hosts that wrote it).
 
         Raises `Unreachable`, `OSError`, `ConductorError`: then it is simply called again."""
@@ -80,7 +80,7 @@ class JournalReapply:
         kinds = sum(self._try_kind(note) for note in notes if note.what == "tried")
         jobs = self._say_jobs(notes) + self._redo(since) + self._prioritise(notes)
         told = Reapplied(new=new, places=places, jobs=jobs, kinds=kinds)
-        log_retold(told)
+        log_reapplied(told)
         return told
 
     def put_back(self, since: float) -> Reapplied:
@@ -95,7 +95,7 @@ class JournalReapply:
             (job_id, note) for job_id, note in last.items() if note.what == "requeued" and job_id not in asked
         ]
         told = Reapplied(jobs=sum(self._put_back(job_id, note) for job_id, note in said))
-        log_retold(told)
+        log_reapplied(told)
         return told
 
     def _put_back(self, job_id: str, note: Note) -> bool:
@@ -246,7 +246,7 @@ class JournalReapply:
                 yield from manifests.read(source.file)
 
 
-def log_retold(told: Reapplied) -> None:
+def log_reapplied(told: Reapplied) -> None:
     if told == Reapplied():
         return
     words = (

@@ -76,7 +76,7 @@ class Conductor:
         guard: WhyNot = lambda: None,
         on_review: OnReview = lambda kind, states: None,
         reconciler: Reconciler | None = None,
-        retelling: JournalReapply | None = None,
+        reapply: JournalReapply | None = None,
         own_node: str = "",
     ) -> None:
         """`owner`: unique to this process. `backlogs`: those to feed from; empty: all. `own_node`: of this
@@ -84,7 +84,7 @@ class Conductor:
 
         `guard`: why nothing may be admitted now; while it says so, nothing counts as done either.
         `reconciler`: hands in what receipts prove, when the lead is taken, when Redis is back, and before
-        anything is rescued. `told`: what others hold of counters. `retelling`: says again what a Redis that
+        anything is rescued. `told`: what others hold of counters. `reapply`: says again what a Redis that
         stepped back was told last."""
         self._ledger = ledger
         self._timing = timing
@@ -95,7 +95,7 @@ class Conductor:
         self._standstill = Standstill(ledger, backlogs, own_node)
         self._housekeeping = Housekeeping(
             ledger,
-            Settler(ledger, reconciler, timing.lease_s, retelling),
+            Settler(ledger, reconciler, timing.lease_s, reapply),
             reconciler,
             timing.admitted_grace_s,
             overrides=overrides,

@@ -15,10 +15,9 @@ import psutil
 import pytest
 from fastapi.routing import APIRoute
 from node_scene import NodeScene, until
-from web_scene import TOKEN, WebScene, configured, web_running
+from web_scene import TOKEN, WebScene, web_with_jobs
 
 from conductor.adapters.memory import memory_ledger
-from conductor.adapters.open_ledger import connect, redis_ledger
 from conductor.app.web.application import make_app
 from conductor.app.web.event_hub import MOST_WATCHERS
 from conductor.app.web.rights import COOKIE, Door, acts, anybody, looks, refuse_foreign_page, signed
@@ -30,10 +29,8 @@ EVIL = "<img src=x onerror=alert(1)>\x1b]0;owned\x07\x9b31m\u202e.mp4"
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[tuple[WebScene, NodeScene]]:
-    with connect(valkey_url) as client:
-        client.flushall()
-        with web_running(configured(tmp_path_factory.mktemp("attacks"), valkey_url)) as web:
-            yield web, NodeScene(redis_ledger(client), web.settings)
+    with web_with_jobs(tmp_path_factory.mktemp("attacks"), valkey_url) as both:
+        yield both
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ import pytest
 from builders import a_spec
 from node_scene import NodeScene, until
 from rebuild_scene import RebuildScene
-from web_scene import WebScene, configured, web_running
+from web_scene import WebScene, web_with_jobs
 
-from conductor.adapters.open_ledger import connect, redis_ledger
 from conductor.app.web import event_hub, log_stream
 from conductor.base.logs.running_output import RunningNote, RunningOutput
 from conductor.model.told_event import ToldEvent
@@ -35,10 +34,8 @@ run = "system_test --mode debug --count 1"
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[tuple[WebScene, NodeScene]]:
-    with connect(valkey_url) as client:
-        client.flushall()
-        with web_running(configured(tmp_path_factory.mktemp("jobs"), valkey_url, web=NIGHTLY)) as web:
-            yield web, NodeScene(redis_ledger(client), web.settings)
+    with web_with_jobs(tmp_path_factory.mktemp("jobs"), valkey_url, NIGHTLY) as both:
+        yield both
 
 
 @pytest.fixture

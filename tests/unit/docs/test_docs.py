@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conductor.adapters.redis.scripts import USES
 from conductor.base.redis_keys import Keys
 from conductor.base.settings.settings import load
 
@@ -57,6 +58,16 @@ def test_the_keyspace_page_names_every_key_and_no_other() -> None:
     table = (ROOT / "docs/keyspace.md").read_text(encoding="utf-8").replace("\\|", "/")
     cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert {name.split(":")[0] for cell in cells for name in re.findall(r"`([^`]+)`", cell)} == used
+
+
+def test_the_keyspace_page_names_every_file_that_steps_share() -> None:
+    """By the `-- uses` at the head of those that are put together with them."""
+    folder = ROOT / "conductor/adapters/redis/lua"
+    heads = (file.read_text(encoding="utf-8").partition("\n")[0] for file in folder.glob("*.lua"))
+    used = {f"{name}.lua" for head in heads if head.startswith(USES) for name in head[len(USES) :].split()}
+    page = (ROOT / "docs/keyspace.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"What several steps share\nstands in (.*?) there\.", page, re.S)
+    assert set(re.findall(r"`(\w+\.lua)`", told)) == used
 
 
 SHOWN = [

@@ -39,7 +39,7 @@ class Forgetful(RebuildScene):
     def __init__(self, ledger: Ledger, folder: Path, redis_url: str) -> None:
         super().__init__(ledger, folder, redis_url)
         self.journal = Journal(self.receipts)
-        self.retelling = JournalReapply(
+        self.journal_reapply = JournalReapply(
             ledger, self.receipts, CATALOGUE, LEASE_S, frozenset({"scratch"}), Limits()
         )
         self._was: dict[bytes, bytes] = {}
@@ -77,9 +77,9 @@ class Forgetful(RebuildScene):
         self.admit(spec, attempt, **more)
         self.ledger.attempts.start(spec.id, attempt, "w1", 60.0)
 
-    def retell(self) -> Reapplied:
+    def reapply(self) -> Reapplied:
         """By all notes that there are."""
-        return self.retelling.retell(0.0)
+        return self.journal_reapply.reapply(0.0)
 
     def conductor(self) -> Conductor:
         timing = Timing(tick_s=0.05, leader_ttl_s=2.0, lease_s=LEASE_S)
@@ -90,7 +90,7 @@ class Forgetful(RebuildScene):
             timing,
             "one",
             reconciler=Reconciler(self.ledger, self.receipts),
-            retelling=self.retelling,
+            reapply=self.journal_reapply,
         )
 
 
@@ -121,7 +121,7 @@ def test_the_leader_puts_again_what_was_dispatched_in_what_was_forgotten(place: 
 
 def test_what_was_said_before_the_leader_was_heard_is_not_gone_through(place: Forgetful) -> None:
     place.dispatch(a_spec(0))
-    assert place.retelling.retell(time.time() + 60) == Reapplied()
+    assert place.journal_reapply.reapply(time.time() + 60) == Reapplied()
 
 
 def test_a_line_that_was_edited_is_taken_again_and_the_dead_rise(place: Forgetful) -> None:
@@ -134,7 +134,7 @@ def test_a_line_that_was_edited_is_taken_again_and_the_dead_rise(place: Forgetfu
     place.steps_back()
     assert place.states(waiting, dead) == ["waiting", "dead"]
 
-    assert place.retell() == Reapplied()
+    assert place.reapply() == Reapplied()
 
     assert place.states(waiting, dead) == ["waiting", "waiting"]
     for spec in edited:
@@ -160,17 +160,17 @@ def test_the_operators_last_word_on_each_job_holds(place: Forgetful) -> None:
     commands.retry(back.id), said("retried", {back.id: 0})
     after = place.states(stopped, failed, again, back)
     assert after == ["cancelled", "dead", "waiting", "waiting"]
-    assert place.retell() == Reapplied(), "where nothing was forgotten nothing is said"
+    assert place.reapply() == Reapplied(), "where nothing was forgotten nothing is said"
     assert place.states(stopped, failed, again, back) == after
     place.steps_back()
     assert place.states(stopped, failed, again, back) == ["waiting", "waiting", "cancelled", "waiting"]
 
-    assert place.retell() == Reapplied(jobs=3)
+    assert place.reapply() == Reapplied(jobs=3)
 
     assert place.states(stopped, failed, again, back) == after
     view = place.ledger.jobs.job(failed.id)
     assert view is not None and (view.cause, view.message) == ("stalled", FAILED_BY_OPERATOR)
-    assert place.retell() == Reapplied()
+    assert place.reapply() == Reapplied()
 
 
 def test_a_job_that_was_to_be_taken_from_its_worker_is_and_one_in_its_back_off_goes_at_once(
@@ -195,14 +195,14 @@ def test_a_job_that_was_to_be_taken_from_its_worker_is_and_one_in_its_back_off_g
     place.steps_back()
     assert commands.asked() == {} and place.states(handed) == ["admitted"]
 
-    assert place.retell() == Reapplied(jobs=1) and place.states(later) == ["cancelled"]
-    assert place.retelling.put_back(0.0) == Reapplied(jobs=3)
+    assert place.reapply() == Reapplied(jobs=1) and place.states(later) == ["cancelled"]
+    assert place.journal_reapply.put_back(0.0) == Reapplied(jobs=3)
 
     assert commands.asked() == {taken.id: "requeue"}
     assert place.states(taken, handed, delayed, later) == ["running", "waiting", "waiting", "cancelled"]
     view = place.ledger.jobs.job(delayed.id)
     assert view is not None and view.not_before is None
-    assert place.retelling.put_back(0.0) == Reapplied(), "twice is once"
+    assert place.journal_reapply.put_back(0.0) == Reapplied(), "twice is once"
 
 
 def test_a_word_on_an_attempt_that_is_over_is_left_alone(place: Forgetful) -> None:
@@ -213,7 +213,7 @@ def test_a_word_on_an_attempt_that_is_over_is_left_alone(place: Forgetful) -> No
     place.ledger.orphans.give_back(spec.id, 1)
     place.ledger.orphans.rescue(spec.id, 1, "gone", Retry())
     place.run(spec, 2)
-    assert place.retelling.put_back(0.0) == Reapplied()
+    assert place.journal_reapply.put_back(0.0) == Reapplied()
 
 
 def test_a_kind_that_was_to_be_tried_at_once_is_and_not_where_it_was_tried_since(place: Forgetful) -> None:
@@ -227,13 +227,13 @@ def test_a_kind_that_was_to_be_tried_at_once_is_and_not_where_it_was_tried_since
     place.remember()
     assert kinds.resume(closed.kind) == 1
     place.journal.tried(closed.kind, place.ledger.bell.now())
-    assert place.retell() == Reapplied(), "it is known"
+    assert place.reapply() == Reapplied(), "it is known"
     place.steps_back()
 
-    assert place.retell() == Reapplied(kinds=1)
+    assert place.reapply() == Reapplied(kinds=1)
 
     assert kinds.states()[0][0].last_at == 0
-    assert place.retell() == Reapplied()
+    assert place.reapply() == Reapplied()
 
 
 def test_a_device_that_was_to_be_used_although_it_keeps_memory_is(place: Forgetful) -> None:
@@ -242,16 +242,16 @@ def test_a_device_that_was_to_be_used_although_it_keeps_memory_is(place: Forgetf
     place.remember()
     word = control.set_device_paused("node1/gpu0", False)
     place.journal.place("resumed", "node1/gpu0", word)
-    assert place.retell() == Reapplied()
+    assert place.reapply() == Reapplied()
     place.steps_back()
     assert control.resumed() == {}
 
-    assert place.retell() == Reapplied(places=1)
+    assert place.reapply() == Reapplied(places=1)
 
     assert control.resumed() == {"node1/gpu0": word}, (
         "the very word: a quarantine that came after it is not lifted"
     )
-    assert place.retell() == Reapplied()
+    assert place.reapply() == Reapplied()
 
 
 def test_a_job_that_died_after_it_was_sent_back_stays_dead(place: Forgetful) -> None:
@@ -263,7 +263,7 @@ def test_a_job_that_died_after_it_was_sent_back_stays_dead(place: Forgetful) -> 
     place.rebuild()
     assert place.states(spec) == ["dead"]
 
-    assert place.retell() == Reapplied()
+    assert place.reapply() == Reapplied()
 
     assert place.states(spec) == ["dead"]
 
@@ -282,10 +282,10 @@ def test_last_words_on_places_hold(place: Forgetful) -> None:
     place.steps_back()
     assert control.controls() != after
 
-    assert place.retell() == Reapplied(places=4)
+    assert place.reapply() == Reapplied(places=4)
 
     assert control.controls() == after
-    assert place.retell() == Reapplied()
+    assert place.reapply() == Reapplied()
 
 
 def test_what_was_to_be_made_again_is(place: Forgetful) -> None:
@@ -301,7 +301,7 @@ def test_what_was_to_be_made_again_is(place: Forgetful) -> None:
     place.steps_back()
     assert place.states(spec, other) == ["done", "done"]
 
-    assert place.retell() == Reapplied(jobs=1)
+    assert place.reapply() == Reapplied(jobs=1)
 
     assert place.states(spec, other) == ["waiting", "done"]
 
@@ -317,7 +317,7 @@ def test_needs_that_were_forgotten_are(place: Forgetful) -> None:
     place.steps_back()
     assert _view(place, spec).job_class.needs.vram_mib == 24_000
 
-    assert place.retell() == Reapplied(jobs=1)
+    assert place.reapply() == Reapplied(jobs=1)
 
     assert _view(place, spec).job_class.needs.vram_mib == 20_000
 
@@ -343,7 +343,7 @@ def test_a_call_that_went_on_where_another_was_cut_off_is_noted(place: Forgetful
     assert place.states(first, second) == ["waiting", "waiting"]
     place.steps_back()
 
-    assert place.retelling.retell(since) == Reapplied(new=1)
+    assert place.journal_reapply.reapply(since) == Reapplied(new=1)
 
     assert place.states(first, second) == ["waiting", "waiting"]
 
@@ -353,9 +353,9 @@ def test_a_dispatch_that_is_known_to_be_whole_is_not_gone_through_again(place: F
     place.dispatch(spec)
     with Redis.from_url(place.url, protocol=2) as client:
         client.hdel("conductor:state", spec.id)
-        assert place.retell() == Reapplied()
+        assert place.reapply() == Reapplied()
         client.delete("conductor:complete_dispatches")
-    assert place.retell() == Reapplied(new=1)
+    assert place.reapply() == Reapplied(new=1)
 
 
 def test_a_dispatch_during_which_redis_steps_back_says_so(
