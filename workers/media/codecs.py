@@ -5,6 +5,7 @@ process.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -105,12 +106,26 @@ def encodes_one_frame(ctx: JobContext, encoder: Encoder) -> bool:
 def options(encoder: Encoder, quality: int | None, threads: int) -> dict[str, Any]:
     """The encoder as output options. Threads are bounded by what the job asked for: others run beside it."""
     dial = encoder.default_quality if quality is None else quality
-    chosen: dict[str, Any] = {
-        "c:v": encoder.name,
-        encoder.quality: dial,
-        **encoder.options,
-        "threads": threads,
-    }
+    return {**_base(encoder, threads), encoder.quality: dial}
+
+
+def at_bitrate(encoder: Encoder, kbps: int, threads: int, stats: Path) -> list[dict[str, Any]]:
+    """The same for a bitrate: options for each pass, the last one writes. `stats`: a file that the first pass
+    leaves for the second. NVENC looks twice by itself, and SVT-AV1 takes its bitrate in one pass."""
+    base = {**_base(encoder, threads), "b:v": f"{kbps}k"}
+    if encoder.is_nvenc:
+        return [base | {"multipass": "fullres", "maxrate": f"{2 * kbps}k", "bufsize": f"{4 * kbps}k"}]
+    if encoder.name == "libsvtav1":
+        return [base]
+    if encoder.name == "libx265":
+        params = base["x265-params"]
+        # Its options are parted by colons: a path with one in it would be two.
+        return [base | {"x265-params": f"{params}:pass={n}:stats={stats.name}"} for n in (1, 2)]
+    return [base | {"pass": n, "passlogfile": str(stats)} for n in (1, 2)]
+
+
+def _base(encoder: Encoder, threads: int) -> dict[str, Any]:
+    chosen: dict[str, Any] = {"c:v": encoder.name, **encoder.options, "threads": threads}
     if encoder.name == "libx265":
         chosen |= {"x265-params": f"pools={threads}:log-level=error"}
     if encoder.name == "libsvtav1":

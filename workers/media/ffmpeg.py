@@ -88,6 +88,13 @@ def sink(streams: list[Any], path: Path, muxer: str, **options: Any) -> Any:
     return ffmpeg.output(*streams, f"file:{path}", f=muxer, **options)
 
 
+def unwritten(stream: Any, **options: Any) -> Any:
+    """Encoded or measured, and thrown away."""
+    import ffmpeg
+
+    return ffmpeg.output(stream, "-", f="null", **options)
+
+
 def raw_frames(stream: Any, pixel_format: str, **options: Any) -> Any:
     """Frames as bytes on stdout, for `run(…, on_stdout=…)`."""
     import ffmpeg
@@ -112,6 +119,7 @@ def run(
     threads: int,
     part: tuple[float, float] = (0.0, 1.0),
     on_stdout: Callable[[bytes], None] | None = None,
+    cwd: Path | None = None,
 ) -> Encoded:
     """Run to the end, reporting progress as a share of `seconds` of output, between the two numbers of
     `part`.
@@ -124,7 +132,9 @@ def run(
     if on_stdout is None:
         argv += ["-progress", "pipe:1"]
     said = FfmpegOutput()
-    done = run_program([*argv, *arguments(job)], ctx, on_stdout=on_stdout or progress.feed, on_line=said.take)
+    done = run_program(
+        [*argv, *arguments(job)], ctx, cwd=cwd, on_stdout=on_stdout or progress.feed, on_line=said.take
+    )
     if done.returncode != 0:
         raise complaint(said.complaints, done.returncode, name)
     return Encoded(frames=progress.frames, seconds=progress.seconds, decoded=said.decoded, heard=said.heard)

@@ -33,6 +33,8 @@ class TranscodeArgs(Args, frozen=True, kw_only=True):
     encoder: Prefer = "auto"
     #: The encoder's own scale (crf or cq, lower is better); default: a good everyday picture.
     quality: Annotated[int, Meta(ge=0, le=63)] | None = None
+    #: Instead of a quality: kbit/s of the picture on average, by two passes where the encoder has them.
+    bitrate_kbps: Annotated[int, Meta(ge=16, le=1_000_000)] | None = None
     #: Never enlarges.
     max_height: Annotated[int, Meta(ge=32, le=8640)] | None = None
     fps: Annotated[float, Meta(ge=1, le=240)] | None = None
@@ -40,7 +42,8 @@ class TranscodeArgs(Args, frozen=True, kw_only=True):
 
 @task("media.transcode", lane="cpu", needs=NEEDS, timeout_s=3600 * 12, stall_s=600)
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
-    """args: source (default: the first read), codec, encoder (auto, nvenc, cpu), quality, max_height, fps.
+    """args: source (default: the first read), codec, encoder (auto, nvenc, cpu), quality or bitrate_kbps,
+    max_height, fps.
 
     Writes .mp4, .mov, .mkv or .webm, with every picture of the source at its own time unless `fps` is given.
     Pixel shape and colours are carried, HDR in h265, vp9 and av1. Result: {"encoder", "is_nvenc", "codec",
@@ -60,10 +63,19 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         raise BadInput(f"{name} cannot be transcoded whole: no decoder here reads its sound")
     encoder, cores = codecs.choose(ctx, given.codec, given.encoder), threads(ctx, NEEDS)
     streams, options = recipe(path, facts, given, encoder, cores)
-    options |= container(facts, given, muxer) | codecs.options(encoder, given.quality, cores)
-    job = ffmpeg.sink(streams, ctx.output(write), muxer, **options)
     note = f"{encoder.name}: {name}"
-    made = ffmpeg.run(job, ctx, seconds=facts.lasts_s, note=note, name=name, threads=cores)
+    *before, last = passes(ctx, given, encoder, cores)
+    for number, first in enumerate(before, start=1):
+        looked = ffmpeg.unwritten(streams[0], **options, **first)
+        ffmpeg.run(
+            looked, ctx, seconds=facts.lasts_s, note=f"{note}, pass {number}", name=name, threads=cores,
+            part=(0.0, 0.4), cwd=ctx.scratch,
+        )  # fmt: skip
+    job = ffmpeg.sink(streams, ctx.output(write), muxer, **options, **container(facts, given, muxer), **last)
+    made = ffmpeg.run(
+        job, ctx, seconds=facts.lasts_s, note=note, name=name, threads=cores,
+        part=(0.4 if before else 0.0, 1.0), cwd=ctx.scratch,
+    )  # fmt: skip
     if made.decoded < (facts.frames or 0) or made.heard < (facts.sound_packets or 0):
         # An index counts also what stands before the first key picture, and pieces that parsers put together.
         facts = probing.probe(path, name, on_progress=is_reading(ctx, note))
@@ -77,6 +89,17 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         "duration_s": round(product.lasts_s, 3),
         "changed": [*changes(facts, given), *shortened(facts, product)],
     }
+
+
+def passes(ctx: JobContext, given: TranscodeArgs, encoder: Encoder, cores: int) -> list[dict[str, Any]]:
+    """The encoder's options for each time that the film is read; the last time writes. Raises `BadInput`."""
+    from workers.media import codecs
+
+    if given.bitrate_kbps is None:
+        return [codecs.options(encoder, given.quality, cores)]
+    if given.quality is not None:
+        raise BadInput("args: a quality or a bitrate_kbps, one of them")
+    return codecs.at_bitrate(encoder, given.bitrate_kbps, cores, ctx.scratch / "passes")
 
 
 def check_all_there(name: str, facts: MediaFacts, made: Encoded, fps: float | None) -> None:

@@ -46,4 +46,4 @@ def stage(folder: Path) -> Generator[Sequence[str]]:
     }
     file = clips / "advert.json"
     file.write_text(json.dumps(board, indent=1), encoding="utf-8")
-    yield [str(file)]
+    yield ["render", str(file)]

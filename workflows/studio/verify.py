@@ -36,6 +36,10 @@ class FilmCheck:
             self.planned[spec.writes[0].path] = spec.args["frames"], spec.args["samples"]
         elif spec.task == "media.master":
             yield from self._film(spec, receipt)
+        elif spec.task == "media.quality" and receipt.result["mean"] < spec.args["floor"]:
+            result = receipt.result
+            floor = spec.args["floor"]
+            yield f"its {result['metric']} is {result['mean']:g}, less than the {floor:g} asked for"
 
     def _film(self, spec: JobSpec, receipt: Receipt) -> Iterator[str]:
         known = [self.planned[path] for path in spec.args["stretches"] if path in self.planned]
