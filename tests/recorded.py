@@ -40,6 +40,7 @@ from recorded_answers import ANSWERS, CLOSINGS, REWORDED, WithMore
 
 from conductor.model import calls, chains, decision, job_class, limits, receipt, report, snapshot, spec
 from conductor.model.calls import EndpointFault
+from conductor.model.chains import RecentWrite
 from conductor.model.decision import Successor
 from conductor.model.limits import Limits
 from conductor.model.reason import Reason
@@ -49,11 +50,15 @@ FILE = Path(__file__).parent / "data" / "mixed_run.jsonl.xz"
 
 MODULES = (calls, decision, chains, job_class, limits, receipt, report, snapshot, spec)
 #: Class of then → its class now, for those that are called otherwise.
-CLASSES: dict[str, type[msgspec.Struct]] = {"Plight": EndpointFault, "Heir": Successor}
+CLASSES: dict[str, type[msgspec.Struct]] = {
+    "Plight": EndpointFault,
+    "Heir": Successor,
+    "Landed": RecentWrite,
+}
 #: Class of then → field of then → field now; None: it is gone.
 RENAMED: dict[str, dict[str, str | None]] = {
     "RateState": {"plight": "endpoint_fault"},
-    "Snapshot": {"overtaken": "passed_over"},
+    "Snapshot": {"overtaken": "passed_over", "landed": "written"},
     "Hold": {"overtaken_since": "passed_over_since", "kept_from": "reserved_from", "kept_at": "reserved_at"},
 }
 #: Whole strings of then → now, as values and as keys.

@@ -119,7 +119,7 @@ _WRITTEN_BY_WORKERS = (
         "removable_bytes",
         "removing",
         "removed_once",
-        "landed",
+        "written",
     ),
     *(
         "bell",

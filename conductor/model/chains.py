@@ -43,7 +43,7 @@ class Chain(Value, frozen=True, kw_only=True):
     kept: dict[str, int] = {}
 
 
-class Landed(Value, frozen=True, kw_only=True):
+class RecentWrite(Value, frozen=True, kw_only=True):
     """Bytes that an attempt left on a disk when its receipt was accepted: a reading taken before does not
     have them.
     """
@@ -69,5 +69,5 @@ class ChainStates(Value, frozen=True, kw_only=True):
     """What the ledger knows of files and of waiting, for one tick."""
 
     chains: tuple[Chain, ...] = ()
-    landed: tuple[Landed, ...] = ()
+    written: tuple[RecentWrite, ...] = ()
     longest_wait_s: float = 0.0

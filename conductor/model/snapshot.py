@@ -6,7 +6,7 @@ from typing import Literal
 
 from conductor.model.calls import EndpointFault
 from conductor.model.causes import Cause
-from conductor.model.chains import Chain, Landed
+from conductor.model.chains import Chain, RecentWrite
 from conductor.model.job_class import JobClass
 from conductor.model.receipt import Usage
 from conductor.model.report import CounterReading, NodeReport
@@ -196,7 +196,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     #: Jobs of begun chains in an order in which all of them are known to finish, from the tick before.
     order: tuple[str, ...] = ()
     #: What came onto the disks lately: readings older than that do not have it yet.
-    landed: tuple[Landed, ...] = ()
+    written: tuple[RecentWrite, ...] = ()
     #: The longest that any job has waited so far: what is usual here, and so what is too long.
     longest_wait_s: float = 0.0
     #: Of every kind that has canaries or failed lately.

@@ -54,8 +54,8 @@ class WaitingJobs(Protocol):
         ...
 
     def chain_states(self, heads: Sequence[str]) -> ChainStates:
-        """Chains that were begun and those of these jobs, what landed on disks lately, the longest wait so
-        far.
+        """Chains that were begun and those of these jobs, what was written on disks lately, the longest wait
+        so far.
         """
         ...
 

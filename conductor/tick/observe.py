@@ -29,7 +29,7 @@ def observe(ledger: Ledger, rates: Rates, look: Lookahead = USUAL) -> tuple[Snap
     reservations = ledger.handover.reservations()
     # Behind the reservations: what failed in between is counted twice over, never not at all.
     kinds, in_review = ledger.kinds.states()
-    # Behind them too: a file whose writer has just given back its reservation is among what landed.
+    # Behind them too: a file whose writer has just given back its reservation is among what was written.
     chain_states = ledger.waiting.chain_states([head.job_id for c in candidates for head in c.heads])
     candidates = with_next(ledger, candidates, chain_states)
     snapshot = Snapshot(
@@ -42,7 +42,7 @@ def observe(ledger: Ledger, rates: Rates, look: Lookahead = USUAL) -> tuple[Snap
         kinds=kinds,
         in_review=in_review,
         chains=chain_states.chains,
-        landed=chain_states.landed,
+        written=chain_states.written,
         longest_wait_s=chain_states.longest_wait_s,
     )
     return snapshot, candidates

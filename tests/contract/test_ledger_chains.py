@@ -275,7 +275,7 @@ def test_an_adopted_attempt_begins_its_chain_where_it_runs(scene: LedgerScene) -
     assert (chain(scene).node, chain(scene).jobs[0].is_going) == (NODE, True)
 
 
-def test_what_landed_lately_is_told_by_disk(scene: LedgerScene) -> None:
+def test_what_was_written_lately_is_told_by_disk(scene: LedgerScene) -> None:
     a_pair(scene)
     done(scene, "w", x=10)
     scene.run("r")
@@ -285,13 +285,13 @@ def test_what_landed_lately_is_told_by_disk(scene: LedgerScene) -> None:
     )
     scene.ledger.attempts.accept(msgspec.structs.replace(a_receipt("r"), outputs=facts))
 
-    landed = scene.ledger.waiting.chain_states([]).landed
+    written = scene.ledger.waiting.chain_states([]).written
 
-    assert [(fact.node, fact.root, fact.bytes) for fact in landed] == [
+    assert [(fact.node, fact.root, fact.bytes) for fact in written] == [
         (NODE, "scratch", 10),
         (NODE, "published", 7),
     ]
-    assert landed[0].at == pytest.approx(scene.ledger.bell.now(), abs=5)
+    assert written[0].at == pytest.approx(scene.ledger.bell.now(), abs=5)
 
 
 def test_what_lands_within_a_moment_is_told_together_and_nothing_of_it_is_lost(scene: LedgerScene) -> None:
@@ -311,12 +311,12 @@ def test_what_lands_within_a_moment_is_told_together_and_nothing_of_it_is_lost(s
         if n % 20 == 19:  # After each verb, the check of 200 jobs took a minute on a loaded machine.
             scene.check()
 
-    landed = scene.ledger.waiting.chain_states([]).landed
+    written = scene.ledger.waiting.chain_states([]).written
 
     moments = math.ceil((scene.ledger.bell.now() - began) / 0.25) + 1
-    assert sum(fact.bytes for fact in landed) == 200 * 4
-    assert len(landed) <= 2 * moments
-    assert all(fact.at >= began for fact in landed), "never told as older than it is"
+    assert sum(fact.bytes for fact in written) == 200 * 4
+    assert len(written) <= 2 * moments
+    assert all(fact.at >= began for fact in written), "never told as older than it is"
 
 
 def test_the_longest_first_wait_is_remembered(scene: LedgerScene) -> None:

@@ -224,7 +224,7 @@ def test_of_two_successors_of_one_disk_both_are_preloaded_only_where_both_fit(on
 
 
 @pytest.mark.parametrize("is_told", [True, False])
-def test_what_landed_since_a_tick_looked_is_not_taken_for_free_beside_a_claim(
+def test_what_was_written_since_a_tick_looked_is_not_taken_for_free_beside_a_claim(
     one_runs: LedgerScene, is_told: bool
 ):
     """`d` held 3 when the tick looked and wrote as much since: it is in no sum any more, nor measured."""

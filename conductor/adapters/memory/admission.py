@@ -24,15 +24,15 @@ def is_waiting(store: Store, job: StoredJob) -> bool:
 
 
 def hand_over(
-    store: Store, admission: Admission, landed: Mapping[str, int], preloaded: int | None = None
+    store: Store, admission: Admission, written: Mapping[str, int], preloaded: int | None = None
 ) -> str | None:
-    """waiting → admitted; else why not. `landed`: on disks, since it was decided (charge key → bytes);
+    """waiting → admitted; else why not. `written`: on disks, since it was decided (charge key → bytes);
     `preloaded`: the number under which it was preloaded, and has not begun."""
     r = admission.reservation
     job = store.jobs.get(r.job_id)
     if job is None or not is_waiting(store, job):
         return "not waiting"
-    why_not = objection(store, job, admission, charges(r), landed, preloaded) or breakers.objection(store, r)
+    why_not = objection(store, job, admission, charges(r), written, preloaded) or breakers.objection(store, r)
     if why_not := why_not or report_objection(store, r):
         return why_not
     if is_of_another_line(job, r):
@@ -90,7 +90,7 @@ def objection(
     job: StoredJob,
     admission: Admission,
     amounts: Mapping[str, int],
-    landed: Mapping[str, int],
+    written: Mapping[str, int],
     preloaded: int | None = None,
 ) -> str | None:
     attempt = admission.reservation.attempt
@@ -98,7 +98,7 @@ def objection(
         return f"attempt {attempt} is not its next"
     for key, limit in sorted(admission.ceilings.items()):
         names = sums_of(key)
-        if sum(store.sums[name] + amounts.get(name, 0) + landed.get(name, 0) for name in names) > limit:
+        if sum(store.sums[name] + amounts.get(name, 0) + written.get(name, 0) for name in names) > limit:
             return f"over ceiling {key}"
     return None
 
@@ -119,13 +119,13 @@ def succeed(store: Store, receipt: Receipt, preloaded: PreloadedSuccessor | None
         if preloaded is not None and preloaded.job_id == successor.admission.reservation.job_id
         else None
     )
-    landed = store.landed_since(looked_at) if store.preloaded else Counter[str]()
+    written = store.written_since(looked_at) if store.preloaded else Counter[str]()
     for fact in receipt.outputs:  # What it left itself is in the ceilings.
-        if (key := disk_key(receipt.node, root_of(fact.path))) in landed:
-            landed[key] -= fact.bytes
+        if (key := disk_key(receipt.node, root_of(fact.path))) in written:
+            written[key] -= fact.bytes
     if (
         not is_held_back(store, successor.admission.reservation)
-        and hand_over(store, successor.admission, landed, number) is None
+        and hand_over(store, successor.admission, written, number) is None
     ):
         store.count_succession()
 

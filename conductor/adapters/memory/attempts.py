@@ -265,7 +265,7 @@ class MemoryAttempts:
             before, job.waits_for, job.waits_for_end = job.waits_for | job.waits_for_end, set(), set()
             job.accepted, job.token = receipt.attempt, receipt.token
             store.move(job, "done")
-            store.chains.has_landed(
+            store.chains.has_written(
                 job.id, receipt.attempt, receipt.node, {o.path: o.bytes for o in receipt.outputs}
             )
             if was_over:

@@ -108,7 +108,7 @@ class MemoryBacklog:
         with store.lock:
             return ChainStates(
                 chains=tuple(store.chains.shown(heads)),
-                landed=store.chains.landed,
+                written=store.chains.written,
                 longest_wait_s=store.longest_s,
             )
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conductor.core.chains.chains import Members, root_of
-from conductor.model.chains import Chain, FileJob, Landed, RemovableFile
+from conductor.model.chains import Chain, FileJob, RecentWrite, RemovableFile
 from conductor.model.ledger_entries import EntryFiles, JobState
 
 IN_FLIGHT: tuple[JobState, ...] = ("admitted", "running")
-LANDED_S, LANDED_TOGETHER_S = 60.0, 0.25
+WRITTEN_S, WRITTEN_TOGETHER_S = 60.0, 0.25
 LETTERS: dict[JobState, str] = {
     "waiting": "w",
     "admitted": "a",
@@ -53,7 +53,7 @@ class Chains:
         #: Paths that were let go once.
         self._removed_once: set[str] = set()
         #: (at the end of which moment, node, root) → bytes.
-        self._landed: dict[tuple[float, str, str], int] = {}
+        self._written: dict[tuple[float, str, str], int] = {}
 
     # ── what happens ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -85,7 +85,7 @@ class Chains:
                 self._readers[path].add(job_id)
                 self._take_back(chain, path)
         if is_done and files.outputs:
-            self.has_landed(job_id, attempt, files.node, files.outputs)
+            self.has_written(job_id, attempt, files.node, files.outputs)
 
     def revise(self, job_id: str, files: EntryFiles) -> None:
         """The same files of other sizes."""
@@ -136,7 +136,7 @@ class Chains:
         if (chain := self._chain_of.get(job_id)) is not None:
             chain.node = chain.node or node
 
-    def has_landed(self, job_id: str, attempt: int, node: str, outputs: Mapping[str, int]) -> None:
+    def has_written(self, job_id: str, attempt: int, node: str, outputs: Mapping[str, int]) -> None:
         chain, job = self._chain_of.get(job_id), self._files.get(job_id)
         by_root: dict[str, int] = {}
         for path, size in outputs.items():
@@ -151,17 +151,17 @@ class Chains:
                 chain.made[path] = (node, fact)
                 chain.node = chain.node or node
         now = self._now()
-        at = math.ceil(now / LANDED_TOGETHER_S) * LANDED_TOGETHER_S
+        at = math.ceil(now / WRITTEN_TOGETHER_S) * WRITTEN_TOGETHER_S
         for root, size in by_root.items():
             if size:
                 key = (at, node, root)
-                self._landed[key] = self._landed.get(key, 0) + size
-        self._landed = {key: size for key, size in self._landed.items() if key[0] >= now - LANDED_S}
+                self._written[key] = self._written.get(key, 0) + size
+        self._written = {key: size for key, size in self._written.items() if key[0] >= now - WRITTEN_S}
 
     @property
-    def landed(self) -> tuple[Landed, ...]:
+    def written(self) -> tuple[RecentWrite, ...]:
         return tuple(
-            Landed(node=node, root=root, bytes=n, at=at) for (at, node, root), n in self._landed.items()
+            RecentWrite(node=node, root=root, bytes=n, at=at) for (at, node, root), n in self._written.items()
         )
 
     def _mark_removable(self, chain: OneChain, path: str) -> None:

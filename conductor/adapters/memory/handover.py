@@ -37,8 +37,8 @@ class MemoryHandover:
             late = "a successor was handed over meanwhile"
             if not store.is_settled:
                 is_late, late = True, "Redis may have forgotten what it was told last"
-            landed = store.landed_since(looked_at)
-            beside = landed if store.preloaded else {}
+            written = store.written_since(looked_at)
+            beside = written if store.preloaded else {}
             answers = tuple(
                 late if is_late else hand_over(store, admission, beside) for admission in admissions
             )
@@ -49,7 +49,7 @@ class MemoryHandover:
                 else {successor.predecessor: (successor, epoch, until, looked_at) for successor in successors}
             )
             if not is_late:
-                preloading.preload_all(store, successors, landed, short_of(answers))
+                preloading.preload_all(store, successors, written, short_of(answers))
             return answers
 
     def successions(self) -> tuple[int, int]:

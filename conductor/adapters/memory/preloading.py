@@ -30,7 +30,7 @@ SHORTEST_S = 0.005
 
 
 def preload_all(
-    store: Store, successors: Sequence[Successor], landed: Mapping[str, int], short: Set[str]
+    store: Store, successors: Sequence[Successor], written: Mapping[str, int], short: Set[str]
 ) -> None:
     """By this tick: who is not named again is taken back. So are those with claims on what it was `short` of
     (charge keys)."""
@@ -52,7 +52,7 @@ def preload_all(
         held = successor.admission.reservation
         if held.job_id in preloaded or successor.predecessor in store.preloaded:
             continue
-        if _preload(store, successor, landed, short):
+        if _preload(store, successor, written, short):
             preloaded.add(held.job_id)
 
 
@@ -106,7 +106,7 @@ def not_preloaded(store: Store, begun: Begun) -> None:
         preload.is_void = True
 
 
-def _preload(store: Store, successor: Successor, landed: Mapping[str, int], short: Set[str]) -> bool:
+def _preload(store: Store, successor: Successor, written: Mapping[str, int], short: Set[str]) -> bool:
     r, predecessor = successor.admission.reservation, store.jobs.get(successor.predecessor)
     worker = _worker_of(store, predecessor, successor.attempt, r.queue)
     if worker is None or predecessor is None or (job := store.jobs.get(r.job_id)) is None:
@@ -121,7 +121,7 @@ def _preload(store: Store, successor: Successor, landed: Mapping[str, int], shor
     if (
         not is_waiting(store, job)
         or not short.isdisjoint(claim)
-        or objection(store, job, successor.admission, more, landed)
+        or objection(store, job, successor.admission, more, written)
     ):
         return False
     if breakers.objection(store, r) or report_objection(store, r):

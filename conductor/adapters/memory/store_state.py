@@ -166,10 +166,10 @@ class StoreState:
                 if not held[key]:
                     del held[key]
 
-    def landed_since(self, at: float | None) -> Counter[str]:
+    def written_since(self, at: float | None) -> Counter[str]:
         """Charge key → bytes that came onto that disk since a tick looked; None: not asked."""
         found = Counter[str]()
-        for fact in self.chains.landed if at is not None else ():
+        for fact in self.chains.written if at is not None else ():
             if at is not None and fact.at >= at:
                 found[disk_key(fact.node, fact.root)] += fact.bytes
         return found

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
-from conductor.adapters.redis.backlog import MESSAGE_CHARS, failures_of, landed_text
+from conductor.adapters.redis.backlog import MESSAGE_CHARS, failures_of, written_text
 from conductor.adapters.redis.client import MAX_BLOCK_S, translating
 from conductor.adapters.redis.codec.rows import row_of
 from conductor.adapters.redis.scripts import Scripts
@@ -173,8 +173,8 @@ def turned_of(reply: bytes) -> Turned:
 
 def done_row(receipt: Receipt) -> list[Any]:
     """What `accept_one` of attempts.lua is told of a receipt."""
-    landed = landed_text(receipt.node, {fact.path: fact.bytes for fact in receipt.outputs})
-    return [receipt.job_id, receipt.attempt, receipt.code_version, landed, receipt.token]
+    written = written_text(receipt.node, {fact.path: fact.bytes for fact in receipt.outputs})
+    return [receipt.job_id, receipt.attempt, receipt.code_version, written, receipt.token]
 
 
 def ms(seconds: float) -> int:

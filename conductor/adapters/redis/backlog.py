@@ -307,11 +307,11 @@ def files_of(entry: Entry) -> list[Any]:
     files = entry.files
     if files is None:
         return []
-    landed = landed_text(files.node, files.outputs) if entry.is_done else ""
-    return [_to_json(files.job).decode(), {path: list(ids) for path, ids in files.readers.items()}, landed]
+    written = written_text(files.node, files.outputs) if entry.is_done else ""
+    return [_to_json(files.job).decode(), {path: list(ids) for path, ids in files.readers.items()}, written]
 
 
-def landed_text(node: str, outputs: Mapping[str, int]) -> str:
+def written_text(node: str, outputs: Mapping[str, int]) -> str:
     """What an accepted attempt left on the disks of its node, as `chains.lua` reads it."""
     return _to_json({"node": node, "outputs": outputs}).decode() if outputs else ""
 

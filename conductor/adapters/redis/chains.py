@@ -11,7 +11,7 @@ import msgspec
 
 from conductor.adapters.redis.scripts import Call, Scripts
 from conductor.core.chains.chains import Members
-from conductor.model.chains import Chain, ChainStates, FileJob, Landed, RemovableFile
+from conductor.model.chains import Chain, ChainStates, FileJob, RecentWrite, RemovableFile
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
@@ -64,7 +64,7 @@ class RedisChains:
     def read(self, heads: Sequence[str]) -> ChainStates:
         ahead, self._ahead = self._ahead, None
         told = self._scripts.run_as(ahead, "chain_states", _pack([list(heads), self._flat()]))
-        born, longest_ms, landed, rows = _unpack(told)
+        born, longest_ms, written, rows = _unpack(told)
         if born != self._born:
             is_news, self._born = bool(self._born or self._known), born
             self._known = {}
@@ -78,14 +78,14 @@ class RedisChains:
         chains = (known[row[0]].chain for row in sorted(rows, key=lambda row: int(row[0])))
         return ChainStates(
             chains=tuple(chain for chain in chains if chain is not None),
-            landed=tuple(landed_of(text) for text in landed),
+            written=tuple(written_of(text) for text in written),
             longest_wait_s=longest_ms / 1000,
         )
 
 
-def landed_of(text: str) -> Landed:
+def written_of(text: str) -> RecentWrite:
     at, node, root, size = text.split("|")
-    return Landed(node=node, root=root, bytes=int(size), at=int(at) / 1000)
+    return RecentWrite(node=node, root=root, bytes=int(size), at=int(at) / 1000)
 
 
 def removable_file_of(text: bytes) -> RemovableFile:

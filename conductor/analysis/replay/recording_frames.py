@@ -23,7 +23,7 @@ from conductor.model.limits import Limits
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot
 
-FORMAT = 3
+FORMAT = 4
 #: Of a hold: «since this very tick», which would make every hold another one.
 SINCE_NOW = -1.0
 #: The holds are kept in full once in so long: to say what is different in words, where it is.

@@ -11,11 +11,11 @@ from conductor.core.capacity.counters import keyed, pools_of
 from conductor.core.capacity.in_flight import NOTHING_HELD, Reservations
 from conductor.core.capacity.node import DeviceFree as DeviceFree
 from conductor.core.capacity.node import DiskFree as DiskFree
-from conductor.core.capacity.node import NodeFree, QueueFree, add_landed, charge_node, held
+from conductor.core.capacity.node import NodeFree, QueueFree, add_written, charge_node, held
 from conductor.core.capacity.resources import Pool as Pool
 from conductor.core.capacity.resources import Steps
 from conductor.core.capacity.work_in_flight import Work
-from conductor.model.chains import Landed
+from conductor.model.chains import RecentWrite
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Head, JobClass, RateState, Reservation, Snapshot, cost_of
@@ -101,9 +101,9 @@ class Free:
         self.counted: dict[str, Pool] = {}
         self._count()
         self._charge()
-        for fact in snapshot.landed:
+        for fact in snapshot.written:
             if (node := self.nodes.get(fact.node)) is not None:
-                add_landed(node, fact)
+                add_written(node, fact)
         for node in self.nodes.values():
             for pool in node.pools():
                 pool.settle()
@@ -234,19 +234,19 @@ class Free:
                 changed |= {
                     queue.node.name for name in differing if (queue := self._by_name.get(name)) is not None
                 }
-        changed |= {fact.node for fact in (*before.landed, *snapshot.landed)}
+        changed |= {fact.node for fact in (*before.written, *snapshot.written)}
         if before.deep != snapshot.deep:
             self._places = None
         self.renew(snapshot)
-        landed: dict[str, list[Landed]] = {}
-        for fact in snapshot.landed:
-            landed.setdefault(fact.node, []).append(fact)
+        written: dict[str, list[RecentWrite]] = {}
+        for fact in snapshot.written:
+            written.setdefault(fact.node, []).append(fact)
         read: list[NodeFree] = []
         for report, node in zip(reports, self.nodes.values(), strict=True):
             if report is not node.report and report != node.report:
                 changed.add(node.name)
             if node.name in changed:
-                if not self._read_again(node, report, landed.get(node.name, ())):
+                if not self._read_again(node, report, written.get(node.name, ())):
                     return None
                 read.append(node)
             else:
@@ -255,7 +255,7 @@ class Free:
                     return None
         return read
 
-    def _read_again(self, node: NodeFree, report: NodeReport, landed: Iterable[Landed]) -> bool:
+    def _read_again(self, node: NodeFree, report: NodeReport, written: Iterable[RecentWrite]) -> bool:
         """False: it has other queues now."""
         shape, sizes, old = node.shape(), node.sizes(), [q for queues in node.queues.values() for q in queues]
         node.read(report, self.snapshot, self.limits)
@@ -275,8 +275,8 @@ class Free:
             if (queue := self._by_name.get(r.queue)) is not None:
                 queue.active += 1
             charge_node(node, r)
-        for fact in landed:
-            add_landed(node, fact)
+        for fact in written:
+            add_written(node, fact)
         for pool in node.pools():
             pool.settle()
         return True

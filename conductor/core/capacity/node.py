@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from conductor.core.capacity.counters import keyed, pools_of
 from conductor.core.capacity.request import SCRATCH_ROOT, Ask
 from conductor.core.capacity.resources import NODE, VRAM, Pool, Steps, held_of_node
-from conductor.model.chains import Landed
+from conductor.model.chains import RecentWrite
 from conductor.model.limits import Limits
 from conductor.model.reason import Reason
 from conductor.model.receipt import Usage
@@ -342,7 +342,7 @@ def _charge_device(device: DeviceFree, r: Reservation, key: str, sent_at: float,
         device.vram.beyond += max(0, device.ours.get(r.worker, 0) - r.vram_mib)
 
 
-def add_landed(node: NodeFree, fact: Landed) -> None:
+def add_written(node: NodeFree, fact: RecentWrite) -> None:
     """A file that came after the disk was measured is in no reading and in no reservation."""
     disk = node.disks.get(fact.root)
     measured_at = node.report.sent_at - node.report.volumes_age_s

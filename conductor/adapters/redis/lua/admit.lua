@@ -19,12 +19,12 @@ if fenced(epoch) then return refuse('this conductor no longer leads') end
 local is_late = seen >= 0 and tonumber(call('GET', P .. 'successions') or '0') ~= seen
 local is_closed = not is_settled()
 
-local answers, short, landed = {}, {}, {}
+local answers, short, written = {}, {}, {}
 local has_claims = call('EXISTS', P .. 'preloaded') == 1
-if has_claims or #successors > 0 then landed = landed_since(looked_ms) end
+if has_claims or #successors > 0 then written = written_since(looked_ms) end
 for i, admission in ipairs(admissions) do
   answers[i] = is_closed and 'Redis may have forgotten what it was told last' or is_late and 'a successor was handed over meanwhile'
-    or hand_over(admission, fields, ARGV[i + 1], has_claims and landed or {})
+    or hand_over(admission, fields, ARGV[i + 1], has_claims and written or {})
   local key = string.match(answers[i], '^over ceiling (.*:bytes)$')
   for _, name in ipairs(key and sums_of(key) or {}) do short[name] = true end
 end
@@ -34,7 +34,7 @@ if not is_late and not is_closed then
     local data = ARGV[1 + #admissions + i]
     call('HSET', P .. 'successors', successor[1], cmsgpack.pack({epoch, successor[2], now_ms + stand_ms, fields, successor[3], data, looked_ms}))
   end
-  preload_all(successors, fields, function(i) return ARGV[1 + #admissions + i] end, landed, short)
+  preload_all(successors, fields, function(i) return ARGV[1 + #admissions + i] end, written, short)
 end
 if longest_ms > tonumber(call('GET', P .. 'longest_wait') or '0') then call('SET', P .. 'longest_wait', whole(longest_ms)) end
 return answers

@@ -47,9 +47,9 @@ end
 
 -- An ok receipt becomes the job's accepted one, unless one came first: accepted | already | gone.
 -- `code`: the version that made it.
--- `landed`: JSON {node, outputs {path: bytes}}, what it left on that node's disks; '' (or nil): nothing.
+-- `written`: JSON {node, outputs {path: bytes}}, what it left on that node's disks; '' (or nil): nothing.
 -- `token`: of its body.
-local function accept_one(id, attempt, code, landed, token)
+local function accept_one(id, attempt, code, written, token)
   local job = job_of(id)
   if not job then return 'gone' end
   if job.letter == 'd' then return is_same_body(job.accepted, attempt, token) and 'accepted' or 'already' end
@@ -65,7 +65,7 @@ local function accept_one(id, attempt, code, landed, token)
   call('DEL', P .. 'waits_for:' .. id, P .. 'waits_for_end:' .. id)
   job.accepted = attempt .. (token ~= '' and '.' .. token or '')
   move(id, job, 'd')
-  if landed and landed ~= '' then files_landed(id, tostring(attempt), landed) end
+  if written and written ~= '' then files_written(id, tostring(attempt), written) end
   if was_over then revive(id) end
   free(id)
   take_back_priority(before)

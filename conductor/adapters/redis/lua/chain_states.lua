@@ -1,12 +1,12 @@
 -- uses base shown
 -- What a tick has to know of files and of waiting: the chains that were begun and those of some heads, what
--- landed on the disks lately, the longest wait.
+-- written onto the disks lately, the longest wait.
 --   ARGV[1]  msgpack {heads {id, ..}, chains the caller knows {number, rev, members, ..}}; heads false: those
 --            that `shown` has for ARGV[2]
---   returns  msgpack {born (ms), longest wait (ms), landed {..}, chains {{number, node or '', rev, new
+--   returns  msgpack {born (ms), longest wait (ms), written {..}, chains {{number, node or '', rev, new
 --            members {text of `files`, ..}, letters of all or '', files that lie there {path, JSON, ..}},
 --            ..}}; of a chain whose rev the caller has, only number, node and rev
---   reads    conductor:files, chain:N, chain_merged, chain_node, chain_revision, chain_made:N, landed,
+--   reads    conductor:files, chain:N, chain_merged, chain_node, chain_revision, chain_made:N, written,
 --            longest_wait, state, and what shown.lua names
 local heads, flat = unpack(cmsgpack.unpack(ARGV[1]))
 local CHUNK = 4000
@@ -73,4 +73,4 @@ end
 local chains = {}
 for _, number in ipairs(order) do chains[#chains + 1] = told(number) end
 return cmsgpack.pack({call('GET', P .. 'born') or '0', tonumber(call('GET', P .. 'longest_wait') or '0'),
-  call('LRANGE', P .. 'landed', 0, -1), chains})
+  call('LRANGE', P .. 'written', 0, -1), chains})

@@ -18,10 +18,10 @@
 --   conductor:removing  hash  path -> the same JSON: its node removes it now, nobody can have it back
 --   conductor:removed_once  set  paths that were let go once: an attempt that makes one again makes it for
 --       readers, not as a result
---   conductor:landed  list  ms|node|root|bytes: what came onto a disk lately, a quarter of a second together
-local LANDED_MS, LANDED_TOGETHER_MS = 60000, 250
+--   conductor:written  list  ms|node|root|bytes: what came onto a disk lately, a quarter of a second together
+local WRITTEN_MS, WRITTEN_TOGETHER_MS = 60000, 250
 -- Of so many disks the last one's moment is looked for.
-local LANDED_DISKS = 16
+local WRITTEN_DISKS = 16
 
 local has_files = call('EXISTS', P .. 'files') == 1
 local function files_of(id)
@@ -141,22 +141,22 @@ local function chain_begun(id, node)
 end
 
 -- Each tick reads all of them: what lands on a disk within a moment is one, as of the moment's end.
-local function note_landed(node, root, bytes)
-  local head = table.concat({whole(math.ceil(now_ms / LANDED_TOGETHER_MS) * LANDED_TOGETHER_MS), node, root, ''}, '|')
-  for at, text in ipairs(call('LRANGE', P .. 'landed', -LANDED_DISKS, -1)) do
+local function note_written(node, root, bytes)
+  local head = table.concat({whole(math.ceil(now_ms / WRITTEN_TOGETHER_MS) * WRITTEN_TOGETHER_MS), node, root, ''}, '|')
+  for at, text in ipairs(call('LRANGE', P .. 'written', -WRITTEN_DISKS, -1)) do
     if string.sub(text, 1, #head) == head then
-      call('LSET', P .. 'landed', math.max(0, call('LLEN', P .. 'landed') - LANDED_DISKS) + at - 1,
+      call('LSET', P .. 'written', math.max(0, call('LLEN', P .. 'written') - WRITTEN_DISKS) + at - 1,
         head .. whole(tonumber(string.sub(text, #head + 1)) + bytes))
       return
     end
   end
-  call('RPUSH', P .. 'landed', head .. whole(bytes))
+  call('RPUSH', P .. 'written', head .. whole(bytes))
 end
 
--- Accepted: what it left on the disks of its node. `landed`: JSON {node, outputs {path: bytes}}.
-local function files_landed(id, attempt, landed)
-  landed = cjson.decode(landed)
-  local node, outputs = landed.node, landed.outputs
+-- Accepted: what it left on the disks of its node. `written`: JSON {node, outputs {path: bytes}}.
+local function files_written(id, attempt, written)
+  written = cjson.decode(written)
+  local node, outputs = written.node, written.outputs
   local number, text = files_of(id)
   local writes = number and cjson.decode(text).writes or {}
   local by_root = {}
@@ -175,12 +175,12 @@ local function files_landed(id, attempt, landed)
     end
   end
   for root, bytes in pairs(by_root) do
-    if bytes > 0 then note_landed(node, root, bytes) end
+    if bytes > 0 then note_written(node, root, bytes) end
   end
-  local eldest = call('LINDEX', P .. 'landed', 0)
-  while eldest and tonumber(string.match(eldest, '^%d+')) < now_ms - LANDED_MS do
-    call('LPOP', P .. 'landed')
-    eldest = call('LINDEX', P .. 'landed', 0)
+  local eldest = call('LINDEX', P .. 'written', 0)
+  while eldest and tonumber(string.match(eldest, '^%d+')) < now_ms - WRITTEN_MS do
+    call('LPOP', P .. 'written')
+    eldest = call('LINDEX', P .. 'written', 0)
   end
 end
 

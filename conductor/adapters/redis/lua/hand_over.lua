@@ -23,11 +23,11 @@ end
 -- still in the sums, as what their writers held. What a tick lets in fits beside those in any case: only of
 -- claims it does not know.
 local LATELY = 64
-local function landed_since(at_ms)
+local function written_since(at_ms)
   local found = {}
   if at_ms < 0 then return found end
-  local rows = call('LRANGE', P .. 'landed', -LATELY, -1)
-  if #rows == LATELY and tonumber(string.match(rows[1], '^%d+')) >= at_ms then rows = call('LRANGE', P .. 'landed', 0, -1) end
+  local rows = call('LRANGE', P .. 'written', -LATELY, -1)
+  if #rows == LATELY and tonumber(string.match(rows[1], '^%d+')) >= at_ms then rows = call('LRANGE', P .. 'written', 0, -1) end
   for _, text in ipairs(rows) do
     local ms, node, root, bytes = string.match(text, '^(%d+)|([^|]*)|([^|]*)|(%d+)$')
     local key = node .. '/' .. root .. ':bytes'
@@ -36,8 +36,8 @@ local function landed_since(at_ms)
   return found
 end
 
--- The first by name. `landed`: as above.
-local function over_ceiling(charges, ceilings, landed)
+-- The first by name. `written`: as above.
+local function over_ceiling(charges, ceilings, written)
   local names, of, totals = {}, {}, {}
   for key in pairs(ceilings) do
     for _, name in ipairs(sums_of(key)) do
@@ -48,7 +48,7 @@ local function over_ceiling(charges, ceilings, landed)
   if #names == 0 then return nil end
   local sums, over = call('HMGET', P .. 'reserved', unpack(names)), nil
   for i, name in ipairs(names) do
-    totals[of[i]] = (totals[of[i]] or 0) + tonumber(sums[i] or '0') + (charges[name] or 0) + (landed[name] or 0)
+    totals[of[i]] = (totals[of[i]] or 0) + tonumber(sums[i] or '0') + (charges[name] or 0) + (written[name] or 0)
   end
   for key, total in pairs(totals) do
     if total > ceilings[key] and (not over or key < over) then over = key end
@@ -57,12 +57,12 @@ local function over_ceiling(charges, ceilings, landed)
 end
 
 -- `preloaded`: the number under which it was preloaded, where that is taken up here and has not begun.
-local function objection(id, job, attempt, charges, ceilings, landed, preloaded)
+local function objection(id, job, attempt, charges, ceilings, written, preloaded)
   if not job or not call('ZSCORE', P .. 'class:' .. job.class, id) then return 'not waiting' end
   if attempt ~= math.max(job.attempts, number_floor()) + 1 and not (attempt == job.attempts and attempt == preloaded) then
     return 'attempt ' .. attempt .. ' is not its next'
   end
-  local key = over_ceiling(charges, ceilings, landed)
+  local key = over_ceiling(charges, ceilings, written)
   return key and 'over ceiling ' .. key
 end
 
@@ -150,10 +150,10 @@ local function report_objection(reservation, node)
 end
 
 -- '' or why not.
-local function hand_over(admission, fields, data, landed, preloaded)
+local function hand_over(admission, fields, data, written, preloaded)
   local id, attempt, queue, reservation, charges, ceilings = unpack(admission)
   local job = job_of(id)
-  local why_not = objection(id, job, attempt, charges, ceilings, landed, preloaded) or kind_objection(reservation)
+  local why_not = objection(id, job, attempt, charges, ceilings, written, preloaded) or kind_objection(reservation)
     or report_objection(reservation, admission[8])
   if why_not then return why_not end
   if is_of_another_line(id, job, reservation) then return 'its line changed meanwhile' end
@@ -180,7 +180,7 @@ end
 
 -- An attempt ended well: who was named for that goes into the queue.
 -- `preloaded`: who was preloaded behind it, and has not begun; `own`: what it left itself is in the ceilings
--- (files_landed).
+-- (files_written).
 local function succeed(id, attempt, preloaded, own)
   local text = call('HGET', P .. 'successors', id)
   if not text then return end
@@ -188,11 +188,11 @@ local function succeed(id, attempt, preloaded, own)
   local epoch, of_attempt, until_ms, fields, admission, data, looked_ms = unpack(cmsgpack.unpack(text))
   if of_attempt ~= attempt or now_ms > until_ms or fenced(epoch) or is_held_back(admission[4]) then return end
   local number = preloaded and preloaded.id == admission[1] and preloaded.attempt or nil
-  local landed = call('EXISTS', P .. 'preloaded') == 1 and landed_since(looked_ms or -1) or {}
-  own = next(landed) and own and own ~= '' and cjson.decode(own) or {outputs = {}}
+  local written = call('EXISTS', P .. 'preloaded') == 1 and written_since(looked_ms or -1) or {}
+  own = next(written) and own and own ~= '' and cjson.decode(own) or {outputs = {}}
   for path, bytes in pairs(own.outputs) do
     local key = own.node .. '/' .. root_of(path) .. ':bytes'
-    if landed[key] then landed[key] = landed[key] - bytes end
+    if written[key] then written[key] = written[key] - bytes end
   end
-  if hand_over(admission, fields, data, landed, number) == '' then count_succession() end
+  if hand_over(admission, fields, data, written, number) == '' then count_succession() end
 end

@@ -85,7 +85,7 @@ local function worker_of(id, attempt, queue)
 end
 
 -- True where it is preloaded now.
-local function preload(id, of_attempt, admission, fields, data, landed, short)
+local function preload(id, of_attempt, admission, fields, data, written, short)
   local successor, attempt, queue, reservation, charges, ceilings = unpack(admission)
   local worker = worker_of(id, of_attempt, queue)
   -- Waiting under a multiple of 100 it would look as if a rebuild had put it there (`is_unheard`).
@@ -95,7 +95,7 @@ local function preload(id, of_attempt, admission, fields, data, landed, short)
   -- Its ceilings are those of the moment in which the other one has gone and left all its files.
   for key, amount in pairs(given) do more[key] = -amount end
   for key, amount in pairs(charges) do more[key] = (more[key] or 0) + amount end
-  if not claim or is_any_of(claim, short) or objection(successor, job, attempt, more, ceilings, landed)
+  if not claim or is_any_of(claim, short) or objection(successor, job, attempt, more, ceilings, written)
       or kind_objection(reservation) or report_objection(reservation, admission[8])
       or is_of_another_line(successor, job, reservation) or is_held_back(reservation) then
     return false
@@ -116,7 +116,7 @@ end
 -- By this tick: who is not named again is taken back. Another one follows once the worker has said that it
 -- did not begin. `short`: charge keys for want of which the tick's own admissions were turned down. A claim
 -- keeps nobody from what is free: those on them are taken back too, and a tick comes when they are.
-local function preload_all(successors, fields, data_of, landed, short)
+local function preload_all(successors, fields, data_of, written, short)
   local named, is_preloaded = {}, {}
   for _, successor in ipairs(successors) do named[successor[1]] = successor[3][1] end
   for _, id in ipairs(call('HKEYS', P .. 'preloaded')) do
@@ -134,7 +134,7 @@ local function preload_all(successors, fields, data_of, landed, short)
   for i, successor in ipairs(successors) do
     local id, admission = successor[1], successor[3]
     if not is_preloaded[admission[1]] and call('HEXISTS', P .. 'preloaded', id) == 0 then
-      is_preloaded[admission[1]] = preload(id, successor[2], admission, fields, data_of(i), landed, short)
+      is_preloaded[admission[1]] = preload(id, successor[2], admission, fields, data_of(i), written, short)
     end
   end
 end

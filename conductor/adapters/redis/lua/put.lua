@@ -4,7 +4,7 @@
 --            (index), special {index -> {after, after_ended, is_done, attempts, over, failures, files,
 --            not_before, token, own}}}: `over` is '' or the letter of a job that was dead or cancelled before
 --            Redis was emptied, `failures` the fields of its fails:ID, `files` {} or {FileJob JSON, readers
---            {path -> {id, ..}}, landed JSON or ''}, `not_before` '' or ms: a back-off that was not over,
+--            {path -> {id, ..}}, written JSON or ''}, `not_before` '' or ms: a back-off that was not over,
 --            `token` that of the accepted body or '', `own` its own priority where its class has one that is
 --            handed down to it, or ''
 --   returns  how many were new
@@ -85,7 +85,7 @@ for _, index in ipairs(bound) do
   local job, files = job_of(id), extra[7]
   if #files > 0 then
     chain_in(id, job.letter == 'd', files[1], files[2])
-    if files[3] ~= '' then files_landed(id, tostring(extra[4]), files[3]) end
+    if files[3] ~= '' then files_written(id, tostring(extra[4]), files[3]) end
   end
   if job.letter == 'd' then
     free(id)

@@ -2,7 +2,7 @@
 -- A worker's turn, in one step: what it has done is accepted, what it did not begin goes back, and it starts
 -- what it took from its queue, with as much more of that queue as should be over within its budget of
 -- seconds.
---   ARGV[1]  msgpack {worker, queue, lease (ms), turn number, done {{id, attempt, code version, landed,
+--   ARGV[1]  msgpack {worker, queue, lease (ms), turn number, done {{id, attempt, code version, written,
 --            token}, ..}, returned {{id, attempt}, ..}, in hand {ENTRY, ..}, most, budget (s), {task: seconds
 --            one takes}, is idle, {task: seconds} for `task_durations`, is from hand: what lies in
 --            prefetched:WORKER is in hand, and where nothing does nothing is started, begun {{predecessor,

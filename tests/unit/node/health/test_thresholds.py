@@ -9,7 +9,7 @@ from builders import GIB, a_candidate, a_class, a_report, a_snapshot, a_volume
 from conductor.base.settings.sections import Root
 from conductor.core.admission.admission import decide
 from conductor.core.admission.sentences import words_of
-from conductor.model.chains import Chain, FileJob, Landed
+from conductor.model.chains import Chain, FileJob, RecentWrite
 from conductor.model.limits import Limits
 from conductor.model.report import Volume
 from conductor.node.health.report import with_thresholds
@@ -71,14 +71,14 @@ def test_a_begun_chain_goes_on_where_the_disk_is_closed_for_it_is_what_gives_it_
     assert len(decide(a_snapshot(nodes=(node,), chains=(chain,)), [candidate], LIMITS).admit) == 1
 
 
-def test_what_landed_since_the_disk_was_measured_is_counted_until_a_reading_has_it() -> None:
+def test_what_was_written_since_the_disk_was_measured_is_counted_until_a_reading_has_it() -> None:
     candidate = a_candidate(a_class("cpu", writes={"scratch": 6 * GIB}))
     volume = a_volume("scratch", total_bytes=10 * GIB, free_bytes=10 * GIB)
     node = a_report(volumes=(volume, a_volume("published")), volumes_age_s=2.0)
     before, after = node.sent_at - 3.0, node.sent_at - 1.0
 
     def fed(at: float) -> int:
-        landed = (Landed(node="node1", root="scratch", bytes=5 * GIB, at=at),)
-        return len(decide(a_snapshot(nodes=(node,), landed=landed), [candidate], LIMITS).admit)
+        written = (RecentWrite(node="node1", root="scratch", bytes=5 * GIB, at=at),)
+        return len(decide(a_snapshot(nodes=(node,), written=written), [candidate], LIMITS).admit)
 
     assert (fed(before), fed(after)) == (1, 0)
