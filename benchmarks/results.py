@@ -1,7 +1,8 @@
 """All figures into benchmarks/RESULTS.md: `python benchmarks/results.py [SECTION ..]`, one after another.
 
-Sections: peers, throughput, backlog, tick, decision, ablation, simulate, feet, soak; default: all of these
-(two hours, on a machine that has nothing else to do); card: what `tests/gpu` measures, where there is one.
+Sections: peers, throughput, backlog, tick, decision, ablation, simulate, feet, web, soak; default: all of
+these (two hours, on a machine that has nothing else to do); card: what `tests/gpu` measures, where there is
+one.
 Each replaces its own part of the page and leaves the others, and says on what and when it was taken.
 """
 
@@ -75,6 +76,17 @@ def of_ablation(found: Mapping[str, Sequence[Row]]) -> Sequence[Sequence[Row]]:
     return [found[name] for name in ("verdicts", "plays", "pairs") if found[name]]
 
 
+def of_web(found: Row) -> Sequence[Sequence[Row]]:
+    """Answers of the API, first paints by page, and what is one figure each."""
+    paints = [{"first paint of": page, **row} for page, row in found["first_paint"].items()]
+    lists = [{"/api/v1/jobs by": name, **row} for name, row in found["lists"].items()]
+    once = [
+        {"what": name, **found[name]}
+        for name in ("event_to_screen", "metrics", "now", "index_from_nothing", "watchers")
+    ]
+    return [lists, paints, *([row] for row in once)]
+
+
 def as_it_is(found: Sequence[Row]) -> Sequence[Sequence[Row]]:
     return [found]
 
@@ -114,6 +126,12 @@ SECTIONS = {
         "`simulate`: 1,000,000 jobs, 1,000 nodes of 8 devices", ("simulate.py", "--json"), as_it_is
     ),
     "feet": ResultSection("What it costs when there is nothing to do", ("feet.py", "--json"), of_feet),
+    "web": ResultSection(
+        "The page and the API behind a million waiting and 200,000 ended jobs",
+        ("web.py", "--json"),
+        of_web,
+        "Milliseconds by the clock of who waits; `watchers`: CPU of the conductor, while ten watch ÷ alone.",
+    ),
     "soak": ResultSection(
         "Half an hour of short work, with kills: does anything grow",
         # In ten minutes caches still fill: a slope of a fifth of a MiB for each 1,000 jobs, which is none

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -92,7 +92,12 @@ def make_app(stack: Stack, door: Door, hooks: Mapping[str, HookSettings] = NO_HO
     app.state.followers = set()
     app.state.reports = ReportDesk()
     app.state.history = ResourceHistory()
-    app.state.hub = EventHub(stack.ledger.events, app.state.metrics.figures.hear, app.state.history.hear)
+
+    def hear(events: Sequence[ToldEvent]) -> None:
+        stack.something_happened()
+        app.state.metrics.figures.hear(events)
+
+    app.state.hub = EventHub(stack.ledger.events, hear, app.state.history.hear)
     app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)
     for routes in (overview, notices, what_if, job_lists, jobs, events, intake, metrics, reports, entrance):
         app.include_router(routes.router)

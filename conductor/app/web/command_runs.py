@@ -36,7 +36,7 @@ class CommandResult(NamedTuple):
 
 #: Of a question: somebody looks at the page until it is answered. They go one after the other, and behind
 #: whatever else runs on this host.
-QUESTION_S, QUESTION_NICE = 20.0, 10
+QUESTION_S, QUESTION_NICE = 30.0, 10
 ONE_QUESTION = asyncio.Semaphore(1)
 
 

@@ -28,6 +28,10 @@ class Seen(NamedTuple, Generic[T]):
     silent_s: float
 
 
+#: Of the time a look is at it at most one part in so many: where Redis is slow, it is not asked the more.
+LARGEST_SHARE = 4
+
+
 class Lookout(threading.Thread, Generic[T]):
     """One look for all who ask, at most every `every_s` seconds, and none while nobody asks."""
 
@@ -41,6 +45,7 @@ class Lookout(threading.Thread, Generic[T]):
         self._at: float | None = None
         self._began: float | None = None
         self._fault = ""
+        self._expired_at = float("-inf")
         self._is_over = False
 
     def run(self) -> None:
@@ -54,7 +59,9 @@ class Lookout(threading.Thread, Generic[T]):
             self._began = None
             self._tell()
             # Whoever asks meanwhile waits for the next one.
-            time.sleep(max(0.0, began + self._every_s - time.monotonic()))
+            ended = time.monotonic()
+            pause_s = max(self._every_s, LARGEST_SHARE * (ended - began))
+            time.sleep(max(0.0, began + pause_s - ended))
 
     def _try(self) -> None:
         began = time.monotonic()
@@ -80,8 +87,9 @@ class Lookout(threading.Thread, Generic[T]):
 
     async def fresh(self, max_age_s: float, wait_s: float) -> Seen[T]:
         """Not older than `max_age_s` where that can be had within `wait_s`; else what there is."""
-        last = self.seen()
-        if last.age_s is not None and last.age_s <= max_age_s and not last.fault:
+        last, at = self.seen(), self._at
+        is_valid = at is not None and at >= self._expired_at and not last.fault
+        if is_valid and last.age_s is not None and last.age_s <= max_age_s:
             return last
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
@@ -90,6 +98,10 @@ class Lookout(threading.Thread, Generic[T]):
         self._wanted.set()
         await asyncio.wait([future], timeout=wait_s)
         return self.seen()
+
+    def expire(self) -> None:
+        """Something happened: what was seen before is not fresh, however lately that was."""
+        self._expired_at = time.monotonic()
 
     def stop(self) -> None:
         self._is_over = True

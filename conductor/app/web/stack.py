@@ -23,7 +23,7 @@ from conductor.views.stuck import tasks_of
 from conductor.views.whole_status import Findings, find
 
 #: For all who look at the page together.
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 0.2
 FIND_EVERY_S = 5.0
 #: The history index is brought up to date so often, while somebody asks for jobs.
 FEED_EVERY_S = 1.0
@@ -81,6 +81,11 @@ class Stack:
         self.deaths.start()
         self._asks.start()
         self._file_asks.start()
+
+    def something_happened(self) -> None:
+        """Who asks from now on is told of it."""
+        self.looks.expire()
+        self.records.expire()
 
     def stop(self) -> None:
         self.looks.stop()

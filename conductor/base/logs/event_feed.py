@@ -29,8 +29,9 @@ Append = Callable[[Sequence[ToldEvent]], None]
 #: So many wait in memory at most, and so many go in one call.
 MOST_WAITING = 5_000
 BATCH = 500
-#: What is emitted within this time goes together.
-GATHER_S = 0.25
+#: What is emitted within this time goes together; then nothing goes for a while: who watches hears at once of
+#: what comes alone, and of a storm in a few batches a second.
+GATHER_S, REST_S = 0.05, 0.2
 #: After a call that failed.
 AGAIN_S = 2.0
 #: On the way out.
@@ -101,6 +102,7 @@ class EventFeed:
                     if self._closing.is_set():
                         return
                     self._closing.wait(AGAIN_S)
+            self._closing.wait(REST_S)
 
     def _hand_on(self, batch: list[ToldEvent]) -> bool:
         try:

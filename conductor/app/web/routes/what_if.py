@@ -10,7 +10,9 @@ from conductor.analysis.what_if import ChangedEnds
 from conductor.app.web.answers import Problem, gives
 from conductor.app.web.command_runs import answered, ask_command
 from conductor.app.web.rights import looks
+from conductor.app.web.routes.job_lists import filter_of
 from conductor.app.web.routes.overview import stack_of
+from conductor.base.errors import UsageError
 
 router = APIRouter()
 
@@ -31,7 +33,11 @@ async def what_if(
     all_hours: Annotated[bool, Query(description="As if no hours held anything back")] = False,
 ) -> Response:
     """What waits is played through as it is, and with the change. Nothing is done. One question at a time,
-    and twenty seconds at most."""
+    and thirty seconds at most."""
+    if priority is None and not gpus and not all_hours:
+        raise UsageError("say what would be different: a priority and a filter, GPUs, or all hours")
+    if (priority is None) != filter_of(q).is_empty:
+        raise UsageError("a priority and a filter go together")
     words = [
         *((f"--priority={priority}",) if priority is not None else ()),
         *((f"--gpus={gpus}",) if gpus else ()),

@@ -42,6 +42,7 @@ class Stream:
 def stream(monkeypatch: pytest.MonkeyPatch) -> Stream:
     monkeypatch.setattr(event_feed, "AGAIN_S", 0.01)
     monkeypatch.setattr(event_feed, "GATHER_S", 0.001)
+    monkeypatch.setattr(event_feed, "REST_S", 0.001)
     return Stream()
 
 

@@ -27,8 +27,9 @@ function become(next) {
   state = next;
   tell({ type: "state", data: next });
   clearInterval(timer);
-  // A hidden tab asks nothing; it looks once when it is seen again.
-  timer = next === "live" ? null : setInterval(() => document.hidden || tell({ type: "poll" }), POLL_MS);
+  // A hidden tab asks nothing; it looks once when it is seen again. With a stream, too, it is asked now and then: of a
+  // conductor that was killed nobody tells.
+  timer = setInterval(() => document.hidden || tell({ type: "poll" }), POLL_MS);
 }
 
 function stream() {

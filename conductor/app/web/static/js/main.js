@@ -26,7 +26,7 @@ const NAV = [
   ["/what-if", "What if", whatIfPage],
 ];
 // Two fetches are at least so far apart, however many events come.
-const PAUSE_MS = 250;
+const PAUSE_MS = 150;
 
 const main = document.getElementById("main");
 const nav = document.getElementById("nav");

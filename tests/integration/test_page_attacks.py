@@ -1,0 +1,161 @@
+"""The page under what a night does to it: nothing, twenty and a hundred thousand jobs, twenty tabs, a
+conductor that dies while one looks, and somebody who acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from browser_scene import DESK, EVENTS, PHONE, Watched, a_browser, unreadable
+from builders import a_spec
+from node_scene import until
+from web_scene import WebScene, configured, web_running
+
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.dispatch.catalogue import load_catalogue
+from conductor.model.job_class import class_of
+from conductor.model.ledger_entries import Entry
+from conductor.model.spec import Output, to_line
+from conductor.model.told_event import ToldEvent
+from conductor.ports import Ledger
+from conductor.record.journal import Journal
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+SOME, MANY = 20, 100_000
+PAGES = ("/", "/jobs", "/hosts", "/schedules", "/alerts", "/what-if")
+TABS = 20
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with a_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory, valkey_url: str, browser: Browser) -> Iterator[WebScene]:
+    with connect(valkey_url) as client:
+        client.flushall()
+    with web_running(configured(tmp_path_factory.mktemp("attacks"), valkey_url)) as scene:
+        yield scene
+
+
+@pytest.fixture(scope="module")
+def ledger(web: WebScene, valkey_url: str) -> Iterator[Ledger]:
+    with connect(valkey_url) as client:
+        yield redis_ledger(client)
+
+
+def dispatched(web: WebScene, ledger: Ledger, first: int, last: int) -> None:
+    """Into the record and the ledger, without a look at each: a hundred thousand are seconds so."""
+    line = to_line(a_spec(0, writes=(Output(path="published:clip 0.mp4"),), id="k" * 20))
+    decl = load_catalogue()["diagnostics.echo"]
+    job_class = class_of(a_spec(0), decl, "night")
+    numbers = [b"%06d" % n for n in range(first, last)]
+    lines = [line.replace(b"k" * 20, b"kkkkkkkkkkkkkk" + n).replace(b"clip 0", b"clip " + n) for n in numbers]
+    manifest = web.settings.project / f"m{last}.jsonl"
+    manifest.write_bytes(b"\n".join(lines) + b"\n")
+    for i in range(0, len(lines), 5000):
+        some = zip(numbers[i : i + 5000], lines[i : i + 5000], strict=True)
+        entries = [
+            Entry(job_id=f"kkkkkkkkkkkkkk{n.decode()}", line=text, job_class=job_class) for n, text in some
+        ]
+        ledger.intake.put("night", entries)
+    Journal(web.settings.receipts_dir).dispatched(manifest, "night", len(lines), "g")
+
+
+def look(page: Page, path: str, count: int) -> None:
+    page.goto(path)
+    page.get_by_role("heading", level=1).wait_for()
+    if path == "/jobs":
+        page.get_by_role("heading", name=f"{count:,} jobs").wait_for()
+    if path == "/" and count:
+        page.get_by_role("heading", name=f"0 of {count} jobs done").wait_for()
+
+
+def test_each_page_with_nothing_with_some_and_with_a_hundred_thousand_jobs(
+    browser: Browser, web: WebScene, ledger: Ledger
+) -> None:
+    desk = Watched(browser.new_page(base_url=web.url, viewport=DESK))
+    phone = Watched(browser.new_page(base_url=web.url, viewport=PHONE))
+    had = 0
+    for count in (0, SOME, MANY):
+        if count:
+            dispatched(web, ledger, had, count)
+            had = count
+            # The first who asks waits for the index: it is fed behind the page.
+            desk.page.goto("/jobs")
+            desk.page.get_by_role("heading", name=f"{count:,} jobs").wait_for(timeout=60_000)
+        for path in PAGES:
+            for seen in (desk, phone) if count == SOME else (phone,):
+                look(seen.page, path, count)
+                assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+                assert seen.faults == [], path
+            if count == SOME:
+                assert unreadable(desk.page) == [], path
+    desk.page.get_by_role("row").first.wait_for()
+    assert desk.page.get_by_role("row").count() < 60, "only what is in sight is made"
+    for seen in (desk, phone):
+        seen.page.close()
+
+
+def test_twenty_tabs_are_live_with_one_stream(browser: Browser, web: WebScene, ledger: Ledger) -> None:
+    context = browser.new_context(base_url=web.url)
+    streams: list[str] = []
+    context.on("request", lambda asked: streams.append(asked.url) if asked.url.endswith(EVENTS) else None)
+    tabs = [context.new_page() for _ in range(TABS)]
+    for tab in tabs:
+        tab.goto("/")
+        tab.get_by_text("● live").wait_for()
+    before = cancelled(ledger)
+    ledger.commands.cancel("kkkkkkkkkkkkkk000000")
+    ledger.events.append([ToldEvent(name="operator.acted", at=ledger.bell.now())])
+    for tab in (tabs[0], tabs[7], tabs[-1]):
+        tab.get_by_role("link", name=f"{before + 1} cancelled").wait_for()
+    assert len(streams) == 1
+    context.close()
+
+
+def cancelled(ledger: Ledger) -> int:
+    return ledger.tallies.counts("night").get("cancelled", 0)
+
+
+def test_a_conductor_that_dies_is_missed_within_seconds_and_one_that_comes_is_seen(
+    browser: Browser, web: WebScene, ledger: Ledger
+) -> None:
+    seen = Watched(browser.new_page(base_url=web.url))
+    assert ledger.leadership.lead("test", 3.0) is not None
+    seen.page.goto("/")
+    seen.page.get_by_role("heading", name="Waiting").wait_for()
+    # Its lease runs out, and nobody tells of it: the one who would have is dead.
+    seen.page.get_by_role("heading", name="Nothing new starts").wait_for(timeout=8000)
+    assert ledger.leadership.lead("test", 60.0) is not None
+    seen.page.get_by_role("heading", name="Waiting").wait_for(timeout=8000)
+    assert seen.faults == []
+    seen.page.close()
+
+
+def test_who_has_the_link_cancels_and_retries_what_was_counted(
+    browser: Browser, web: WebScene, ledger: Ledger
+) -> None:
+    with web.friend() as ask:
+        code = ask.post("/api/v1/links").json()["code"]
+    seen = Watched(browser.new_page(base_url=web.url))
+    page = seen.page
+    page.goto(f"/jobs?q=file:%22clip%2000077%22#{code}")
+    page.get_by_role("heading", name="10 jobs of").wait_for()
+    for verb, state in (("cancel", "cancelled"), ("retry", "waiting")):
+        page.get_by_role("button", name=verb, exact=True).click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("heading", name=f"{verb.capitalize()} 10 jobs?").wait_for()
+        assert unreadable(page) == []
+        dialog.get_by_role("button", name=f"{verb.capitalize()} 10").click()
+        page.get_by_text(f"{verb.capitalize()}: done to 10 jobs.").wait_for()
+        ids = [f"kkkkkkkkkkkkkk00077{n}" for n in range(10)]
+        until(lambda ids=ids, state=state: set(ledger.jobs.states(ids).values()) == {state})
+    assert seen.faults == []
+    seen.page.close()
