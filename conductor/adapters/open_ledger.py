@@ -86,6 +86,7 @@ def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN
     from conductor.adapters.redis.schedules import RedisSchedules
     from conductor.adapters.redis.scripts import Scripts
     from conductor.adapters.redis.signed import SealingBacklog, SigningHandover
+    from conductor.adapters.redis.workers import RedisWorkers
 
     scripts = Scripts(client, keys)
     backlog = SealingBacklog(scripts, signer) if signer else RedisBacklog(scripts)
@@ -98,6 +99,7 @@ def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN
         tallies=backlog,
         attempts=RedisAttempts(scripts),
         orphans=RedisOrphans(scripts),
+        workers=RedisWorkers(scripts),
         calls=RedisCallLog(scripts),
         files=RedisFiles(scripts),
         events=RedisEventStream(scripts),

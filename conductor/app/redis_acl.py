@@ -97,6 +97,7 @@ _WRITTEN_BY_WORKERS = (
         "revised",
         "preloaded",
         "successor_feed:*",
+        "heard:*",
     ),
     # Whether the ledger forgot something, and who holds what.
     *(

@@ -113,6 +113,10 @@ class Keys:
         """The list on which a worker hears which successor is preloaded behind the attempt it runs."""
         return f"{self.ledger}successor_feed:{worker}"
 
+    def heard(self, worker: str) -> str:
+        """When a worker last said what it holds (ms); it runs out."""
+        return f"{self.ledger}heard:{worker}"
+
     def node(self, name: str) -> str:
         return f"{self.ledger}node:{name}"
 

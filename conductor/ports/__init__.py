@@ -28,6 +28,7 @@ from conductor.ports.tick import (
     Rates,
     Reports,
 )
+from conductor.ports.workers import Workers
 
 __all__ = [
     "Alerts",
@@ -57,6 +58,7 @@ __all__ = [
     "SharedFiles",
     "Tallies",
     "WaitingJobs",
+    "Workers",
 ]
 
 
@@ -71,6 +73,7 @@ class Ledger(Struct, frozen=True, kw_only=True):
     #: Attempts with their workers, and without; calls of APIs; files that jobs hand on.
     attempts: Attempts
     orphans: Orphans
+    workers: Workers
     calls: CallLog
     files: SharedFiles
     #: What everybody tells of, for those who look.

@@ -122,12 +122,37 @@ def remove_pid(file: Path) -> None:
 
 
 def live_pid(file: Path) -> int | None:
-    """The pid in the file, if that very process still lives."""
+    """The pid in the file, if that very process still lives; or who holds the file's lock, where another
+    version wrote the file in its own way and lives on."""
     try:
         record = msgspec.json.decode(file.read_bytes(), type=KnownProcess)
-    except (OSError, msgspec.DecodeError):
+    except OSError:
         return None
-    return record.pid if is_there(record) else None
+    except msgspec.DecodeError:
+        return lock_holder(file)
+    return record.pid if is_there(record) else lock_holder(file)
+
+
+def lock_holder(file: Path) -> int | None:
+    """Who holds the `flock` of that file, as the kernel tells it; None: nobody, or none of our own."""
+    try:
+        inode, lines = file.stat().st_ino, Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        # «1: FLOCK  ADVISORY  WRITE 4711 08:01:131073 0 EOF»
+        words = line.split()
+        is_one = len(words) > 5 and words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode)
+        if is_one and _has_open(int(words[4]), file):
+            return int(words[4])
+    return None
+
+
+def _has_open(pid: int, file: Path) -> bool:
+    """Inodes are told apart by their disks, which some file systems name otherwise there."""
+    with contextlib.suppress(OSError):
+        return any(fd.exists() and fd.samefile(file) for fd in Path(f"/proc/{pid}/fd").iterdir())
+    return False
 
 
 def wait_gone(file: Path, limit_s: float | None = None, poll_s: float = 0.05) -> bool:

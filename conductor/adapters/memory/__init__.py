@@ -18,6 +18,7 @@ from conductor.adapters.memory.leadership import MemoryBell, MemoryLeadership, M
 from conductor.adapters.memory.orphans import MemoryOrphans
 from conductor.adapters.memory.schedules import MemorySchedules
 from conductor.adapters.memory.store import Store
+from conductor.adapters.memory.workers import MemoryWorkers
 from conductor.ports import Clock, Ledger
 
 
@@ -33,6 +34,7 @@ def memory_ledger(clock: Clock | None = None) -> Ledger:
         tallies=backlog,
         attempts=MemoryAttempts(store),
         orphans=MemoryOrphans(store),
+        workers=MemoryWorkers(store),
         calls=MemoryCallLog(store),
         files=MemoryFiles(store),
         events=MemoryEventStream(store),

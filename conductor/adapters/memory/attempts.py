@@ -191,6 +191,7 @@ class MemoryAttempts:
         store = self._store
         with store.lock:
             store.history.witness(seen)
+            store.heard[worker] = store.now()
             answers: tuple[RenewAnswer, ...] = tuple(self._renew(worker, lease_s, report) for report in held)
             named = {v.job_id for v, answer in zip(held, answers, strict=True) if answer in ("ok", "cancel")}
             if not store.is_settled:

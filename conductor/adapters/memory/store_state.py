@@ -59,6 +59,8 @@ class StoreState:
         self.early_successions = 0
         self.preloaded: dict[str, PreloadedSuccessor] = {}
         #: Worker → what it is to hear of that, and has not read.
+        #: Worker → when it last renewed.
+        self.heard: dict[str, float] = {}
         self.successor_feeds: defaultdict[str, list[Preloaded | RollCall]] = defaultdict(list)
         self.leader: tuple[str, int, float] | None = None
         self.resigned_at: float | None = None

@@ -36,6 +36,7 @@ from conductor.app.cli import (
     simulate,
     tasks,
     web,
+    workers,
 )
 from conductor.app.cli.frame import CommandGroup
 from conductor.base.errors import ConductorError, ManifestError
@@ -110,6 +111,7 @@ FAMILIES = (
     price,
     needs,
     tasks,
+    workers,
     security,
 )
 for family in FAMILIES:

@@ -4,11 +4,13 @@
 --            {{id, attempt, what to tell of it: JSON members with a leading comma, or ''}, ..}}
 --   returns  {step, ok | cancel (the operator cancelled it) | gone (rescued, or ended: stop)
 --            | unknown (the ledger forgot this attempt, or all: go on, and `adopt` it), ..: one for each}
---   writes   conductor:leases, reservations, stop_grace; what history.lua names
+--   writes   conductor:leases, reservations, stop_grace, heard:WORKER; what history.lua names
 -- What was told to stop is not renewed for ever: a worker that hangs is taken for lost when its time is up.
 local STOP_MS = 10000
 local worker, lease_ms, seen, rows = unpack(cmsgpack.unpack(ARGV[1]))
 witness(seen)
+-- For who asks whether it still turns: forgotten when it has been silent for long.
+call('SET', P .. 'heard:' .. worker, whole(now_ms), 'PX', math.max(120000, 4 * lease_ms))
 local is_open = is_settled()
 
 local function renewed(id, attempt, told)

@@ -21,6 +21,7 @@ from conductor.views.now import BacklogRow, Now, WaitingRow, now_of
 from conductor.views.resource_history import ResourceHistory, ResourceStrip
 from conductor.views.status import Status, gather
 from conductor.views.whole_status import Findings, HeadedStatus, headed, whole_status
+from conductor.views.worker_list import WorkerList, worker_list
 
 #: An answer is not older than that where Redis answers, and is not waited for longer than that.
 FRESH_S, WAIT_S = 0.5, 1.5
@@ -170,6 +171,15 @@ async def nodes(request: Request) -> Response:
     """The reports of all nodes: devices, disks, queues, memory, what keeps them from starting anything."""
     look, headers = await looked(request)
     return json_answer(NodeList(now=look.status.now, nodes=look.status.nodes), headers=headers)
+
+
+@router.get(
+    "/api/v1/workers", dependencies=[Depends(looks)], responses={**gives(WorkerList, "Who works"), **AWAY}
+)
+async def workers(request: Request) -> Response:
+    """Each worker: lane, device, since when, what it has in hand, its last word, memory."""
+    stack = stack_of(request)
+    return json_answer(await stack.ask(lambda: worker_list(stack.ledger)))
 
 
 @router.get(

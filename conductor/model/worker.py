@@ -1,0 +1,19 @@
+"""A worker as the ledger knows it."""
+
+from __future__ import annotations
+
+from conductor.model.spec import Value
+
+
+class SeenWorker(Value, frozen=True, kw_only=True):
+    """One that has said that it is there, and has not said that it leaves."""
+
+    name: str
+    queue: str = ""
+    host: str = ""
+    pid: int = 0
+    #: Since when it is there, by its host's clock; None: it does not say.
+    since: float | None = None
+    #: When it last said what it holds, by the ledger's clock: its loop has turned since. None: not yet, or so
+    #: long ago that it is forgotten.
+    heard_at: float | None = None
