@@ -11,7 +11,7 @@ from conductor.base.settings.unknown_keys import did_you_mean
 from conductor.dispatch.dead_ends import keeper_of
 from conductor.model.causes import CAUSES, Cause
 from conductor.model.ledger_entries import FAILED_BY_OPERATOR, JobState, JobView
-from conductor.model.spec import Value
+from conductor.model.spec import Lane, Value
 from conductor.ports import Ledger
 from conductor.record.journal import Journal
 
@@ -57,6 +57,16 @@ def take_command(
         taken = CommandTaken(job_id=job_id, was=was, is_taken=was in GOING and was != "review")
     ledger.bell.ring()
     return taken
+
+
+def set_lane_paused(ledger: Ledger, receipts_dir: Path, lane: Lane, is_paused: bool) -> bool:
+    """Whether it was paused before. Raises `Unreachable`."""
+    was_paused = lane in ledger.control.controls().paused_lanes
+    ledger.control.set_paused(lane, is_paused)
+    ledger.bell.ring()
+    # Second: a lane is paused also where the disk is full.
+    Journal(receipts_dir).place("paused" if is_paused else "resumed", lane, 0)
+    return was_paused
 
 
 def _retry(ledger: Ledger, journal: Journal, view: JobView) -> CommandTaken:

@@ -118,18 +118,18 @@ def is_meant(kind: str, word: str) -> bool:
 def set_paused(place: str, is_paused: bool, as_json: bool) -> None:
     """Raises `UsageError` for what is neither a lane nor a device that a node reports."""
     from conductor.record.journal import Journal
+    from conductor.recovery.operator_commands import set_lane_paused
 
-    lane, number, was_paused = LANES.get(place), 0, True
+    lane, was_paused = LANES.get(place), True
     with ledger_here() as (settings, ledger):
         if lane is None:
             place = device_at(ledger, place)
             number = ledger.control.set_device_paused(place, is_paused)
+            ledger.bell.ring()
+            # Second: a device is paused also where the disk is full.
+            Journal(settings.receipts_dir).place("paused" if is_paused else "resumed", place, number)
         else:
-            was_paused = lane in ledger.control.controls().paused_lanes
-            ledger.control.set_paused(lane, is_paused)
-        ledger.bell.ring()
-        # Second: a lane is paused also where the disk is full.
-        Journal(settings.receipts_dir).place("paused" if is_paused else "resumed", place, number)
+            was_paused = set_lane_paused(ledger, settings.receipts_dir, lane, is_paused)
     if lane is None:
         word = f"{place} is paused: what runs there is finished" if is_paused else f"{place} is used again"
         answer(as_json, {"device": place, "is_paused": is_paused}, word)

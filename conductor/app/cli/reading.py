@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,15 +77,16 @@ def top(
     backlog: Annotated[str | None, typer.Option(metavar="backlog:NAME", help="One backlog only.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The live view. Ctrl-C leaves.
+    """The live view with keys: jobs, lanes, gates, devices. `?` shows the keys, q leaves.
 
-    Jobs by state, what runs where, what is held by which gate, how long still.
+    `/` filters by the words of `conductor jobs`, e explains, l shows what a job printed, c cancels, p pauses
+    a lane; what does something asks first. In a pipe it is one line.
 
     Example: conductor top
     """
     from conductor.views.run_watch import LedgerWatch, is_live, watching
 
-    with ledger_to_read() as (_, ledger):
+    with ledger_to_read() as (settings, ledger):
         name = one_backlog(ledger, backlog)
         if as_json:
             emit(LedgerWatch(ledger, name).pace.last)
@@ -92,6 +94,18 @@ def top(
             from conductor.views.live_display import one_line
 
             typer.echo(one_line(LedgerWatch(ledger, name).pace))
+        elif sys.stdin.isatty() and sys.stdout.isatty() and find_spec("textual") is not None:
+            from conductor.app.top.deeds import TopDeeds
+            from conductor.app.top.screen import Top
+            from conductor.app.top.source import TopSource
+
+            source = TopSource(ledger, name, settings.state_dir, settings.receipts_dir)
+            deeds = TopDeeds(ledger, settings.state_dir, settings.receipts_dir, settings.logs_dir)
+            screen = Top(source.look, deeds)
+            try:
+                screen.run()
+            finally:
+                screen.close()
         else:
             from threading import Event
 

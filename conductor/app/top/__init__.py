@@ -1,0 +1,1 @@
+"""`conductor top`: the live view with keys, on a terminal."""

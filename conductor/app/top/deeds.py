@@ -1,0 +1,61 @@
+"""What the keys of `conductor top` do: the same as the commands of those names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from conductor.app.top.source import TopLane
+from conductor.base.errors import UsageError
+from conductor.base.moments import moment_reader
+from conductor.model.job_filter import FilterError, JobFilter, parse_filter
+from conductor.model.ledger_entries import JobView
+from conductor.ports import Ledger
+from conductor.record.index.history import HistoryIndex
+from conductor.recovery.operator_commands import set_lane_paused, take_command
+from conductor.views.explain_job import explained, lines
+from conductor.views.job_log import lines_of, printed_of, text_of
+
+#: Of what a body printed so much is read.
+MOST_BYTES = 1 << 20
+
+
+class TopDeeds:
+    def __init__(self, ledger: Ledger, state_dir: Path, receipts_dir: Path, logs_dir: Path) -> None:
+        self._ledger = ledger
+        self._receipts_dir = receipts_dir
+        self._logs_dir = logs_dir
+        self._history = HistoryIndex(state_dir, receipts_dir)
+
+    def parse(self, words: str) -> JobFilter:
+        """Raises `UsageError` for what is no filter."""
+        try:
+            return parse_filter(words, moment_reader())
+        except FilterError as e:
+            raise UsageError(str(e)) from None
+
+    def explain(self, job_id: str) -> list[str]:
+        return lines(explained(self._ledger, self._view(job_id), self._history))
+
+    def log(self, job_id: str) -> list[str]:
+        found: list[str] = []
+        for printed in printed_of(self._logs_dir, job_id):
+            still = ", running" if printed.is_running else ""
+            found.append(f"── attempt {printed.attempt}{still} ──")
+            found += lines_of(text_of(printed, self._logs_dir, job_id, MOST_BYTES).rstrip("\n"))
+        return found or ["nothing that is kept on this host"]
+
+    def cancel(self, job_id: str) -> str:
+        taken = take_command(self._ledger, self._receipts_dir, self._view(job_id), "cancel")
+        if not taken.is_taken:
+            return f"left as it is: it is {taken.was}"
+        return "being stopped" if taken.was == "running" else "cancelled"
+
+    def set_paused(self, lane: TopLane) -> str:
+        set_lane_paused(self._ledger, self._receipts_dir, lane.lane, not lane.is_paused)
+        return f"lane {lane.lane} is {'fed again' if lane.is_paused else 'paused: what runs is finished'}"
+
+    def _view(self, job_id: str) -> JobView:
+        view = self._ledger.jobs.job(job_id)
+        if view is None:
+            raise UsageError("the ledger does not know this job (any more)")
+        return view
