@@ -28,7 +28,7 @@ from conductor.ports.tick import (
     Rates,
     Reports,
 )
-from conductor.ports.workers import Workers
+from conductor.ports.workers import RollCalls
 
 __all__ = [
     "Alerts",
@@ -54,11 +54,11 @@ __all__ = [
     "Rates",
     "ReceiptLog",
     "Reports",
+    "RollCalls",
     "ScheduleBook",
     "SharedFiles",
     "Tallies",
     "WaitingJobs",
-    "Workers",
 ]
 
 
@@ -73,7 +73,7 @@ class Ledger(Struct, frozen=True, kw_only=True):
     #: Attempts with their workers, and without; calls of APIs; files that jobs hand on.
     attempts: Attempts
     orphans: Orphans
-    workers: Workers
+    workers: RollCalls
     calls: CallLog
     files: SharedFiles
     #: What everybody tells of, for those who look.

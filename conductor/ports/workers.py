@@ -8,7 +8,7 @@ from typing import Protocol
 from conductor.model.worker import SeenWorker
 
 
-class Workers(Protocol):
+class RollCalls(Protocol):
     def seen(self) -> tuple[SeenWorker, ...]:
         """All that are there by their own word, by name."""
         ...

@@ -21,7 +21,7 @@ def plain(lines: Sequence[str]) -> Text:
     return Text("\n".join(printable(line) for line in lines))
 
 
-class Question(ModalScreen[bool]):
+class YesOrNo(ModalScreen[bool]):
     """Answered by `y`; every other way out is a no."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -41,7 +41,7 @@ class Question(ModalScreen[bool]):
         self.dismiss(is_yes)
 
 
-class Reading(ModalScreen[None]):
+class TextPage(ModalScreen[None]):
     """A text of any length, from its beginning or its end."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -16,7 +16,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, Input, Static
 
-from conductor.app.top.dialogs import LaneChoice, Question, Reading, plain
+from conductor.app.top.dialogs import LaneChoice, TextPage, YesOrNo, plain
 from conductor.app.top.source import COLUMNS, TopLane, TopRow, TopView
 from conductor.base.errors import ConductorError
 from conductor.model.job_filter import JobFilter
@@ -44,7 +44,7 @@ p      pause a lane, or feed it again (asks first)
 q      leave; what runs goes on"""
 
 
-class Deeds(Protocol):
+class KeyDeeds(Protocol):
     """What the keys do, each in a thread of its own. All raise `ConductorError`."""
 
     def parse(self, words: str) -> JobFilter: ...
@@ -74,7 +74,7 @@ class Top(App[None]):
     #gates { color: $warning; }
     #filter { height: 3; display: none; }
     #filter.open { display: block; }
-    Question, LaneChoice { align: center middle; }
+    YesOrNo, LaneChoice { align: center middle; }
     .box { width: auto; max-width: 76; height: auto; padding: 1 2; border: round $accent; }
     .box { background: $surface; }
     .page { background: $surface; padding: 0 1; }
@@ -93,7 +93,7 @@ class Top(App[None]):
         Binding("escape", "everything", show=False),
     ]
 
-    def __init__(self, look: Look, deeds: Deeds, every_s: float = LOOK_EVERY_S) -> None:
+    def __init__(self, look: Look, deeds: KeyDeeds, every_s: float = LOOK_EVERY_S) -> None:
         super().__init__()
         self._look = look
         self._deeds = deeds
@@ -278,7 +278,7 @@ class Top(App[None]):
                 self._aside(lambda: self._deeds.cancel(job_id), self._told)
 
         words = f"Cancel {self._subject(job_id)}? What comes after it is not made either."
-        self.push_screen(Question(words), answered)
+        self.push_screen(YesOrNo(words), answered)
 
     def action_pause(self) -> None:
         def chose(lane: TopLane | None) -> None:
@@ -287,7 +287,7 @@ class Top(App[None]):
             words = f"Feed lane {lane.lane} again?" if lane.is_paused else (
                 f"Pause lane {lane.lane}? What runs is finished, nothing new starts there."
             )  # fmt: skip
-            self.push_screen(Question(words), lambda is_yes: answered(lane) if is_yes else None)
+            self.push_screen(YesOrNo(words), lambda is_yes: answered(lane) if is_yes else None)
 
         def answered(lane: TopLane) -> None:
             self._aside(lambda: self._deeds.set_paused(lane), self._told)
@@ -295,10 +295,10 @@ class Top(App[None]):
         self.push_screen(LaneChoice(self._view.lanes if self._view else ()), chose)
 
     def action_help(self) -> None:
-        self.push_screen(Reading("the keys", HELP.split("\n")))
+        self.push_screen(TextPage("the keys", HELP.split("\n")))
 
     def _read(self, title: str, lines: list[str], is_from_end: bool = False) -> None:
-        self.push_screen(Reading(title, lines, is_from_end))
+        self.push_screen(TextPage(title, lines, is_from_end))
 
     def _told(self, words: str) -> None:
         self.notify(words, markup=False)

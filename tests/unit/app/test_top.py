@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Static
 
-from conductor.app.top.dialogs import LaneChoice, Question, Reading
+from conductor.app.top.dialogs import LaneChoice, TextPage, YesOrNo
 from conductor.app.top.screen import Top
 from conductor.app.top.source import TopLane, TopRow, TopView
 from conductor.base.errors import Unreachable, UsageError
@@ -37,7 +37,7 @@ VIEW = TopView(
 )
 
 
-class Desk:
+class TopDesk:
     """What is looked at, and what was done."""
 
     def __init__(self) -> None:
@@ -72,9 +72,9 @@ class Desk:
         return "paused"
 
 
-def at_the_desk(play: Callable[[Top, Pilot[None], Desk], Awaitable[None]]) -> None:
+def at_the_desk(play: Callable[[Top, Pilot[None], TopDesk], Awaitable[None]]) -> None:
     async def whole() -> None:
-        desk = Desk()
+        desk = TopDesk()
         top = Top(desk.look, desk, every_s=0.02)
         async with top.run_test(size=(80, 24)) as pilot:
             await until(pilot, lambda: table(top).row_count == 3)
@@ -105,7 +105,7 @@ def cells(top: Top, job_id: str) -> list[str]:
 
 
 def test_jobs_lanes_gates_and_devices_stand_there_and_strangers_names_are_only_text():
-    async def play(top: Top, pilot: Pilot[None], desk: Desk) -> None:
+    async def play(top: Top, pilot: Pilot[None], desk: TopDesk) -> None:
         assert "Running: 2 of 40 jobs done" in said(top, "#headline")
         assert "gpu 1 of 2 work · cpu 0 of 1 work, PAUSED" in said(top, "#lanes")
         assert "31 wait" in said(top, "#gates") and "RTX" in said(top, "#devices")
@@ -118,7 +118,7 @@ def test_jobs_lanes_gates_and_devices_stand_there_and_strangers_names_are_only_t
 
 
 def test_what_changes_changes_in_place_and_the_cursor_stays_with_its_job():
-    async def play(top: Top, pilot: Pilot[None], desk: Desk) -> None:
+    async def play(top: Top, pilot: Pilot[None], desk: TopDesk) -> None:
         await pilot.press("j", "j")
         assert top.chosen == "three-whole-id"
         desk.view = replace(VIEW, rows=(a_row("one", words="60%"), *VIEW.rows[1:]))
@@ -133,13 +133,13 @@ def test_what_changes_changes_in_place_and_the_cursor_stays_with_its_job():
 
 
 def test_a_job_is_cancelled_only_after_a_yes():
-    async def play(top: Top, pilot: Pilot[None], desk: Desk) -> None:
+    async def play(top: Top, pilot: Pilot[None], desk: TopDesk) -> None:
         await pilot.press("c")
-        assert isinstance(top.screen, Question) and "media.cut · one.mp4 (one)" in top.screen.words
+        assert isinstance(top.screen, YesOrNo) and "media.cut · one.mp4 (one)" in top.screen.words
         for key in ("enter", "c"):
             await pilot.press(key)
         await pilot.press("escape")
-        assert desk.done == [] and not isinstance(top.screen, Question)
+        assert desk.done == [] and not isinstance(top.screen, YesOrNo)
         await pilot.press("c", "y")
         await until(pilot, lambda: desk.done == [("cancel", "one-whole-id")])
 
@@ -147,16 +147,16 @@ def test_a_job_is_cancelled_only_after_a_yes():
 
 
 def test_a_lane_is_chosen_and_asked_for_before_it_is_paused_or_fed_again():
-    async def play(top: Top, pilot: Pilot[None], desk: Desk) -> None:
+    async def play(top: Top, pilot: Pilot[None], desk: TopDesk) -> None:
         await pilot.press("p")
         assert isinstance(top.screen, LaneChoice)
         await pilot.press("1")
-        await until(pilot, lambda: isinstance(top.screen, Question))
-        assert isinstance(top.screen, Question) and top.screen.words.startswith("Pause lane gpu?")
+        await until(pilot, lambda: isinstance(top.screen, YesOrNo))
+        assert isinstance(top.screen, YesOrNo) and top.screen.words.startswith("Pause lane gpu?")
         await pilot.press("n")
         assert desk.done == []
         await pilot.press("p", "2")
-        await until(pilot, lambda: isinstance(top.screen, Question))
+        await until(pilot, lambda: isinstance(top.screen, YesOrNo))
         await pilot.press("y")
         await until(pilot, lambda: desk.done == [("pause", "cpu", False)])
 
@@ -164,14 +164,14 @@ def test_a_lane_is_chosen_and_asked_for_before_it_is_paused_or_fed_again():
 
 
 def test_explain_log_and_help_are_read_and_left_and_obey_nothing_that_strangers_wrote():
-    async def play(top: Top, pilot: Pilot[None], desk: Desk) -> None:
+    async def play(top: Top, pilot: Pilot[None], desk: TopDesk) -> None:
         for key in ("e", "enter", "l", "question_mark"):
             await pilot.press(key)
-            await until(pilot, lambda: isinstance(top.screen, Reading))
+            await until(pilot, lambda: isinstance(top.screen, TextPage))
             await pilot.press("escape")
-            assert not isinstance(top.screen, Reading)
+            assert not isinstance(top.screen, TextPage)
         await pilot.press("e")
-        await until(pilot, lambda: isinstance(top.screen, Reading))
+        await until(pilot, lambda: isinstance(top.screen, TextPage))
         text = str(top.screen.query("VerticalScroll Static").first(Static).render())
         assert text == "one-whole-id waits\nfor [bold]vram\\x1b[2J"
 
@@ -179,7 +179,7 @@ def test_explain_log_and_help_are_read_and_left_and_obey_nothing_that_strangers_
 
 
 def test_the_filter_has_the_words_of_conductor_jobs_and_esc_takes_it_away():
-    async def play(top: Top, pilot: Pilot[None], desk: Desk) -> None:
+    async def play(top: Top, pilot: Pilot[None], desk: TopDesk) -> None:
         await pilot.press("slash", *"stat:", "enter")
         box = top.query_one(Input)
         assert box.has_class("open"), "what is no filter stays to be mended"
@@ -193,7 +193,7 @@ def test_the_filter_has_the_words_of_conductor_jobs_and_esc_takes_it_away():
 
 
 def test_while_redis_is_gone_the_last_look_stays_and_says_so_and_it_comes_back():
-    async def play(top: Top, pilot: Pilot[None], desk: Desk) -> None:
+    async def play(top: Top, pilot: Pilot[None], desk: TopDesk) -> None:
         desk.away = "Redis does not answer"
         await until(pilot, lambda: "Redis does not answer; this is from" in said(top, "#headline"))
         assert table(top).row_count == 3
@@ -204,7 +204,7 @@ def test_while_redis_is_gone_the_last_look_stays_and_says_so_and_it_comes_back()
 
 
 def test_q_leaves():
-    async def play(top: Top, pilot: Pilot[None], desk: Desk) -> None:
+    async def play(top: Top, pilot: Pilot[None], desk: TopDesk) -> None:
         await pilot.press("q")
         await until(pilot, lambda: not top.is_running)
 
