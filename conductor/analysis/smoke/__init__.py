@@ -1,0 +1,1 @@
+"""`conductor smoke`: a small run, measured, and held against the one before."""
