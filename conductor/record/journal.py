@@ -40,6 +40,17 @@ Word = Literal["paused", "resumed", "draining", "fed"]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Note).decode
+#: So much of a file's end is read for its last note, and more where that is longer.
+TAIL_BYTES = 1 << 14
+
+
+class NoteNumber(msgspec.Struct):
+    """What a new note has to know of the last one."""
+
+    n: int = 0
+
+
+_numbered = msgspec.json.Decoder(NoteNumber).decode
 
 
 class Journal:
@@ -229,18 +240,52 @@ class Journal:
             size = os.fstat(fd).st_size
             is_torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
             # Under the lock: of this host's notes no two have one number.
-            number = 1 + max((other.n for other in self.notes()), default=0)
+            number = 1 + self._last_number()
             os.write(fd, b"\n" * is_torn + _encode(msgspec.structs.replace(note, n=number)) + b"\n")
             os.fsync(fd)
             return _is_at(fd, self.file)
         finally:
             os.close(fd)
 
+    def _last_number(self) -> int:
+        """The highest that can be seen in the folder. Each writer's notes rise, so the last of each file
+        tells; only where one has no note left, all of it in archives, those are read."""
+        last = [_last_number_of(file) for file in self.files()]
+        if None in last:
+            return max((note.n for note in self.notes()), default=0)
+        return max((number for number in last if number is not None), default=0)
+
     # ── what it comes to ──────────────────────────────────────────────────────────────────────────────────
 
     def standing(self, generation: str | None) -> LedgerMatch:
         """How the ledger of that mark stands to all that was dispatched from here."""
         return standing_by((note for note in self.notes() if note.what in PUT), self.folder, generation)
+
+
+def _last_number_of(file: Path) -> int | None:
+    """Of its last whole note; None: there is none in it. Read from its end on, as far as it takes."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        length = min(size, TAIL_BYTES)
+        while True:
+            opened.seek(size - length)
+            lines = opened.read(length).split(b"\n")
+            # The first may be the rest of one, and the last is none: it is empty, or was cut short.
+            for line in reversed(lines[0 if length == size else 1 : -1]):
+                if (number := _number_in(line)) is not None:
+                    return number
+            if length == size:
+                return None
+            length = min(size, 8 * length)
+
+
+def _number_in(line: bytes) -> int | None:
+    if not line.strip() or line.startswith(MARK):
+        return None
+    try:
+        return _numbered(line).n
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def new_mark() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from conductor.base.cron import stamp
 from conductor.base.errors import UsageError
 from conductor.base.settings.schedule_settings import ScheduleSettings
 from conductor.base.settings.unknown_keys import did_you_mean
@@ -53,12 +54,15 @@ def pause_schedule(ledger: Ledger, receipts_dir: Path, name: str, is_paused: boo
     return SchedulePaused(schedule=name, is_paused=is_paused, was_paused=was_paused)
 
 
-def silence_rule(ledger: Ledger, rule: str, for_s: float) -> AlertSilence:
-    """Nobody is told of it for so long; 0 takes a silence back. Raises `UsageError`."""
+def silence_rule(ledger: Ledger, receipts_dir: Path, rule: str, for_s: float, who: str) -> AlertSilence:
+    """Nobody is told of it for so long; 0 takes a silence back. `who`: for the journal, which has a line of
+    it. Raises `UsageError`, `ConfigError` where that cannot be written."""
     if rule not in ALERT_RULES:
         there = ", ".join(ALERT_RULES)
         raise UsageError(f"no rule is called {rule} (there are: {there}){did_you_mean(rule, ALERT_RULES)}")
     if not 0 <= for_s <= MOST_SILENCE_S:
         raise UsageError("a silence lasts from 0 s, which takes it back, to 30 days")
     until = ledger.alerts.silence(rule, for_s)
+    words = f"until {stamp(int(until))}" if for_s else "people are told again"
+    Journal(receipts_dir).acted(f"silence {rule}", who, words, 0)
     return AlertSilence(rule=rule, until=until if for_s else None)

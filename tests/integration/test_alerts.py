@@ -25,6 +25,7 @@ from conductor.adapters.host.processes import live_pid
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.model.spec import to_line
 from conductor.node.single_instance import up_file
+from conductor.record.journal import Journal
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
@@ -157,6 +158,11 @@ def test_a_silenced_rule_is_shown_and_told_to_nobody(night: Night, cli: Cli) -> 
     until(lambda: "URGENT" not in cli("alerts").out)
     assert "nas-gone is silenced until" in cli("alerts").out
     assert cli("alerts", "silence", "nas-gone", "--for", "0").out == "nas-gone: people are told again\n"
+    noted = [note for note in Journal(night.settings.receipts_dir).notes() if note.what == "acted"]
+    assert [note.kind for note in noted] == ["silence nas-gone"] * 2 and all(
+        "@" in note.who for note in noted
+    )
+    assert noted[0].words.startswith("until 20") and noted[1].words == "people are told again"
     assert not any(b"nas-gone" in heard.body for heard in night.hook.all())
     refused = cli("alerts", "silence", "nas-gon", "--for", "2h")
     assert refused.code == 2 and "nas-gone" in refused.err

@@ -23,12 +23,19 @@ class Outbox:
     def __init__(self, most_per_hour: int) -> None:
         self._most = most_per_hour
         self._waiting: list[AlertNotice] = []
+        #: On their way: nobody knows yet whether they arrive.
+        self._taken: tuple[AlertNotice, ...] = ()
         self._sent_at: deque[float] = deque()
         self._retry_at = 0.0
         self._failures = 0
 
     def put(self, notices: Sequence[AlertNotice]) -> None:
         self._waiting = [*self._waiting, *notices][-MOST_WAITING:]
+
+    @property
+    def unsent(self) -> tuple[AlertNotice, ...]:
+        """What waits, and what is on its way."""
+        return (*self._taken, *self._waiting)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -44,14 +51,15 @@ class Outbox:
 
     def take(self) -> tuple[AlertNotice, ...]:
         """All that waits, for one message: `arrived` or `failed` says what became of it."""
-        taken, self._waiting = tuple(self._waiting), []
-        return taken
+        self._taken, self._waiting = tuple(self._waiting), []
+        return self._taken
 
     def arrived(self, now: float) -> None:
+        self._taken = ()
         self._sent_at.append(now)
         self._failures, self._retry_at = 0, 0.0
 
     def failed(self, taken: Sequence[AlertNotice], now: float) -> None:
-        self._waiting = [*taken, *self._waiting][-MOST_WAITING:]
+        self._taken, self._waiting = (), [*taken, *self._waiting][-MOST_WAITING:]
         self._retry_at = now + min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(self._failures, 8))
         self._failures += 1

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from conductor.adapters.files.unsent_alerts import UnsentAlerts
 from conductor.base.logs.events import emit_event
 from conductor.core.alerts.message import message_of
 from conductor.core.alerts.outbox import Outbox
@@ -16,12 +17,26 @@ from conductor.ports.alert_channel import AlertChannel
 
 
 class AlertSender(threading.Thread):
-    def __init__(self, channels: Sequence[AlertChannel], most_per_hour: int, project: str, node: str) -> None:
+    def __init__(
+        self,
+        channels: Sequence[AlertChannel],
+        most_per_hour: int,
+        project: str,
+        node: str,
+        kept: UnsentAlerts,
+    ) -> None:
+        """`kept`: what was not sent when the node ended is said by the next one."""
         super().__init__(name="alert-sender", daemon=True)
         self._project, self._node = project, node
         self._lock = threading.Lock()
         self._boxes = [(channel, Outbox(most_per_hour)) for channel in channels]
         self._tallies = {channel.name: ChannelTally() for channel in channels}
+        self._kept = kept
+        #: Of the file: what is written last is what is so.
+        self._keeping = threading.Lock()
+        unsent = kept.load()
+        for channel, box in self._boxes:
+            box.put(unsent.get(channel.name, ()))
         self._wake = threading.Event()
         self._is_stopping = False
 
@@ -31,7 +46,14 @@ class AlertSender(threading.Thread):
             with self._lock:
                 for _, box in self._boxes:
                     box.put(notices)
+            self._keep()
             self._wake.set()
+
+    def _keep(self) -> None:
+        with self._keeping:
+            with self._lock:
+                unsent = {channel.name: box.unsent for channel, box in self._boxes}
+            self._kept.keep(unsent)
 
     def tallies(self) -> dict[str, ChannelTally]:
         """Since this process began."""
@@ -60,8 +82,9 @@ class AlertSender(threading.Thread):
                 due_at = box.due_at(time.monotonic())
                 taken = box.take() if due_at is not None and due_at <= time.monotonic() else ()
             if taken:
-                fault = channel.send(message_of(taken, self._project, self._node))
+                fault = channel.send(message_of(taken, self._project, self._node, time.time()))
                 self._note(channel.name, box, taken, fault)
+                self._keep()
             with self._lock:
                 due_at = box.due_at(time.monotonic())
             if due_at is not None:

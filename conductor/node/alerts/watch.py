@@ -14,6 +14,7 @@ from pathlib import Path
 from loguru import logger
 from msgspec.structs import replace
 
+from conductor.adapters.files.unsent_alerts import UnsentAlerts
 from conductor.base import hours
 from conductor.base.errors import Unreachable
 from conductor.base.files.layout import Layout
@@ -162,7 +163,8 @@ def watch_alerts(
     """Of this node, not started yet."""
     owner = f"{identity.node}-{identity.pid}-{identity.boot_id}"
     channels = channels_of(alerts, layout.project, secret_variables)
-    sender = AlertSender(channels, alerts.most_per_hour, layout.project.name, identity.node)
+    kept = UnsentAlerts(layout.state_dir / "alerts" / f"unsent-{identity.node}.json")
+    sender = AlertSender(channels, alerts.most_per_hour, layout.project.name, identity.node, kept)
     return AlertWatch(ledger, alerts, layout.receipts_dir, identity.node, owner, sender)
 
 

@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from conductor.adapters.files.rotation import rotate_file
 from conductor.record.journal import Journal, Word, places, settled_by_operator
 
 
@@ -156,3 +157,42 @@ def test_a_journal_that_is_put_elsewhere_under_our_hands_gets_the_note_all_the_s
     monkeypatch.setattr(fcntl, "flock", moved)
     journal.place("resumed", "gpu")
     assert [note.what for note in journal.notes()] == ["resumed"]
+
+
+def test_a_note_is_written_without_reading_those_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, other = Journal(tmp_path / "receipts"), Journal(tmp_path / "receipts")
+    other.file = other.folder / "other-host.journal"
+    journal.place("paused", "gpu")
+    other.acted("retry", "anna", "state:dead", 7)
+    journal.operator("retried", {f"job-{i:08}": 1 for i in range(5000)})
+
+    def refuse(self: Journal) -> list[object]:
+        raise AssertionError("all notes were read, for one number")
+
+    with monkeypatch.context() as no_reading:
+        no_reading.setattr(Journal, "notes", refuse)
+        journal.place("resumed", "gpu")
+        other.place("draining", "")
+
+    assert [note.n for note in journal.notes()] == [1, 2, 3, 4, 5]
+
+
+def test_behind_a_line_that_was_cut_the_numbers_go_on(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    for _ in range(2):
+        journal.place("paused", "gpu")
+    with journal.file.open("ab") as file:
+        file.write(b'{"at":1,"n":99,"what":"retr')
+    journal.place("resumed", "gpu")
+    assert [note.n for note in journal.notes()] == [1, 2, 3]
+
+
+def test_where_all_notes_of_a_file_lie_in_archives_their_numbers_count(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    for _ in range(3):
+        journal.place("paused", "gpu")
+    rotate_file(journal.file, lambda line: True, "20261130T020000Z")
+    journal.place("resumed", "gpu")
+    assert [note.n for note in journal.notes()] == [1, 2, 3, 4]

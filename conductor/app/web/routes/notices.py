@@ -119,7 +119,9 @@ async def silence(
 ) -> Response:
     """Tell nobody of a rule for a while. It is judged all the same, and said afterwards if it is still so."""
     stack = stack_of(request)
-    done = await stack.ask(lambda: silence_rule(stack.ledger, rule, for_s))
+    done = await stack.ask_files(
+        lambda: silence_rule(stack.ledger, stack.code.receipts_dir, rule, for_s, who.name)
+    )
     words = "{who}: silence {rule} for {seconds:g} s"
     emit_event("operator.silenced", words, who=who.name, rule=rule, seconds=for_s)
     return json_answer(done)

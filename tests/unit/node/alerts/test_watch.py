@@ -11,7 +11,9 @@ import msgspec
 import pytest
 from builders import a_report, a_volume
 from loguru import logger
+from node_scene import until
 
+from conductor.adapters.files.unsent_alerts import UnsentAlerts
 from conductor.adapters.host.clock import ManualClock
 from conductor.base.errors import Unreachable
 from conductor.base.settings.alerts import AlertSettings
@@ -67,11 +69,16 @@ def senders() -> Iterator[list[AlertSender]]:
 
 @pytest.fixture
 def watch(tmp_path: Path, box: Mailbox, senders: list[AlertSender]) -> Any:
+    running: dict[str, AlertSender] = {}
+
     def made(ledger: Ledger, node: str = "node1", alerts: AlertSettings | None = None) -> AlertWatch:
-        sender = AlertSender([box], 20, "night", node)
+        if (before := running.pop(node, None)) is not None:
+            before.stop()  # One process a node: that before it has ended.
+        sender = AlertSender([box], 20, "night", node, UnsentAlerts(tmp_path / "alerts" / f"{node}.json"))
         if alerts is None:
             sender.start()  # No thread of its own judges: the test does.
         senders.append(sender)
+        running[node] = sender
         alerts = alerts or ALERTS
         return AlertWatch(ledger, alerts, tmp_path / "receipts", node, f"{node}-1", sender)
 
@@ -184,6 +191,35 @@ def test_what_became_of_messages_is_counted(
     judge.look()
     tally = memory_ledger.alerts.book().channels["ALERT_TEST"]
     assert (tally.sent, tally.failed, tally.held, tally.fault) == (0, 1, 1, "refused")
+
+
+def test_what_no_channel_took_is_said_once_by_the_node_that_is_started_again(
+    memory_ledger: Ledger, watch: Any, box: Mailbox, senders: list[AlertSender]
+) -> None:
+    box.fault = "it is down"
+    report(memory_ledger, "not mounted")
+    watch(memory_ledger).look()
+    said = box.next()
+    until(lambda: senders[0].tallies()[box.name].failed == 1)
+    senders[0].stop()
+
+    box.fault = ""
+    watch(memory_ledger).look()
+    assert box.next() == said
+    until(lambda: senders[1].tallies()[box.name].sent == 1)
+    senders[1].stop()
+
+    watch(memory_ledger).look()
+    until(lambda: senders[2].tallies()[box.name].held == 0)
+    assert box.got.empty(), "it has arrived, and is not said again"
+
+
+def test_what_cannot_be_read_of_what_was_not_sent_keeps_no_node_from_beginning(tmp_path: Path) -> None:
+    file = tmp_path / "unsent.json"
+    file.write_text("no json")
+    assert UnsentAlerts(file).load() == {}
+    file.write_bytes(b'{"ALERT_TEST": [{"kind": 7}]}')
+    assert UnsentAlerts(file).load() == {}
 
 
 def test_without_redis_this_host_says_so_and_says_when_it_is_back(
