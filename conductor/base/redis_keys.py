@@ -55,7 +55,7 @@ class Keys:
         self.backlogs = p + "backlogs"
         self.classes = p + "classes"
         self.class_backlog = p + "class_backlog"
-        self.born = p + "born"
+        self.created_ms = p + "created_ms"
         self.project = p + "project"
         self.generation = p + "generation"
         self.rebuild_grace = p + "rebuild_grace"

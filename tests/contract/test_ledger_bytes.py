@@ -50,7 +50,7 @@ def test_a_waiting_job_takes_at_most_250_bytes_beyond_its_line(client: Redis):
     """Where it costs most: the server's tables have just doubled (7 times a power of two), and the ledger
     is old.
     """
-    client.set("conductor:born", int(time.time() * 1000) - 200 * DAY_MS)
+    client.set("conductor:created_ms", int(time.time() * 1000) - 200 * DAY_MS)
     client.set("conductor:seq", 20_000_000)
     ledger, entries = redis_ledger(client), [waiting(n) for n in range(JOBS)]
     for at in range(0, JOBS, 500):

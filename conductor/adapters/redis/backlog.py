@@ -49,10 +49,10 @@ class RedisBacklog:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
         self._redis, self._keys = scripts.client, scripts.keys
-        #: Descriptors never change under their number while the ledger lives; `born` tells one ledger from
+        #: Descriptors never change under their number while the ledger lives; `origin` tells one ledger from
         #: the next. With it goes the floor of new numbers, by which heads are told.
         self._classes: dict[str, JobClass] = {}
-        self._born = ""
+        self._origin = ""
         #: Class → its heads as last read: the same text is the same objects, most of a tick's reading is not
         #: made anew.
         self._heads: dict[str, tuple[bytes, bytes, tuple[Head, ...]]] = {}
@@ -87,16 +87,16 @@ class RedisBacklog:
 
     def candidates(self, look: Lookahead) -> tuple[Candidate, ...]:
         head, *rows = _raw_rows(self._scripts.run("candidates", heads_asked(look)))
-        born, found = _unpack(head), [_raw_candidate(row) for row in rows]
-        if born != self._born:
+        origin, found = _unpack(head), [_raw_candidate(row) for row in rows]
+        if origin != self._origin:
             # Redis was emptied meanwhile, or stepped back: numbers start again.
-            self._classes, self._born, self._heads = {}, born, {}
+            self._classes, self._origin, self._heads = {}, origin, {}
         self._learn([number for number, *_ in found if number not in self._classes])
         before, self._heads = self._heads, {}
         for number, _, raw_ids, raw_lines in found:
             known, ids, lines = before.get(number), bytes(raw_ids), bytes(raw_lines)
             if known is None or known[0] != ids or known[1] != lines:
-                known = (ids, lines, heads_of(_unpack(ids), _unpack(lines), born))
+                known = (ids, lines, heads_of(_unpack(ids), _unpack(lines), origin))
             self._heads[number] = known
         candidates = (
             Candidate(job_class=self._classes[number], waiting=waiting, heads=self._heads[number][2])
@@ -109,9 +109,9 @@ class RedisBacklog:
 
     def heads(self, ids: Sequence[str]) -> tuple[tuple[str, Head], ...]:
         """After `candidates`, whose classes it goes by."""
-        born, *rows = _unpack(self._scripts.run("heads", _pack(list(ids))))
-        known = [row for row in rows if row[0] in self._classes] if born == self._born else []
-        shown = heads_of([row[1] for row in known], [row[2] for row in known], born)
+        origin, *rows = _unpack(self._scripts.run("heads", _pack(list(ids))))
+        known = [row for row in rows if row[0] in self._classes] if origin == self._origin else []
+        shown = heads_of([row[1] for row in known], [row[2] for row in known], origin)
         return tuple((self._classes[row[0]].id, head) for row, head in zip(known, shown, strict=True))
 
     def _learn(self, numbers: Sequence[str]) -> None:
@@ -316,12 +316,12 @@ def written_text(node: str, outputs: Mapping[str, int]) -> str:
     return _to_json({"node": node, "outputs": outputs}).decode() if outputs else ""
 
 
-def heads_of(ids: list[str], state_lines: list[str], born: str) -> tuple[Head, ...]:
-    """`born`: when the ledger's first job came (ms), and above which number new attempts begin."""
-    born_ms, floor = map(int, born.split(" "))
+def heads_of(ids: list[str], state_lines: list[str], origin: str) -> tuple[Head, ...]:
+    """`origin`: when the ledger's first job came (ms), and above which number new attempts begin."""
+    created_ms, floor = map(int, origin.split(" "))
     fields = (line.split("|") for line in state_lines)
     return tuple(
-        Head(job_id=job_id, attempts=max(int(attempts), floor), since=(born_ms + int(since)) / 1000)
+        Head(job_id=job_id, attempts=max(int(attempts), floor), since=(created_ms + int(since)) / 1000)
         for job_id, (_, attempts, _, _, since) in zip(ids, fields, strict=True)
     )
 

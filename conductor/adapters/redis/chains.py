@@ -47,7 +47,7 @@ class RedisChains:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
         self._known: dict[str, KnownChain] = {}
-        self._born = ""
+        self._created_ms = ""
         self._ahead: Call | None = None
         scripts.also_ahead.append(self.ahead)
 
@@ -64,9 +64,9 @@ class RedisChains:
     def read(self, heads: Sequence[str]) -> ChainStates:
         ahead, self._ahead = self._ahead, None
         told = self._scripts.run_as(ahead, "chain_states", _pack([list(heads), self._flat()]))
-        born, longest_ms, written, rows = _unpack(told)
-        if born != self._born:
-            is_news, self._born = bool(self._born or self._known), born
+        created_ms, longest_ms, written, rows = _unpack(told)
+        if created_ms != self._created_ms:
+            is_news, self._created_ms = bool(self._created_ms or self._known), created_ms
             self._known = {}
             if is_news:
                 # Redis was emptied meanwhile: numbers start again, what was said to be known is another's.

@@ -235,7 +235,7 @@ def without_take_back(log: Any) -> None:
 
 
 #: Where the ledger asks whether it may have forgotten something, and where somebody tells it so.
-SETTLED = "settled_now = known and known == history() or not known and call('EXISTS', P .. 'born') == 0"
+SETTLED = "settled_now = known and known == history() or not known and call('EXISTS', P .. 'created_ms') == 0"
 WITNESS = "if seen <= step() then return end"
 #: A second safeguard stands before the fence: what is rescued is taken out of the hand as well.
 DROP_NOTHING = "local function drop_prefetched(entry)\n  if entry then return end"

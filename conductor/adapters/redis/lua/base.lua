@@ -1,8 +1,8 @@
 -- Shared: the ledger's keys, its clock, one job's state and the counts that go with it.
 --   conductor:state  hash  id -> LETTER|attempts|seq|class number|since[|accepted body]; a body is
 --       ATTEMPT.TOKEN (workers/attempt/attempt.py), or ATTEMPT where no more is known of it. `since` in ms
---       after `born`: a dozen bytes less a job, which is a size class of the allocator
---   conductor:born  int  when the ledger's first job came (ms)
+--       after `created_ms`: a dozen bytes less a job, which is a size class of the allocator
+--   conductor:created_ms  int  when the ledger's first job came (ms)
 --   conductor:count:B  hash  LETTER -> n, for each backlog B
 --   conductor:by_state:LETTER  set  ids of the dead, the cancelled and those in review: few, and looked for
 --       by their state

@@ -5,7 +5,7 @@
 --            ..}
 --   reads    state, and what shown.lua names
 promote_due()
-local found = {(call('GET', P .. 'born') or '0') .. ' ' .. number_floor()}
+local found = {(call('GET', P .. 'created_ms') or '0') .. ' ' .. number_floor()}
 for _, row in ipairs(shown(ARGV[1])) do
   local number, heads = unpack(row)
   found[#found + 1] = {number, call('ZCARD', P .. 'class:' .. number), heads, call('HMGET', P .. 'state', unpack(heads))}

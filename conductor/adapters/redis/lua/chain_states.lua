@@ -3,7 +3,7 @@
 -- written onto the disks lately, the longest wait.
 --   ARGV[1]  msgpack {heads {id, ..}, chains the caller knows {number, rev, members, ..}}; heads false: those
 --            that `shown` has for ARGV[2]
---   returns  msgpack {born (ms), longest wait (ms), written {..}, chains {{number, node or '', rev, new
+--   returns  msgpack {created (ms), longest wait (ms), written {..}, chains {{number, node or '', rev, new
 --            members {text of `files`, ..}, letters of all or '', files that lie there {path, JSON, ..}},
 --            ..}}; of a chain whose rev the caller has, only number, node and rev
 --   reads    conductor:files, chain:N, chain_merged, chain_node, chain_revision, chain_made:N, written,
@@ -72,5 +72,5 @@ end
 
 local chains = {}
 for _, number in ipairs(order) do chains[#chains + 1] = told(number) end
-return cmsgpack.pack({call('GET', P .. 'born') or '0', tonumber(call('GET', P .. 'longest_wait') or '0'),
+return cmsgpack.pack({call('GET', P .. 'created_ms') or '0', tonumber(call('GET', P .. 'longest_wait') or '0'),
   call('LRANGE', P .. 'written', 0, -1), chains})

@@ -7,7 +7,7 @@
 --   conductor:node:NODE  string  its report: which cards its devices are, and which node-side gates are shut
 --   conductor:revised  set  ids of waiting jobs that took another line since they were handed over last
 --       (revise.lua)
-local born
+local created_ms
 local longest_ms = 0
 
 -- A ceiling is over one sum, or over those of all roots on one file system («NODE/published+scratch:bytes»).
@@ -82,9 +82,9 @@ end
 local function take_place(admission, fields, data)
   local id, attempt, queue, reservation, charges, _, description, node = unpack(admission)
   local job = job_of(id)
-  born = born or tonumber(call('GET', P .. 'born') or '0')
+  created_ms = created_ms or tonumber(call('GET', P .. 'created_ms') or '0')
   -- A retry waits for its own sake: only first waits tell what is usual here.
-  if job.attempts == 0 then longest_ms = math.max(longest_ms, now_ms - born - tonumber(job.since)) end
+  if job.attempts == 0 then longest_ms = math.max(longest_ms, now_ms - created_ms - tonumber(job.since)) end
   unrest(id, job)
   call('SREM', P .. 'revised', id)
   job.attempts = attempt

@@ -3,7 +3,7 @@
 --   ARGV[1]  msgpack {id, ..}
 --   returns  msgpack {"BORN FLOOR" (ms; of new numbers), {class number, id, state line}, ..}
 --   reads    conductor:state, class:C
-local found = {(call('GET', P .. 'born') or '0') .. ' ' .. number_floor()}
+local found = {(call('GET', P .. 'created_ms') or '0') .. ' ' .. number_floor()}
 for _, id in ipairs(cmsgpack.unpack(ARGV[1])) do
   local job = job_of(id)
   if job and job.letter == 'w' and call('ZSCORE', P .. 'class:' .. job.class, id) then

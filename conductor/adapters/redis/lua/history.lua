@@ -34,7 +34,7 @@ local function is_settled()
   if settled_now == nil then
     local known = call('GET', P .. 'settled_history')
     -- An empty ledger has nothing to forget.
-    settled_now = known and known == history() or not known and call('EXISTS', P .. 'born') == 0
+    settled_now = known and known == history() or not known and call('EXISTS', P .. 'created_ms') == 0
   end
   return settled_now
 end

@@ -49,7 +49,7 @@ for letter, n in pairs(counts) do
   waits[#waits + 1] = n
 end
 return cmsgpack.pack({
-  job.letter, job.attempts, call('GET', P .. 'born') + job.since,
+  job.letter, job.attempts, (call('GET', P .. 'created_ms') or 0) + job.since,
   call('HGET', P .. 'classes', job.class),
   line_of(id),
   call('ZSCORE', P .. 'delayed', id) or '',

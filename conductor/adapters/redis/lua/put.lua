@@ -9,7 +9,7 @@
 --            handed down to it, or ''
 --   returns  how many were new
 --   writes   conductor:jobs (hash id -> line; as they are given: lines.py), state, count:B, backlogs, seq,
---            born, and what steps.lua names
+--            created_ms, and what steps.lua names
 local backlog, classes, ids, lines, class_of, special = unpack(cmsgpack.unpack(ARGV[1]))
 local CHUNK = 500
 
@@ -35,15 +35,15 @@ end
 
 call('SADD', P .. 'backlogs', backlog)
 -- What comes first cannot have been forgotten.
-if call('SET', P .. 'born', whole(now_ms), 'NX') then call('SET', P .. 'settled_history', history()) end
-local born = tonumber(call('GET', P .. 'born'))
+if call('SET', P .. 'created_ms', whole(now_ms), 'NX') then call('SET', P .. 'settled_history', history()) end
+local created_ms = tonumber(call('GET', P .. 'created_ms'))
 local numbers = {}
 for i, class in ipairs(classes) do numbers[i] = class_number(class[1], class[2], backlog) end
 
 local fresh = unknown_indices()
 local seq = call('INCRBY', P .. 'seq', #fresh) - #fresh
 -- The clock may have been set back.
-local since = whole(math.max(0, now_ms - born))
+local since = whole(math.max(0, now_ms - created_ms))
 local added = {w = 0, d = 0}
 local bound = {}
 for first = 1, #fresh, CHUNK do

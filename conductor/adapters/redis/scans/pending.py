@@ -54,7 +54,7 @@ def read_pending(
     """
     client, keys = scripts.client, scripts.keys
     with translating(client):
-        born = int(cast(bytes | None, client.get(keys.born)) or 0)
+        created_ms = int(cast(bytes | None, client.get(keys.created_ms)) or 0)
         owner = cast(dict[bytes, bytes], client.hgetall(keys.class_backlog))
         texts = cast(dict[bytes, bytes], client.hgetall(keys.classes))
     mine = {no.decode() for no, name in owner.items() if not backlogs or name.decode() in backlogs}
@@ -72,7 +72,7 @@ def read_pending(
                 state=row.state,
                 attempts=row.attempts,
                 seq=row.seq,
-                since=(born + row.since_ms) / 1000,
+                since=(created_ms + row.since_ms) / 1000,
                 job_class=classes[row.class_no],
                 line=line,
             )
