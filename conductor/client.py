@@ -13,23 +13,27 @@ from __future__ import annotations
 import base64
 import getpass
 import json
+import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from conductor.adapters.files.web_files import web_socket
 from conductor.base.errors import ConductorError, ConfigError, ManifestError, Unreachable, UsageError
+from conductor.model.job_row import JobPage
 from conductor.model.spec import JobSpec, to_line
 from conductor.model.told_event import ToldEvent
 from conductor.recovery.operator_commands import CommandTaken, JobCommand
 from conductor.views.explain_job import Story
 from conductor.views.health import Health
 from conductor.views.night.document import NightReport
+from conductor.views.task_list import TaskList
 from conductor.views.whole_status import HeadedStatus
 
 T = TypeVar("T")
@@ -61,12 +65,14 @@ class Client:
         self._http = httpx.Client(base_url=url, headers=headers, timeout=30.0, transport=transport)
 
     @classmethod
-    def here(cls, project: Path | None = None) -> Client:
+    def here(cls, project: Path | None = None, *, actor: str = "") -> Client:
         """Of the project in that folder (default: as commands find it), over its owner's socket."""
         from conductor.base.settings.settings import load
 
         socket = web_socket(load(project).state_dir)
-        return cls("http://localhost", transport=httpx.HTTPTransport(uds=str(socket)))
+        # No certificates are asked for on a socket, and to read them takes longer than to ask.
+        transport = httpx.HTTPTransport(uds=str(socket), verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return cls("http://localhost", actor=actor, transport=transport)
 
     def __enter__(self) -> Self:
         return self
@@ -91,18 +97,35 @@ class Client:
 
     def job(self, job_id: str) -> Story:
         """By its id, or the first letters of it."""
-        said = self._send("GET", f"/api/v1/jobs/{job_id}").json()
+        said = self._send("GET", job_path(job_id)).json()
         # Shown as text; a value of bytes is base64 in JSON.
         said["job"]["line"] = base64.b64encode(said["job"]["line"].encode()).decode()
         return msgspec.convert(said, Story, strict=False)
 
+    def jobs(self, words: str = "", *, limit: int = 50, cursor: str = "") -> JobPage:
+        """By the words of `conductor jobs`: `state:dead since:18:00`; `cursor`: that of the page before."""
+        asked = {"q": words, "limit": str(limit), "cursor": cursor}
+        return self._decoded(self._send("GET", "/api/v1/jobs", words=asked), JobPage)
+
     def log(self, job_id: str) -> str:
-        return self._send("GET", f"/api/v1/jobs/{job_id}/log", words={"text": "true"}).text
+        return self._send("GET", f"{job_path(job_id)}/log", words={"text": "true"}).text
+
+    def tasks(self) -> TaskList:
+        return self._decoded(self._send("GET", "/api/v1/tasks"), TaskList)
+
+    def workflows(self) -> dict[str, str]:
+        """Name → what it says of itself."""
+        said = self._send("GET", "/api/v1/workflows").json()
+        return {str(row["name"]): str(row["about"]) for row in said["workflows"]}
+
+    def whoami(self) -> dict[str, Any]:
+        """`name`, `may_act`, `has_token`."""
+        return self._send("GET", "/api/v1/whoami").json()
 
     def events(self, job_id: str = "", after: str = "") -> Iterator[ToldEvent]:
         """As they happen, of all jobs or of one; ends when the server does. One named `reset` says that more
         was missed than is kept."""
-        path = f"/api/v1/jobs/{job_id}/events" if job_id else "/api/v1/events"
+        path = f"{job_path(job_id)}/events" if job_id else "/api/v1/events"
         headers = {"Last-Event-ID": after} if after else {}
         try:
             with self._http.stream("GET", path, headers=headers, timeout=httpx.Timeout(30.0)) as answer:
@@ -132,9 +155,26 @@ class Client:
         ids = tuple(str(json.loads(line)["id"]) for line in lines.splitlines() if line.strip())
         return Submitted(job_ids=ids, exit_code=said["exit_code"], said=said)
 
+    def plan(
+        self, workflow: str, options: Mapping[str, Any], arguments: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        """`plan`, its name; `jobs`, how many. `options`: without dashes; `True` for one that has no value."""
+        asked = {"workflow": workflow, "options": dict(options), "arguments": list(arguments)}
+        return self._send("POST", "/api/v1/plans", content=msgspec.json.encode(asked), wait_s=600.0).json()
+
+    def dispatch_plan(
+        self, plan: str, backlog: str | None = None, *, is_dry_run: bool = False
+    ) -> dict[str, Any]:
+        """One that was made by `plan`. What `conductor dispatch --json` says."""
+        words = {"target": f"backlog:{backlog}"} if backlog else {}
+        if is_dry_run:
+            words["dry_run"] = "true"
+        path = f"/api/v1/plans/{quote(plan, safe='')}/dispatch"
+        return self._send("POST", path, wait_s=600.0, words=words).json()
+
     def command(self, job_id: str, word: JobCommand, **words: str) -> CommandTaken:
         """cancel, fail (`cause=`), requeue or retry."""
-        return self._decoded(self._send("POST", f"/api/v1/jobs/{job_id}/{word}", words=words), CommandTaken)
+        return self._decoded(self._send("POST", f"{job_path(job_id)}/{word}", words=words), CommandTaken)
 
     def cancel(self, job_id: str) -> CommandTaken:
         return self.command(job_id, "cancel")
@@ -171,6 +211,11 @@ class Client:
     @staticmethod
     def _decoded(answer: httpx.Response, kind: type[T]) -> T:
         return msgspec.json.decode(answer.content, type=kind, strict=False)
+
+
+def job_path(job_id: str) -> str:
+    """An id is one part of a path, whatever stands in it."""
+    return f"/api/v1/jobs/{quote(job_id, safe='')}"
 
 
 def error_of(answer: httpx.Response) -> ConductorError:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
+from fastapi.routing import APIRoute
 from node_scene import Command, NodeScene, until
 
 from conductor.adapters.files.web_files import web_socket, web_url_file
@@ -76,3 +78,12 @@ def web_running(settings: Settings, env: Mapping[str, str] | None = None) -> Gen
         yield WebScene(settings, command, file.read_text().strip())
     finally:
         command.close()
+
+
+def all_routes(routes: Iterable[Any]) -> Iterator[APIRoute]:
+    """Those of included routers too; nothing that is no route of ours."""
+    for route in routes:
+        if isinstance(route, APIRoute):
+            yield route
+        else:
+            yield from all_routes(route.original_router.routes)

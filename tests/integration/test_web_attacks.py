@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import httpx
 import psutil
 import pytest
-from fastapi.routing import APIRoute
 from node_scene import NodeScene, until
-from web_scene import TOKEN, WebScene, web_with_jobs
+from web_scene import TOKEN, WebScene, all_routes, web_with_jobs
 
 from conductor.adapters.memory import memory_ledger
 from conductor.app.web.application import make_app
@@ -63,15 +61,6 @@ def test_every_route_names_its_right_and_what_changes_something_asks_for_the_tok
     assert {path for path in open_to_all if path.startswith(("/api/", "/metrics", "/hooks"))} == {
         "/api/v1/openapi.json"
     }
-
-
-def all_routes(routes: Iterable[Any]) -> Iterator[APIRoute]:
-    """Those of included routers too; nothing that is no route of ours."""
-    for route in routes:
-        if isinstance(route, APIRoute):
-            yield route
-        else:
-            yield from all_routes(route.original_router.routes)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from conductor.app.cli.context import AsJson, answer, redis_address, settings_here
+
+if TYPE_CHECKING:
+    from conductor.app.model_door.door import ModelDoor
+    from conductor.base.settings.sections import Models
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +53,7 @@ def web(
 
     set_up(settings.logs_dir, "web")
     door = door_of(settings.web, os.environ)
+    models = model_door(settings.project, settings.models) if settings.models.over_http else None
     with redis_address(settings) as url, connect(url) as client:
         signer = signer_of(settings.redis.signing_key_env)
         stack = Stack(
@@ -60,5 +66,18 @@ def web(
         first = settings.web.port if port is None else port
         with feeding(stack.ledger.events.append, "web"):
             raise typer.Exit(
-                serve_web(make_app(stack, door, settings.hooks), settings.web.bind, first, settings.state_dir)
+                serve_web(
+                    make_app(stack, door, settings.hooks, models),
+                    settings.web.bind,
+                    first,
+                    settings.state_dir,
+                )
             )
+
+
+def model_door(project: Path, models: Models) -> ModelDoor:
+    """Raises `ConfigError` where the extra is not installed."""
+    from conductor.app.model_door.door import ModelDoor
+    from conductor.client import Client
+
+    return ModelDoor(lambda actor: Client.here(project, actor=actor), may_act=models.may_act)

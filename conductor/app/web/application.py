@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -30,17 +30,20 @@ from conductor.app.web.guard import HttpGuard
 from conductor.app.web.log_stream import FollowedLine, LogEnd
 from conductor.app.web.rights import Door, anybody
 from conductor.app.web.routes import (
+    catalogue,
     entrance,
     events,
     intake,
     job_lists,
     jobs,
     metrics,
+    models,
     notices,
     overview,
     reports,
     what_if,
 )
+from conductor.app.web.routes.catalogue import PlanAsked, PlanMade, WorkflowList
 from conductor.app.web.routes.entrance import KINDS, Link, Login, Whoami
 from conductor.app.web.routes.job_lists import BulkAction, BulkCount, FilterWords
 from conductor.app.web.routes.jobs import JobFiles, PrintedLog
@@ -62,21 +65,31 @@ from conductor.views.health import Health
 from conductor.views.night.document import NightReport
 from conductor.views.now import Now
 from conductor.views.resource_history import ResourceHistory
+from conductor.views.task_list import TaskList
 from conductor.views.whole_status import HeadedStatus
+
+if TYPE_CHECKING:
+    from conductor.app.model_door.door import ModelDoor
 
 #: Whose shapes the OpenAPI page shows.
 ANSWERS = (
-    *(AlertSilence, FollowedLine, LogEnd, SchedulePaused),
+    *(AlertSilence, FollowedLine, LogEnd, PlanMade, SchedulePaused, TaskList, WorkflowList),
     *(ActionResult, Alive, AlertsNow, BulkCount, FilterWords, JobPage, ScheduleList),
     *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeHistory, NodeList, Now),
     *(NightReport, PrintedLog, Problem, Story, ToldEvent, ChangedEnds, Whoami),
 )
-SENT = (BulkAction, Login)
+SENT = (BulkAction, Login, PlanAsked)
 NO_HOOKS: Mapping[str, HookSettings] = {}
 STATIC = Path(__file__).with_name("static")
 
 
-def make_app(stack: Stack, door: Door, hooks: Mapping[str, HookSettings] = NO_HOOKS) -> FastAPI:
+def make_app(
+    stack: Stack,
+    door: Door,
+    hooks: Mapping[str, HookSettings] = NO_HOOKS,
+    model_door: ModelDoor | None = None,
+) -> FastAPI:
+    """`model_door`: None where it is shut (`models.over_http`)."""
     app = FastAPI(
         title="Conductor",
         version=version("conductor-jobs"),
@@ -89,7 +102,7 @@ def make_app(stack: Stack, door: Door, hooks: Mapping[str, HookSettings] = NO_HO
         redirect_slashes=False,
     )
     app.state.metrics, app.state.hooks, app.state.deliveries = MetricsPage(), hooks, {}
-    app.state.followers = set()
+    app.state.followers, app.state.model_door = set(), model_door
     app.state.reports = ReportDesk()
     app.state.history = ResourceHistory()
 
@@ -99,7 +112,10 @@ def make_app(stack: Stack, door: Door, hooks: Mapping[str, HookSettings] = NO_HO
 
     app.state.hub = EventHub(stack.ledger.events, hear, app.state.history.hear)
     app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)
-    for routes in (overview, notices, what_if, job_lists, jobs, events, intake, metrics, reports, entrance):
+    for routes in (
+        *(overview, notices, what_if, job_lists, jobs, events, intake, catalogue, metrics, reports),
+        *(entrance, models),
+    ):
         app.include_router(routes.router)
     app.add_exception_handler(ConductorError, failed)
     app.add_exception_handler(HTTPException, refused)
@@ -117,10 +133,12 @@ def make_app(stack: Stack, door: Door, hooks: Mapping[str, HookSettings] = NO_HO
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     hub: EventHub = app.state.hub
+    model_door: ModelDoor | None = app.state.model_door
     app.state.stack.start()
     hub.begin(asyncio.get_running_loop())
     try:
-        yield
+        async with nullcontext() if model_door is None else model_door.running():
+            yield
     finally:
         hub.stop()
         app.state.stack.stop()

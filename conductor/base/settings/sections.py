@@ -346,6 +346,15 @@ class Web(Section):
     allowed_hosts: tuple[str, ...] = ()
 
 
+class Models(Section):
+    """The door for models (`conductor mcp`, Model Context Protocol): for looking only, until `may_act`."""
+
+    #: A model may plan, dispatch and cancel: what the token of the HTTP API may, of the tools that there are.
+    may_act: bool = False
+    #: The web process has the door too, at `/mcp`, for who has its token. Needs the extra `mcp`.
+    over_http: bool = False
+
+
 class LearningSettings(Section):
     """What receipts teach about needs (`conductor needs`)."""
 

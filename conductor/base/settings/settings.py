@@ -42,6 +42,7 @@ from conductor.base.settings.sections import (
     Lanes,
     LearningSettings,
     LimitSettings,
+    Models,
     NodeSettings,
     NotNegative,
     Rate,
@@ -125,6 +126,7 @@ class Settings(BaseSettings):
     workers: Workers = Workers()
     dashboard: Dashboard = Dashboard()
     web: Web = Web()
+    models: Models = Models()
     ticks: Ticks = Ticks()
     learning: LearningSettings = LearningSettings()
     schedules: dict[str, ScheduleSettings] = {}

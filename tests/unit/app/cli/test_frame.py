@@ -14,7 +14,20 @@ from conductor.base.errors import ManifestError, Unreachable
 
 COMMANDS = (
     *("run", "init", "demo"),
-    *("plan", "dispatch", "conduct", "verify", "up", "down", "node", "dashboard", "web", "status", "top"),
+    *(
+        "plan",
+        "dispatch",
+        "conduct",
+        "verify",
+        "up",
+        "down",
+        "node",
+        "dashboard",
+        "web",
+        "mcp",
+        "status",
+        "top",
+    ),
     *(
         "explain",
         "metrics",

@@ -1,0 +1,1 @@
+"""The door for models: the HTTP API as tools of the Model Context Protocol."""
