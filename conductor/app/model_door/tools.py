@@ -159,7 +159,7 @@ TOOLS: tuple[ModelTool, ...] = (
         "looks", ("GET", f"{JOB}/log"), JobAsked, log,
     ),
     ModelTool(
-        "report", "The report of a night: what was done and verified, what is not and why, time lost by gate.",
+        "report", "The report of a night: what is done and verified, what is not and why, time lost by gate.",
         "looks", ("GET", "/api/v1/report"), ReportAsked, report,
     ),
     ModelTool(
