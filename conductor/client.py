@@ -42,6 +42,8 @@ ENDED = frozenset({"done", "dead", "cancelled", "review"})
 ERRORS: tuple[type[ConductorError], ...] = (UsageError, ConfigError, Unreachable)
 #: While it waits it looks so often, where no event told it anything.
 LOOK_S = 1.0
+#: An answer is waited for so long; dispatch and plan take longer.
+ANSWER_S, DISPATCH_S = 30.0, 600.0
 NO_WORDS: Mapping[str, str] = {}
 
 
@@ -57,12 +59,19 @@ class Client:
     """One connection. `url`: the address of the page; `token`: to act. Not for threads."""
 
     def __init__(
-        self, url: str, token: str = "", *, actor: str = "", transport: httpx.BaseTransport | None = None
+        self,
+        url: str,
+        token: str = "",
+        *,
+        actor: str = "",
+        timeout_s: float = ANSWER_S,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         headers = {"X-Conductor-Actor": actor or getpass.getuser()}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=30.0, transport=transport)
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, transport=transport)
+        self._timeout_s = timeout_s
 
     @classmethod
     def here(cls, project: Path | None = None, *, actor: str = "") -> Client:
@@ -126,9 +135,27 @@ class Client:
         """As they happen, of all jobs or of one; ends when the server does. One named `reset` says that more
         was missed than is kept."""
         path = f"{job_path(job_id)}/events" if job_id else "/api/v1/events"
-        headers = {"Last-Event-ID": after} if after else {}
+        for name, value in self._heard(path, {"Last-Event-ID": after} if after else {}):
+            if name:
+                yield ToldEvent(name=name, at=time.time())
+            else:
+                yield msgspec.json.decode(value, type=ToldEvent)
+
+    def follow_log(self, job_id: str) -> Iterator[tuple[int, str]]:
+        """(attempt, line) as its bodies print them, until the job has ended. Raises `Unreachable` where it
+        could not be followed so far."""
+        for name, value in self._heard(f"{job_path(job_id)}/log?follow=true", {}):
+            said = json.loads(value)
+            if name == "end":
+                return
+            if name:
+                raise Unreachable(f"the log is not followed any more: {said['why']}")
+            yield said["attempt"], said["line"]
+
+    def _heard(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """(name, data) of server-sent events; the server says something every 15 s, whatever happens."""
         try:
-            with self._http.stream("GET", path, headers=headers, timeout=httpx.Timeout(30.0)) as answer:
+            with self._http.stream("GET", path, headers=dict(headers), timeout=ANSWER_S) as answer:
                 if answer.status_code != 200:
                     answer.read()
                     raise error_of(answer)
@@ -150,7 +177,7 @@ class Client:
         if is_dry_run:
             words["dry_run"] = "true"
         said: dict[str, Any] = self._send(
-            "POST", "/api/v1/manifests", content=lines, wait_s=600.0, words=words
+            "POST", "/api/v1/manifests", content=lines, wait_s=DISPATCH_S, words=words
         ).json()
         ids = tuple(str(json.loads(line)["id"]) for line in lines.splitlines() if line.strip())
         return Submitted(job_ids=ids, exit_code=said["exit_code"], said=said)
@@ -160,7 +187,9 @@ class Client:
     ) -> dict[str, Any]:
         """`plan`, its name; `jobs`, how many. `options`: without dashes; `True` for one that has no value."""
         asked = {"workflow": workflow, "options": dict(options), "arguments": list(arguments)}
-        return self._send("POST", "/api/v1/plans", content=msgspec.json.encode(asked), wait_s=600.0).json()
+        return self._send(
+            "POST", "/api/v1/plans", content=msgspec.json.encode(asked), wait_s=DISPATCH_S
+        ).json()
 
     def dispatch_plan(
         self, plan: str, backlog: str | None = None, *, is_dry_run: bool = False
@@ -170,7 +199,7 @@ class Client:
         if is_dry_run:
             words["dry_run"] = "true"
         path = f"/api/v1/plans/{quote(plan, safe='')}/dispatch"
-        return self._send("POST", path, wait_s=600.0, words=words).json()
+        return self._send("POST", path, wait_s=DISPATCH_S, words=words).json()
 
     def command(self, job_id: str, word: JobCommand, **words: str) -> CommandTaken:
         """cancel, fail (`cause=`), requeue or retry."""
@@ -197,11 +226,13 @@ class Client:
         good: tuple[int, ...] = (200,),
         *,
         content: bytes | None = None,
-        wait_s: float = 30.0,
+        wait_s: float | None = None,
         words: Mapping[str, str] = NO_WORDS,
     ) -> httpx.Response:
         try:
-            answer = self._http.request(method, path, params=dict(words), content=content, timeout=wait_s)
+            answer = self._http.request(
+                method, path, params=dict(words), content=content, timeout=wait_s or self._timeout_s
+            )
         except httpx.HTTPError as e:
             raise Unreachable(f"no `conductor web` answers at {self._http.base_url}: {e}") from None
         if answer.status_code not in good:
@@ -210,7 +241,10 @@ class Client:
 
     @staticmethod
     def _decoded(answer: httpx.Response, kind: type[T]) -> T:
-        return msgspec.json.decode(answer.content, type=kind, strict=False)
+        try:
+            return msgspec.json.decode(answer.content, type=kind, strict=False)
+        except msgspec.DecodeError as e:
+            raise Unreachable(f"what answers is no `conductor web` of this version: {e}") from None
 
 
 def job_path(job_id: str) -> str:
@@ -234,12 +268,12 @@ def error_of(answer: httpx.Response) -> ConductorError:
     return next((kind(sentence) for kind in ERRORS if kind.exit_code == code), ConductorError(sentence))
 
 
-def told(lines: Iterable[str]) -> Iterator[ToldEvent]:
+def told(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
     name = ""
     for line in lines:
         field, _, value = line.partition(": ")
         if field == "event":
             name = value
         elif field == "data":
-            yield ToldEvent(name=name, at=time.time()) if name else msgspec.json.decode(value, type=ToldEvent)
+            yield name, value
             name = ""

@@ -57,6 +57,7 @@ def test_the_wheel_holds_the_code_and_nothing_else(wheel: Path):
         "workflows",
     }
     assert any(name.endswith("adapters/redis/lua/admit.lua") for name in names)
+    assert {"conductor/py.typed", "workers/py.typed"} <= set(names)
     assert any(name.endswith("dist-info/licenses/LICENSE") for name in names)
 
 

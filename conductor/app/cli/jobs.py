@@ -40,7 +40,8 @@ def jobs(
     """The jobs that fit, the latest first, and how many there are.
 
     With Redis or without: then it is what manifests and receipts say. Words of one qualifier (with commas)
-    are alternatives, those of different ones all hold; times: 18:00, 2h, yesterday, 2026-11-28.
+    are alternatives (of file: and plain words all hold), those of different ones all hold; times: 18:00, 2h,
+    yesterday, 2026-11-28. The whole language: docs/filter.md.
 
     Examples: conductor jobs state:dead cause:timeout since:18:00; conductor jobs file:clip7 --json
     """
