@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,6 +140,8 @@ def test_a_job_says_where_it_is_and_what_stands_against_it(seen: Watched, jobs: 
     seen.page.get_by_role("heading", name="diagnostics.sleep").wait_for()
     seen.page.get_by_text("no conductor is running, so nobody hands it over").wait_for()
     seen.page.get_by_text("● live").wait_for()
+    seen.page.locator("p").filter(has_text=re.compile(r"^waits .*\.$")).wait_for()
+    seen.page.get_by_text("Nothing was printed yet.").wait_for()
     seen.page.get_by_text("Its line in the manifest").click()
     seen.page.get_by_text(f'"id":"{job_id}"').wait_for()
     is_whole(seen)

@@ -22,13 +22,13 @@ const PLAYERS = [
 export function show(main) {
   const id = decodeURIComponent(location.pathname.slice("/jobs/".length));
   const part = {
-    words: h("h1"), state: h("p"), life: h("div", { class: "life", role: "img" }), actions: h("div", { class: "actions" }),
+    words: h("h1"), state: h("p"), life: h("div", { class: "life", role: "img" }), lived: h("p", { class: "grey" }), actions: h("div", { class: "actions" }),
     why: h("section"), gates: table(GATES), attempts: table(ATTEMPTS), facts: h("dl", { class: "facts" }),
     files: h("div", { class: "previews" }), log: h("pre", { tabindex: 0, role: "region", "aria-label": "Log" }), line: h("pre"),
     tried: h("section", {}, h("h2", {}, "Attempts")),
   };
   main.append(
-    part.words, part.state, part.life, part.actions, part.why, part.gates,
+    part.words, part.state, part.life, part.lived, part.actions, part.why, part.gates,
     part.tried, h("h2", {}, "Facts"), part.facts, part.files,
     h("h2", { id: "log" }, "Log"), part.log, h("details", {}, h("summary", {}, "Its line in the manifest"), part.line),
   );
@@ -61,7 +61,7 @@ function fill(part, told) {
   document.title = `${about} · Conductor`;
   put(part.words, about);
   put(part.state, stateMark(job.state), " ", idOf(job.job_id), ` ${told.workflow}`, job.cause ? h("span", { class: "alarm" }, ` ${job.cause}: ${job.message}`) : null);
-  life(part.life, told);
+  life(part.life, part.lived, told);
   const verbs = session.mayAct ? OF_ONE[job.state] ?? [] : [];
   put(part.actions, verbs.map((verb) => h("button", { type: "button", onclick: () => one(verb, job.job_id, about) }, verb)));
   const { waiting } = told;
@@ -88,7 +88,7 @@ function attempt(receipt) {
 }
 
 /** One bar: each wait, each attempt. Its length is the time from dispatch to the end, or to now. */
-function life(element, told) {
+function life(element, lived, told) {
   const { job } = told;
   const steps = [];
   let at = job.since || told.receipts[0]?.started_at || told.now;
@@ -102,7 +102,11 @@ function life(element, told) {
   else if (job.state === "waiting" || job.state === "admitted") steps.push(["wait", "waits", now() - Math.max(at, job.since)]);
   const whole = steps.reduce((sum, [, , seconds]) => sum + Math.max(0, seconds), 0);
   element.hidden = whole <= 0;
-  element.setAttribute("aria-label", steps.map(([, words, seconds]) => `${words} ${duration(seconds)}`).join(", "));
+  const words = steps.map(([, what, seconds]) => `${what} ${duration(seconds)}`).join(", ");
+  element.setAttribute("aria-label", words);
+  const gates = new Map((told.waiting?.gates ?? []).filter((row) => row.lost_s >= 1).map((row) => [row.gate, row.lost_s]));
+  const by = [...gates].map(([name, seconds]) => `${name} ${duration(seconds)}`).join(", ");
+  put(lived, words ? `${words}${by ? `; of its kind's waiting: ${by}` : ""}.` : "");
   put(element, steps.map(([name, words, seconds]) => h("span", { class: name, title: `${words} ${duration(seconds)}`, style: { flexGrow: String(Math.max(0, seconds)) } })));
 }
 
@@ -134,6 +138,6 @@ function figure(src, name) {
 async function log(element, id) {
   const told = await text(`/api/v1/jobs/${encodeURIComponent(id)}/log?text=true`).catch((error) => error.message);
   const isAtEnd = element.scrollTop + element.clientHeight >= element.scrollHeight - 8;
-  put(element, told.length > LOG_TAIL ? `… ${told.slice(-LOG_TAIL)}` : told);
+  put(element, told.length > LOG_TAIL ? `… ${told.slice(-LOG_TAIL)}` : told || "Nothing was printed yet.");
   if (isAtEnd) element.scrollTop = element.scrollHeight;
 }
