@@ -59,9 +59,8 @@ VERDICTS = {
         "Keep: where jobs ask for up to twice what they take, they end 8 to 29 % sooner in the mean."
     ),
     "a forecast that is played": (
-        "Keep, where there are several devices or many jobs: the end is foretold to 2 %, and adding up is "
-        "wrong by 4 to 8 %. On one device with 200 jobs adding up was nearer, in the one draw that was "
-        "played."
+        "Keep, where there are many jobs: it foretold the end to 2 % (one draw), adding up to 4 and 8 %. "
+        "For 200 jobs on one device both are wrong by 7 %."
     ),
     "what is kept between ticks": ("Keep: it saves a quarter of a tick's CPU on one host."),
     "reading few heads of a class": (
