@@ -36,11 +36,11 @@ from conductor.tick.loop import Conductor
 class Forgetful(RebuildScene):
     """A place whose Redis can be put back to what it was."""
 
-    def __init__(self, ledger: Ledger, folder: Path, redis_url: str) -> None:
+    def __init__(self, ledger: Ledger, folder: Path, redis_url: str, lease_s: float = LEASE_S) -> None:
         super().__init__(ledger, folder, redis_url)
         self.journal = Journal(self.receipts)
         self.journal_reapply = JournalReapply(
-            ledger, self.receipts, CATALOGUE, LEASE_S, frozenset({"scratch"}), Limits()
+            ledger, self.receipts, CATALOGUE, lease_s, frozenset({"scratch"}), Limits()
         )
         self._was: dict[bytes, bytes] = {}
 
@@ -99,7 +99,10 @@ def place(ledger: Ledger, tmp_path: Path, redis_url: str) -> Forgetful:
     return Forgetful(ledger, tmp_path, redis_url)
 
 
-def test_the_leader_puts_again_what_was_dispatched_in_what_was_forgotten(place: Forgetful) -> None:
+def test_the_leader_puts_again_what_was_dispatched_in_what_was_forgotten(
+    ledger: Ledger, tmp_path: Path, redis_url: str
+) -> None:
+    place = Forgetful(ledger, tmp_path, redis_url, lease_s=60.0)  # Not over before it is asked for.
     early, late = a_spec(0), a_spec(1)
     place.dispatch(early)
     conductor = place.conductor()
