@@ -58,7 +58,7 @@ def finish(ledger: Ledger, r: Reservation) -> None:
     assert ledger.attempts.accept(receipt) == "accepted"
 
 
-def wait_until(condition: Callable[[], bool], deadline_s: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], deadline_s: float = 30) -> None:
     end = time.monotonic() + deadline_s
     while not condition():
         assert time.monotonic() < end, "the condition did not come true in time"
@@ -77,5 +77,5 @@ def running(conductor: Conductor, until_done: bool = False) -> Generator[list[Ru
         yield ended
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(30)
         assert not thread.is_alive()

@@ -77,7 +77,7 @@ def with_tasks(project: Path) -> str:
     return f'task_modules = ["{name}"]\n'
 
 
-def until(what: Callable[[], T], limit_s: float = 20.0, every_s: float = 0.01) -> T:
+def until(what: Callable[[], T], limit_s: float = 40.0, every_s: float = 0.01) -> T:
     """The first true answer. Fails after the limit."""
     deadline = time.monotonic() + limit_s
     while not (answer := what()):
@@ -140,7 +140,7 @@ class Command:
                 process.kill()
 
 
-def until_gone(processes: Sequence[psutil.Process], limit_s: float = 20.0) -> None:
+def until_gone(processes: Sequence[psutil.Process], limit_s: float = 40.0) -> None:
     """An orphan that is dead and not yet buried by init is gone."""
 
     def lives(process: psutil.Process) -> bool:
@@ -263,7 +263,7 @@ class NodeScene:
         assert job is not None
         return job
 
-    def until_state(self, job_id: str, state: str, limit_s: float = 20.0) -> JobView:
+    def until_state(self, job_id: str, state: str, limit_s: float = 40.0) -> JobView:
         return until(lambda: job if (job := self.job(job_id)).state == state else None, limit_s)
 
     def close(self) -> None:
