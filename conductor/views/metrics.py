@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from conductor.base.text import printable
+from conductor.model.alerts import Alert
 from conductor.model.decision import GateLedger
 from conductor.model.forecast import Forecast
 from conductor.model.report import NodeReport
@@ -35,7 +36,8 @@ Sample = tuple[tuple[str, ...], float]
 def metrics(ledger: Ledger) -> str:
     """All that one look tells, in the text format. Raises `Unreachable`."""
     figures = ExposedFigures()
-    figures.see(gather(ledger), ledger.gate_record.gates(), ledger.forecasts.forecasts())
+    gates, forecasts = ledger.gate_record.gates(), ledger.forecasts.forecasts()
+    figures.see(gather(ledger), gates, forecasts, ledger.alerts.book().raised)
     return exposed(figures).decode()
 
 
@@ -60,9 +62,15 @@ class ExposedFigures(Collector):
         )
         self.registry.register(self)
 
-    def see(self, status: Status, gates: GateLedger, forecasts: Iterable[Forecast]) -> None:
+    def see(
+        self,
+        status: Status,
+        gates: GateLedger,
+        forecasts: Iterable[Forecast],
+        alerts: Iterable[Alert] = (),
+    ) -> None:
         self._blocked.add(gates)
-        self._seen = (*families(status, gates, forecasts), self._blocked.family())
+        self._seen = (*families(status, gates, forecasts), of_alerts(alerts), self._blocked.family())
 
     def hear(self, events: Iterable[ToldEvent]) -> None:
         """Ends of attempts, from the stream."""
@@ -156,6 +164,12 @@ def of_jobs(status: Status, forecasts: Iterable[Forecast]) -> Iterator[Metric]:
     error = (((f.backlog,), e) for f in forecasts if (e := forecast_error(f)) is not None)
     words = "What was said at the start of a run of its end, against what is said now or came to be."
     yield gauge("forecast_error_seconds", words, ("backlog",), error)
+
+
+def of_alerts(alerts: Iterable[Alert]) -> Metric:
+    """The subject is left out: it may be a job's id."""
+    counts = Counter[tuple[str, ...]]((alert.rule, alert.level) for alert in alerts if alert.is_raised)
+    return gauge("alerts", "Alerts that are raised now.", ("rule", "level"), counts.items())
 
 
 def forecast_error(forecast: Forecast) -> float | None:

@@ -11,6 +11,7 @@ from conductor.app.web.lookout import Lookout
 from conductor.app.web.questions import Questions
 from conductor.base.files.layout import CodeSettings, OwnServer
 from conductor.base.settings.schedule_settings import ScheduleSettings
+from conductor.model.alerts import Alert
 from conductor.model.decision import GateLedger
 from conductor.model.forecast import Forecast
 from conductor.model.job_filter import JobFilter
@@ -39,6 +40,7 @@ class LedgerLook(Value, frozen=True, kw_only=True):
     status: Status
     gates: GateLedger
     forecasts: tuple[Forecast, ...] = ()
+    alerts: tuple[Alert, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -101,6 +103,7 @@ class Stack:
             status=status,
             gates=self.ledger.gate_record.gates(),
             forecasts=self.ledger.forecasts.forecasts(),
+            alerts=self.ledger.alerts.book().raised,
         )
 
     def _died_lately(self) -> int:

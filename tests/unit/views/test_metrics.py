@@ -8,6 +8,7 @@ from builders import NOW, a_rate
 from cli_tools import Cli
 from msgspec.structs import replace
 
+from conductor.model.alerts import Alert
 from conductor.model.decision import GateLedger, Hold, Shared
 from conductor.model.told_event import ToldEvent
 from conductor.views.metrics import ExposedFigures, exposed
@@ -81,6 +82,33 @@ def test_a_class_that_went_takes_nothing_off_a_counter() -> None:
     figures.see(status, GateLedger(), ())
     figures.see(status, replace(LEDGER, holds=(replace(LEDGER.holds[0], lost_s={"vram": 2.0}),)), ())
     assert b'conductor_gate_blocked_seconds_total{class="media.cut",gate="vram"} 63.5' in exposed(figures)
+
+
+def test_alerts_that_are_raised_are_counted_by_rule_without_their_subjects() -> None:
+    figures = ExposedFigures()
+    raised = [
+        Alert(rule="running-long", subject=f"job-{n}", words="x", runbook="r.md", since=1.0, last_at=2.0,
+              raised_at=2.0 if n else None)
+        for n in range(3)
+    ]  # fmt: skip
+    figures.see(Status(now=NOW), GateLedger(), (), raised)
+    text = exposed(figures).decode()
+    assert 'conductor_alerts{level="warning",rule="running-long"} 2.0' in text
+    assert "job-1" not in text
+
+
+#: What the users' dashboards go by, beside the rules and panels of docs/monitoring.
+PROMISED = {
+    *("conductor_jobs", "conductor_job_duration_seconds", "conductor_gate_blocked_seconds_total"),
+    *("conductor_scratch_used_bytes", "conductor_vram_used_bytes", "conductor_vram_promised_bytes"),
+    *("conductor_vram_free_bytes", "conductor_forecast_error_seconds", "conductor_receipts_total"),
+    *("conductor_build_info", "conductor_alerts"),
+}
+
+
+def test_every_metric_that_is_promised_is_there() -> None:
+    heads = {line.split()[2] for line in shown(LEDGER) if line.startswith("# TYPE")}
+    assert heads >= PROMISED
 
 
 def test_what_ended_is_counted_by_task_and_cause() -> None:

@@ -38,6 +38,6 @@ async def metrics(request: Request) -> Response:
     page: MetricsPage = request.app.state.metrics
     if time.monotonic() - page.made_at >= CACHED_S:
         look, _ = await looked(request)
-        page.figures.see(look.status, look.gates, look.forecasts)
+        page.figures.see(look.status, look.gates, look.forecasts, look.alerts)
         page.text, page.made_at = exposed(page.figures), time.monotonic()
     return Response(page.text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
