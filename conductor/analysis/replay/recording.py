@@ -171,6 +171,8 @@ class Files:
             self._file = None
 
     def _begin(self, now: float) -> None:
+        # A batch may go over the end of a file: what of it is still being packed belongs to the old one.
+        self.flush()
         self.close()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._make_room()

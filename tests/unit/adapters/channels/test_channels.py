@@ -4,6 +4,7 @@ does.
 
 from __future__ import annotations
 
+import base64
 import builtins
 import json
 import os
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from builders import NOW
 from loguru import logger
@@ -51,6 +53,15 @@ def test_a_webhook_gets_title_words_and_kind(server: Hook) -> None:
     body = json.loads(heard.body)
     assert heard.path == "/alerts"
     assert (body["title"], body["message"], body["type"]) == (MESSAGE.title, MESSAGE.body, "failure")
+
+
+def test_a_file_goes_along_where_the_service_takes_one(server: Hook, tmp_path: Path) -> None:
+    file = tmp_path / "night.html"
+    file.write_text("<p>The night.</p>")
+    message = msgspec.structs.replace(MESSAGE, attachment=str(file))
+    assert AppriseAddress("ALERT_HOOK", f"json://{server.place}/alerts").send(message) == ""
+    (sent,) = json.loads(server.next().body)["attachments"]
+    assert sent["filename"] == "night.html" and base64.b64decode(sent["base64"]) == file.read_bytes()
 
 
 def test_a_dead_channel_says_why_and_nothing_of_its_address(

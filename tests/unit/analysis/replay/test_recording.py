@@ -104,6 +104,19 @@ def test_the_recordings_stay_below_their_bound_and_the_oldest_goes(tmp_path: Pat
     assert kept[-1] == 57_149
 
 
+def test_what_was_given_is_in_its_file_before_the_next_one_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch may go over the end of a file: what of it was still being packed was lost."""
+    monkeypatch.setattr("conductor.analysis.replay.recording.MOST_PLAIN_BYTES", 1)
+    files = Files(tmp_path, 1 << 30)
+    for n in range(6):
+        files.append(a_tick(n))
+    files.flush()
+    files.close()
+    assert [tick.snapshot.now for tick in read_ticks(tmp_path)] == [a_tick(n).snapshot.now for n in range(6)]
+
+
 def test_of_a_file_that_was_cut_off_anywhere_all_whole_ticks_are_read(tmp_path: Path) -> None:
     ticks = [a_tick(n) for n in range(20)]
     record(tmp_path, ticks)
