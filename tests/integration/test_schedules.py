@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -155,6 +156,64 @@ def test_a_fire_whose_leader_died_before_its_dispatch_is_not_lost(
         leader.look()
         wait_for(leader)
     assert (state_of(ledger).fired, waiting(ledger)) == (1, 2)
+
+
+#: A leader that kills itself before (or after) the named step of its fire; its lease is short.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.app.schedules import leader
+from conductor.app.schedules.fire import Fire
+from conductor.base.settings.schedule_settings import ScheduleSettings
+from conductor.base.settings.settings import load
+
+folder, epoch, cron, step, when = sys.argv[1:]
+settings, leader.LEASE_S, real = load(Path(folder)), 0.5, Fire._run_step
+
+def run_step(self, made, *rest):
+    if when == "before" and made.words[0] == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+    code = real(self, made, *rest)
+    if when == "after" and made.words[0] == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return code
+
+Fire._run_step = run_step
+rule = ScheduleSettings(cron=cron, zone="UTC", run="system_test --mode debug --count 2")
+with connect(settings.redis.url) as client:
+    parts = redis_ledger(client), settings.layout, {"nightly": rule}, "who is killed"
+    keeper = leader.ScheduleKeeper(*parts, lambda: int(epoch), lambda: None)
+    keeper.look()
+    keeper._running["nightly"].join()
+"""
+
+
+@pytest.mark.parametrize(
+    "at",
+    [("plan", "before"), ("dispatch", "before"), ("dispatch", "after")],
+    ids=["taken", "planned", "dispatched"],
+)
+def test_a_leader_killed_in_a_fire_leaves_it_to_the_next_which_fires_once(
+    keeper: Keeper, ledger: Ledger, epoch: int, project: Settings, at: tuple[str, str]
+) -> None:
+    last = due_since(ledger, 1)
+    argv = [sys.executable, "-c", KILLED, str(project.project), str(epoch), ECHO["cron"], *at]
+    assert subprocess.run(argv, timeout=60, check=False).returncode == -signal.SIGKILL
+    taken = state_of(ledger).taken
+    assert taken is not None and (taken.instant, taken.owner) == (last, "who is killed")
+
+    leader = keeper("the next", nightly=ECHO)
+    while state_of(ledger).taken is not None:
+        leader.look()
+        wait_for(leader)
+    leader.look()
+
+    state = state_of(ledger)
+    assert (state.fired, state.skipped, state.handled_to) == (1, 0, last)
+    assert (waiting(ledger), leader._running["nightly"].is_alive()) == (2, False)
+    ended = [note for note in Journal(project.receipts_dir).notes() if note.what == "fire_ended"]
+    assert [note.instant for note in ended] == [last]
 
 
 def test_a_fire_that_overlaps_is_left_out_or_waits(keeper: Keeper, ledger: Ledger) -> None:

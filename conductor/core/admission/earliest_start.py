@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import get_args
 
 from conductor.model.decision import Gate, Hold, Verdict
 from conductor.model.reason import OF_ONE_PLACE, Reason
+from conductor.model.spec import ResourceName
 
 #: Gates that are asked per node; the others speak for all places at once.
-OF_NODES: frozenset[Gate] = frozenset({"mount", "lane", "vram", "scratch", "ram", "cpu"})
+OF_NODES: frozenset[Gate] = frozenset({"mount", "lane", "vram", "scratch", *get_args(ResourceName)})
 #: Its task is not known (yet), and where.
 OF_A_TASK: Mapping[Reason, Gate] = {Reason.UNKNOWN_TASK: "report", Reason.UNREAD_TASK: "hold"}
 NEVER = float("inf")
