@@ -25,7 +25,7 @@ names = st.sampled_from(NAMES)
 attempts = st.integers(1, 3)
 workers = st.sampled_from(["w1", "w2"])
 kinds = st.sampled_from(["k0", "k1"])
-roles = st.sampled_from(["", "", "canary", "probe"])
+roles = st.sampled_from(["", "", "canary", "probe", "canary_by_eye"])
 codes = st.sampled_from(["v1", "v2"])
 others = st.lists(names, max_size=2, unique=True)
 #: At once, or so late that it is never due in here: the two run on different clocks.
@@ -69,6 +69,7 @@ def look(scene: LedgerScene) -> dict[str, object]:
     seen: dict[str, object] = {
         "kinds": [timeless_kind(kind) for kind in kinds],
         "review": (lie, scene.ledger.kinds.in_review()),
+        "shown": (scene.ledger.reviews.shown(), scene.ledger.reviews.asked([an_id(name) for name in NAMES])),
         "asked": scene.ledger.commands.asked(),
         "counts": scene.ledger.tallies.counts(),
         "causes": (scene.ledger.tallies.causes(), scene.ledger.tallies.causes("day")),

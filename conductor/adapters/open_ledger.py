@@ -83,6 +83,7 @@ def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN
     from conductor.adapters.redis.leadership import RedisLeadership
     from conductor.adapters.redis.orphans import RedisOrphans
     from conductor.adapters.redis.reports import RedisReports
+    from conductor.adapters.redis.reviews import RedisReviews
     from conductor.adapters.redis.schedules import RedisSchedules
     from conductor.adapters.redis.scripts import Scripts
     from conductor.adapters.redis.signed import SealingBacklog, SigningHandover
@@ -115,6 +116,7 @@ def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN
         commands=control,
         priorities=control,
         kinds=RedisKinds(scripts),
+        reviews=RedisReviews(scripts),
         alerts=RedisAlerts(scripts),
         schedules=RedisSchedules(scripts),
     )

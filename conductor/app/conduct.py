@@ -200,7 +200,7 @@ def conductor_of(
         record=record,
         teach=teach,
         overrides=retry_tables(tasks),
-        rules=live_rules(settings.canary, tasks),
+        rules=live_rules(settings.canary, tasks, settings.canary_by_eye),
         told=told,
         guard=Guard(ledger, settings.receipts_dir).reason,
         on_review=lambda kind, states: note_review(settings.receipts_dir, kind, states),

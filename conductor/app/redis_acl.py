@@ -88,6 +88,7 @@ _WRITTEN_BY_WORKERS = (
         "last_turn:*",
         "task_durations",
         "failures:*",
+        "review:*",
         "own_priority",
         "stop_requests",
         "stop_grace",

@@ -90,6 +90,12 @@ class Keys:
         self.rq_queues = self.rq + "queues"
         self.rq_workers = self.rq + "workers"
 
+    def waited_on_by(self, job_id: str) -> str:
+        return f"{self.ledger}waited_on_by:{job_id}"
+
+    def review(self, job_id: str) -> str:
+        return f"{self.ledger}review:{job_id}"
+
     def by_state(self, state: JobState) -> str:
         """The set of ids in one of the states of `LISTED_STATES`."""
         return f"{self.ledger}by_state:{LETTERS[state]}"

@@ -64,7 +64,7 @@ class _Standing:
     def add(self, receipt: Receipt) -> None:
         job_id, body = receipt.job_id, _number(receipt)
         self.attempts[job_id] = max(receipt.attempt, self.attempts.get(job_id, 0))
-        if receipt.outcome == "superseded":
+        if receipt.takes_back:
             self._taken_back.add((job_id, body))
         elif receipt.outcome == "ok":
             first = self._lowest.setdefault(job_id, body)

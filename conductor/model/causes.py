@@ -22,6 +22,7 @@ Cause = Literal[
     "worker_lost",
     "cancelled",
     "refused",
+    "rejected",
     "dependency_dead",
 ]
 

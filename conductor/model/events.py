@@ -53,6 +53,7 @@ FIELDS: dict[str, EventField] = {
     "floor": EventField("int", "", "attempts get numbers above this one"),
     "folders": EventField("int", "folders", "how many"),
     "gate": EventField("str", "", "the gate that answered"),
+    "items": EventField("int", "items", "how many things a person has to look at"),
     "job_id": EventField("str", "", "the job"),
     "job_ids": EventField("list[str]", "", "the jobs"),
     "jobs": EventField("int", "jobs", "how many"),
@@ -139,6 +140,16 @@ EVENTS: dict[str, EventKind] = {
     ),
     "jobs.done": _kind(
         "INFO", "Several short jobs are done, handed in at once.", "job_ids jobs task seconds"
+    ),
+    "job.review": _kind(
+        "INFO",
+        "A job shows something to a person and waits for a word.",
+        "job_id attempt task about items",
+    ),
+    "job.judged": _kind(
+        "INFO",
+        "A person's verdict ended a review: it is done, or dead.",
+        "job_id attempt task what who",
     ),
     "job.failed": _kind(
         "WARNING",

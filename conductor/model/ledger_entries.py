@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from conductor.model.causes import Cause
 from conductor.model.chains import FileJob
 from conductor.model.receipt import Receipt, Usage
+from conductor.model.review import ItemVerdict, ReviewAsked
 from conductor.model.snapshot import JobClass, Reservation
 
 JobState = Literal["waiting", "admitted", "running", "done", "dead", "review", "cancelled"]
@@ -66,6 +67,9 @@ class Entry(Struct, frozen=True, kw_only=True):
     files: EntryFiles | None = None
     #: Where its class has a priority that those which come after it hand down to it; None: it is its own.
     own_priority: int | None = None
+    #: A body of it, attempt `attempts`, waits for a person's verdict: what it shows, and what was said.
+    shown: ReviewAsked | None = None
+    verdicts: tuple[ItemVerdict, ...] = ()
 
 
 class Unsettled(Struct, frozen=True, kw_only=True):
@@ -155,8 +159,14 @@ class JobView(Struct, frozen=True, kw_only=True):
     reservation: Reservation | None = None
     #: Cause → failed attempts so far.
     failures: Mapping[Cause, int] = {}
-    #: Of a job that is done: the body whose receipt counts, ATTEMPT.TOKEN or ATTEMPT.
+    #: Of a job that is done, or waits for a person's verdict: the body whose receipt counts, ATTEMPT.TOKEN or
+    #: ATTEMPT.
     accepted: str = ""
+
+    @property
+    def is_shown(self) -> bool:
+        """In review, and a person's verdict is waited for; else what is in review was set aside."""
+        return self.state == "review" and bool(self.accepted)
 
 
 class Started(Struct, frozen=True, kw_only=True):

@@ -60,6 +60,7 @@ class TaskRules(Value, frozen=True, kw_only=True):
 
     tasks: tuple[str, ...]
     canary: dict[str, int] = {}
+    canary_by_eye: dict[str, int] = {}
 
 
 class Limits(Value, frozen=True, kw_only=True):
@@ -107,6 +108,9 @@ class Limits(Value, frozen=True, kw_only=True):
     review_debt: int | None = None
     #: Is a job named, while another runs, that is started in the step that ends it (`core.successors`).
     has_successors: bool = False
+    #: Task → so many of each new kind are shown to a person, who has to accept them before the rest starts.
+    #: Over `canary`.
+    canary_by_eye: dict[str, int] = {}
 
     def disk_headroom(self, root: str) -> int:
         return self.disk_headroom_bytes.get(root, self.default_disk_headroom_bytes)

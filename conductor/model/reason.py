@@ -78,6 +78,8 @@ class Reason(StrEnum):
     FAILING_ALIKE = "failing_alike"
     #: Canaries of its kind go first: `have` of `limit` are verified, `holders` are under way.
     CANARY = "canary"
+    #: The same, and `need` of them wait for a person's word.
+    CANARY_SHOWN = "canary_shown"
     #: No receipt tells what its kind takes: `holders` have to show it first. `kind`; `most`: so many at once.
     UNTRIED = "untried"
     #: The place is kept free for `holders`, which others passed.

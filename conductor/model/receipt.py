@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from conductor.model.causes import Cause
+from conductor.model.review import ItemVerdict, ReviewAsked
 from conductor.model.spec import Count, JobId, Needs, Seconds, Value
 
 RECEIPT_VERSION = 1
@@ -15,8 +16,10 @@ RECEIPT_VERSION = 1
 MOST_UNHEARD = 64
 
 #: ok: the outputs are in place. failed: this attempt did not make it. superseded: another attempt's receipt
-#: was accepted first; this line takes back the `ok` of the same job and body.
-Outcome = Literal["ok", "failed", "superseded"]
+#: was accepted first; this line takes back the `ok` of the same job and body. review: the outputs are in
+#: place, and a person has to say whether they are good: then a second line of the same body is `ok` or
+#: `failed`, with the verdicts. verdict: a person's word on an item, while others are open.
+Outcome = Literal["ok", "failed", "superseded", "review", "verdict"]
 
 
 def body_of(attempt: int, token: str) -> str:
@@ -114,11 +117,35 @@ class Receipt(Value, frozen=True, kw_only=True):
     is_free: bool = False
     #: For so long of it the body stood still, because its host was somebody else's.
     frozen_s: Seconds = 0.0
+    #: What the body shows to a person.
+    review: ReviewAsked | None = None
+    #: What was said to it.
+    verdicts: tuple[ItemVerdict, ...] = ()
 
     @property
     def body(self) -> str:
         """With the job's id: what a receipt is known by."""
         return body_of(self.attempt, self.token)
+
+    @property
+    def is_whole(self) -> bool:
+        """Its outputs were put in place, and are good as far as the task can tell."""
+        return self.outcome in ("ok", "review")
+
+    @property
+    def takes_back(self) -> bool:
+        """Nothing that this body made counts any more: another came first, or a person rejected it."""
+        return self.outcome == "superseded" or (self.outcome == "failed" and bool(self.verdicts))
+
+    @property
+    def is_repeated(self) -> bool:
+        """What it says of the attempt itself (its use, its length) an earlier line of the body has said."""
+        return bool(self.verdicts)
+
+    @property
+    def told_at(self) -> float:
+        """When this line was written: a verdict comes long after the attempt has ended."""
+        return max((self.ended_at, *(verdict.at for verdict in self.verdicts)))
 
     @property
     def seconds(self) -> Seconds:

@@ -13,7 +13,7 @@ from conductor.model.report import CounterReading, NodeReport
 from conductor.model.spec import Lane, Value
 
 ActiveState = Literal["admitted", "running"]
-Role = Literal["", "canary", "probe"]
+Role = Literal["", "canary", "probe", "canary_by_eye"]
 
 
 class Head(Value, frozen=True, kw_only=True):
@@ -149,6 +149,8 @@ class KindState(Value, frozen=True, kw_only=True):
     probes: int = 0
     #: What waited when the tries were used up lies in `review`, all of it.
     is_reviewed: bool = False
+    #: Of its first ones, so many were made and wait for a person's word.
+    shown: int = 0
 
 
 def cost_of(usd_per_token: float, usd_per_call: float, requests: int, tokens: int) -> float:

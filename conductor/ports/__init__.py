@@ -16,6 +16,7 @@ from conductor.ports.event_stream import EventStream
 from conductor.ports.files import SharedFiles
 from conductor.ports.jobs import JobIntake, Jobs, Tallies, WaitingJobs
 from conductor.ports.operator import Breakers, Control, JobCommands, JobPriorities
+from conductor.ports.reviews import Reviews
 from conductor.ports.schedules import ScheduleBook
 from conductor.ports.tick import (
     Bell,
@@ -54,6 +55,7 @@ __all__ = [
     "Rates",
     "ReceiptLog",
     "Reports",
+    "Reviews",
     "RollCalls",
     "ScheduleBook",
     "SharedFiles",
@@ -92,5 +94,6 @@ class Ledger(Struct, frozen=True, kw_only=True):
     commands: JobCommands
     priorities: JobPriorities
     kinds: Breakers
+    reviews: Reviews
     alerts: Alerts
     schedules: ScheduleBook

@@ -19,13 +19,21 @@ OnRead = Callable[[int], None]
 
 class JobRecord(Struct):
     """One job. `accepted`: the `ok` receipt that counts, the lowest attempt's; `standing`: all whose `ok`
-    stands, one for each body (ATTEMPT.TOKEN). `taken_back`: bodies."""
+    stands, one for each body (ATTEMPT.TOKEN). `taken_back`: bodies. `shown`: asks for a person's verdict."""
 
     accepted: Receipt | None = None
     failed: Receipt | None = None
     standing: tuple[Receipt, ...] = ()
     oks: tuple[Receipt, ...] = ()
     taken_back: frozenset[str] = frozenset()
+    asking: tuple[Receipt, ...] = ()
+
+    @property
+    def shown(self) -> Receipt | None:
+        """The latest that asks for a verdict and has none; nothing where the job is done, or failed since."""
+        after = 0 if self.failed is None else self.failed.attempt
+        open_ones = [r for r in self.asking if r.body not in self.taken_back and r.attempt > after]
+        return max(open_ones, key=first_of, default=None) if self.accepted is None else None
 
     @property
     def attempts(self) -> frozenset[int]:
@@ -34,9 +42,11 @@ class JobRecord(Struct):
     def add(self, receipt: Receipt) -> None:
         if receipt.outcome == "ok":
             self.oks = (*self.oks, receipt)
+        elif receipt.outcome == "review":
+            self.asking = (*self.asking, receipt)
         elif receipt.outcome == "superseded":
             self.taken_back |= {receipt.body}
-        elif self.failed is None or receipt.attempt >= self.failed.attempt:
+        elif receipt.outcome == "failed" and (self.failed is None or receipt.attempt >= self.failed.attempt):
             self.failed = receipt
         # A line that was written twice over (a disk that failed in between) is one receipt.
         bodies = {ok.body: ok for ok in reversed(self.oks) if ok.body not in self.taken_back}

@@ -28,6 +28,8 @@ class Proofs:
     def __init__(self, receipts_dir: Path) -> None:
         self.broken: list[AuditFault] = []
         self.read = 0
+        #: Job → bodies that asked for a person's verdict.
+        self.asking: dict[str, set[str]] = {}
         self._oks: dict[str, dict[str, tuple[OutputFact, ...]]] = {}
         taken_back: set[tuple[str, str]] = set()
         #: Taken back because they are nowhere.
@@ -36,6 +38,8 @@ class Proofs:
             self.read += 1
             if receipt.outcome == "ok":
                 self._add(receipt)
+            elif receipt.outcome == "review":
+                self.asking.setdefault(receipt.job_id, set()).add(receipt.body)
             elif receipt.outcome == "superseded":
                 taken_back.add((receipt.job_id, receipt.body))
                 if receipt.worker == OPERATOR:
@@ -106,6 +110,9 @@ def receipts(full: FullLedger, proofs: Proofs) -> Iterator[AuditFault]:
             yield AuditFault(
                 job_id, f"is {row.state}, though the receipt of {named(min(standing))} says it is done"
             )
+        elif row.is_shown and not is_any_of(row.accepted, proofs.asking.get(job_id, ())):
+            by = named(number_of(row.accepted))
+            yield AuditFault(job_id, f"waits for a verdict on {by}, of which no receipt is on disk")
 
 
 def is_any_of(accepted: str, bodies: Collection[str]) -> bool:

@@ -147,6 +147,8 @@ class _Acting:
                 was = commands.requeue(job_id)
             case "priority":
                 was = self._ledger.priorities.prioritise(job_id, self._priority)
+            case "retry" if view.is_shown:
+                was = None  # Only a verdict leads out of there.
             case "retry":
                 kind = view.job_class.kind
                 if view.state == "review" and kind not in self._resumed:

@@ -70,6 +70,8 @@ def set_lane_paused(ledger: Ledger, receipts_dir: Path, lane: Lane, is_paused: b
 
 
 def _retry(ledger: Ledger, journal: Journal, view: JobView) -> CommandTaken:
+    if view.is_shown:
+        return CommandTaken(job_id=view.job_id, was=view.state, is_taken=False, kept=shown_words(view))
     if view.state == "review":
         # First, or what comes back is set aside again at once.
         ledger.kinds.resume(view.job_class.kind)
@@ -80,11 +82,21 @@ def _retry(ledger: Ledger, journal: Journal, view: JobView) -> CommandTaken:
     return CommandTaken(job_id=view.job_id, was=view.state, is_taken=False, kept=kept)
 
 
+def shown_words(view: JobView) -> str:
+    which = view.job_id[:12]
+    return (
+        f"{view.job_id} waits for a person's verdict: `conductor review accept {which}`, or "
+        f"`conductor review reject {which}`, and then retry"
+    )
+
+
 def kept_by(ledger: Ledger, jobs: Iterable[JobView]) -> Iterator[str]:
     """Of each that was not sent back, why, and which one is to be sent back instead."""
     for job in jobs:
         now = ledger.jobs.job(job.job_id) or job
-        if now.state not in ("dead", "cancelled", "review"):
+        if now.is_shown:
+            yield shown_words(now)
+        elif now.state not in ("dead", "cancelled", "review"):
             if now.state == job.state:
                 yield f"{job.job_id} is {now.state}"
         elif (keeper := keeper_of(ledger, now)) is not None:

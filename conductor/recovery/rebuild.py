@@ -8,37 +8,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from conductor.adapters.files.receipt_log import accepted, read_receipts
 from conductor.base.errors import ConductorError, ManifestError
 from conductor.core.failures.history import (
     GENERATION_STEP,
-    Failure,
     HistoryVerdict,
     lessons,
     next_generation_number,
     verdict,
 )
-from conductor.core.needs.escalation import RAN_OUT_OF, Largest, largest
+from conductor.core.needs.escalation import Largest, largest
 from conductor.dispatch.dispatch import DEFAULT_FILES, batches
 from conductor.dispatch.file_chains import FileWork
 from conductor.dispatch.rerun_writers import Remade, remake, unsaid
 from conductor.model.job_class import Classifier
 from conductor.model.ledger_entries import Entry, JobState
 from conductor.model.limits import Limits
-from conductor.model.receipt import Receipt, Usage
+from conductor.model.receipt import Receipt
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import LANES, JobSpec, TaskDecl, Value, resolve
 from conductor.ports import Ledger
 from conductor.record.dispatched_manifests import Source
-from conductor.record.journal import Journal, new_mark, places, settled_by_operator
+from conductor.record.journal import Journal, new_mark, places
 from conductor.record.journal_notes import Note
 from conductor.record.manifest import ManifestSummary, check, inherited_priorities, lifted, numbered
-from conductor.recovery.forget_needs import forgotten
+from conductor.record.open_reviews import OpenReviews
 from conductor.recovery.priorities import prioritise_again
 from conductor.recovery.rebuild_warnings import lost_files, warnings
+from conductor.recovery.recorded_past import RecordedPast, past_of
 from conductor.recovery.repeated_dispatch import Overlaps
 
 UNDONE: tuple[JobState, ...] = ("waiting", "admitted", "running", "dead", "review", "cancelled")
@@ -61,6 +60,8 @@ class Restored(Value, frozen=True, kw_only=True, omit_defaults=False):
     cancelled: int = 0
     #: The rest, jobs that died for another's sake among them.
     waiting: int = 0
+    #: They wait for a person's verdict.
+    review: int = 0
 
 
 class Rebuilt(Value, frozen=True, kw_only=True, omit_defaults=False):
@@ -72,17 +73,6 @@ class Rebuilt(Value, frozen=True, kw_only=True, omit_defaults=False):
     was_lost: bool
     settles_s: float = 0.0
     warnings: tuple[str, ...] = ()
-
-
-class RecordedPast(Struct, frozen=True, kw_only=True):
-    """What receipts and the operator's words say of the jobs of some manifests."""
-
-    accepted: Mapping[str, Receipt]
-    highest: Mapping[str, int]
-    failed: Mapping[str, Sequence[Failure]]
-    forgiven: Mapping[str, int]
-    cancelled: Mapping[str, int]
-    forgotten: Mapping[str, int]
 
 
 def read_of_others(works: Sequence[FileWork], overlaps: Overlaps, past: RecordedPast) -> dict[str, list[str]]:
@@ -181,7 +171,7 @@ def rebuild(
         # Bodies of what was forgotten may still run.
         settles_s = lease_s
     prioritise_again(ledger, journal.notes(), sources, wanted)
-    proved = accept_proved(ledger, receipts_dir, wanted)
+    proved = accept_proved(ledger, receipts_dir, wanted, past.highest)
     if settles_s:
         ledger.identity.settle(settles_s)
     if ledger.identity.generation() != mark:
@@ -213,48 +203,6 @@ def checked(
                 raise
             left_out.append(f"{source.manifest} cannot be dispatched any more, and was left out: {e}")
     return found, summaries, left_out
-
-
-def past_of(receipts_dir: Path, wanted: set[str], notes: Sequence[Note]) -> RecordedPast:
-    highest: dict[str, int] = {}
-    failed: dict[str, list[Failure]] = {}
-
-    def theirs() -> Iterator[Receipt]:
-        for receipt in read_receipts(receipts_dir):
-            if receipt.job_id not in wanted:
-                continue
-            highest[receipt.job_id] = max(receipt.attempt, highest.get(receipt.job_id, 0))
-            if receipt.outcome == "failed":
-                failed.setdefault(receipt.job_id, []).append(failure_of(receipt))
-            else:
-                yield receipt
-
-    proofs = accepted(theirs())
-    forgiven, cancelled = settled_by_operator(notes)
-    return RecordedPast(
-        accepted=proofs,
-        highest=highest,
-        failed=failed,
-        forgiven=forgiven,
-        cancelled=cancelled,
-        forgotten=forgotten(notes).jobs,
-    )
-
-
-def failure_of(receipt: Receipt) -> Failure:
-    cause = receipt.cause or "task_error"
-    if cause not in RAN_OUT_OF:  # the rest teaches nothing, and there may be very many
-        receipt = replace(receipt, usage=Usage(), asked=None)
-    return Failure(
-        receipt.attempt,
-        cause,
-        receipt.message,
-        receipt.ended_at,
-        receipt.usage,
-        receipt.asked,
-        is_lasting=receipt.is_lasting,
-        is_free=receipt.is_free,
-    )
 
 
 def say_again(ledger: Ledger, notes: Sequence[Note]) -> None:
@@ -299,7 +247,7 @@ class Putter:
         #: Dead or in review, and sent back because their line is another now → attempts.
         self.risen: dict[str, int] = {}
         self._jobs = 0
-        self._new: dict[str, int] = {"done": 0, "dead": 0, "cancelled": 0, "waiting": 0}
+        self._new: dict[str, int] = {"done": 0, "dead": 0, "cancelled": 0, "review": 0, "waiting": 0}
 
     def entries(self) -> Iterator[Entry]:
         proofs = self._past.accepted
@@ -309,7 +257,9 @@ class Putter:
                 continue
             proof = proofs.get(spec.id)
             job_class = self._classify(lifted(spec, inherited))
-            judged, job_class = (HistoryVerdict(), job_class) if proof else self._judged(spec, job_class)
+            shown = None if proof else self._past.shown.get(spec.id)
+            receipt = proof or shown
+            judged, job_class = (HistoryVerdict(), job_class) if receipt else self._judged(spec, job_class)
             yield Entry(
                 job_id=spec.id,
                 line=line,
@@ -322,8 +272,10 @@ class Putter:
                 ),
                 after_ended=tuple(other for other in spec.after_ended if other not in proofs),
                 is_done=proof is not None,
-                attempts=proof.attempt if proof else self._number(spec.id),
-                token=proof.token if proof else "",
+                attempts=receipt.attempt if receipt else self._number(spec.id),
+                token=receipt.token if receipt else "",
+                shown=shown.review if shown else None,
+                verdicts=shown.verdicts if shown else (),
                 over=judged.over,
                 failures=judged.failures,
                 cause=judged.cause,
@@ -353,13 +305,11 @@ class Putter:
         self._jobs += len(batch)
         # One call per kind, so that each says how many of it were new.
         for kind in self._new:
-            entries = [
-                entry for entry in batch if ("done" if entry.is_done else entry.over or "waiting") == kind
-            ]
+            entries = [entry for entry in batch if kind_of(entry) == kind]
             if entries:
                 self._new[kind] += self._ledger.intake.put(self._source.backlog, entries).new
         if self.is_revising:
-            going = [entry for entry in batch if not entry.is_done]
+            going = [entry for entry in batch if not entry.is_done and entry.shown is None]
             revised = self._ledger.intake.revise(self._source.backlog, going, is_moving=self._source.is_move)
             self.risen.update(revised.risen)
 
@@ -374,13 +324,30 @@ class Putter:
             dead=self._new["dead"],
             cancelled=self._new["cancelled"],
             waiting=self._new["waiting"],
+            review=self._new["review"],
         )
 
 
-def accept_proved(ledger: Ledger, receipts_dir: Path, wanted: set[str]) -> int:
+def kind_of(entry: Entry) -> str:
+    """As what it goes in."""
+    return "done" if entry.is_done else "review" if entry.shown is not None else entry.over or "waiting"
+
+
+def accept_proved(ledger: Ledger, receipts_dir: Path, wanted: set[str], known: Mapping[str, int]) -> int:
     """Receipts that came while the jobs went in (their workers were told «gone»), and what an older ledger
-    missed.
+    missed. `known`: job → the highest attempt that was known of when they went in.
     """
-    proofs = accepted(receipt for receipt in read_receipts(receipts_dir) if receipt.job_id in wanted)
+    reviews = OpenReviews()
+
+    def theirs() -> Iterator[Receipt]:
+        for receipt in read_receipts(receipts_dir):
+            if receipt.job_id in wanted:
+                reviews.add(receipt)
+                yield receipt
+
+    proofs = accepted(theirs())
+    for job_id, receipt in reviews.found(known).items():
+        ledger.attempts.accept(replace(receipt, verdicts=()))
+        ledger.reviews.judge(job_id, receipt.body, receipt.verdicts)
     undone = {job_id for state in UNDONE for job_id in ledger.jobs.ids(state) if job_id in proofs}
     return sum(ledger.attempts.accept(proofs[job_id]) == "accepted" for job_id in sorted(undone))

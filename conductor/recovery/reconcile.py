@@ -15,10 +15,12 @@ import msgspec
 
 from conductor.adapters.files.receipt_log import accepted
 from conductor.base.logs.events import emit_event
-from conductor.model.ledger_entries import WorkerTurn
-from conductor.model.receipt import Receipt
+from conductor.model.ledger_entries import JobState, WorkerTurn
+from conductor.model.receipt import Outcome, Receipt
 from conductor.model.snapshot import Reservation
 from conductor.ports import Ledger
+from conductor.record.open_reviews import open_reviews
+from conductor.recovery.verdicts import say_again
 
 #: A Redis that syncs once a second may come back without the last of them; this much is looked through, and
 #: some.
@@ -32,7 +34,16 @@ AT_ONCE = 200
 FEW = 5
 SAY_EVERY_S = 1.0
 
+#: In these states the ledger has heard of it.
+ENDS: dict[Outcome, tuple[JobState, ...]] = {"ok": ("done",), "review": ("done", "review")}
+
 _decode = msgspec.json.Decoder(Receipt).decode
+
+
+def proved(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
+    """Job → the receipt that proves it done, or that asks for a person's verdict on what it made."""
+    standing = [receipt for receipt in receipts if receipt.outcome != "failed" or receipt.takes_back]
+    return {**open_reviews(standing), **accepted(standing)}
 
 
 class Reconciler:
@@ -50,16 +61,17 @@ class Reconciler:
         """
         active = self._ledger.handover.reservations()
         proofs = self._proofs(active)
-        newest = max((receipt.ended_at for receipt in proofs), default=0.0)
-        ids = {r.job_id for r in active} | {r.job_id for r in proofs if r.ended_at >= newest - LOST_S}
-        return self._hand_in([receipt for job_id, receipt in accepted(proofs).items() if job_id in ids])
+        newest = max((receipt.told_at for receipt in proofs), default=0.0)
+        ids = {r.job_id for r in active} | {r.job_id for r in proofs if r.told_at >= newest - LOST_S}
+        return self._hand_in([receipt for job_id, receipt in proved(proofs).items() if job_id in ids])
 
     def take_in(self, heard_at: float) -> int:
         """All that receipts prove since a leader was heard last (epoch seconds by the ledger's clock; 0:
         never): a ledger that stepped back may have heard of it and forgotten. The highest number of an
         attempt they tell of."""
         receipts = lately(self._folder, heard_at - CLOCKS_S)
-        count = self._hand_in([*accepted(r for r in receipts if r.outcome != "failed").values()])
+        count = self._hand_in([*proved(receipts).values()])
+        say_again(self._ledger, receipts)
         words = "Taken in: {receipts} receipts, {jobs} of them prove a job done"
         emit_event("receipts.taken_in", words, receipts=len(receipts), jobs=count)
         return max((receipt.attempt for receipt in receipts), default=0)
@@ -67,7 +79,7 @@ class Reconciler:
     def settled(self, orphans: Collection[Reservation]) -> frozenset[str]:
         """Those whose receipt is on disk: they are accepted instead of run again."""
         ids = {orphan.job_id for orphan in orphans}
-        proofs = accepted(receipt for receipt in self._proofs(orphans) if receipt.job_id in ids)
+        proofs = proved(receipt for receipt in self._proofs(orphans) if receipt.job_id in ids)
         self._hand_in([*proofs.values()])
         return frozenset(proofs)
 
@@ -84,7 +96,12 @@ class Reconciler:
             newest = max((written_at for written_at, _ in files), default=0.0)
             since = min([newest - LOST_S, *(r.admitted_at - CLOCKS_S for r in active)])
             lately = sorted(file for written_at, file in files if written_at >= since)
-            return [r for file in lately for r in receipts_since(file, since) if r.outcome != "failed"]
+            return [
+                r
+                for file in lately
+                for r in receipts_since(file, since)
+                if r.outcome != "failed" or r.takes_back
+            ]
         except OSError as e:
             words = "Receipts in {file} cannot be read ({error}): what they prove may be run again"
             emit_event("receipts.not_read", words, file=str(self._folder), error=str(e))
@@ -102,7 +119,7 @@ class Reconciler:
 
     def _hand_in_some(self, proofs: Sequence[Receipt]) -> int:
         states = self._ledger.jobs.states([receipt.job_id for receipt in proofs])
-        done = tuple(r for r in proofs if states.get(r.job_id, "done") != "done")
+        done = tuple(r for r in proofs if states.get(r.job_id, "done") not in ENDS[r.outcome])
         if not done:
             return 0
         turned = self._ledger.attempts.turn(
@@ -156,8 +173,8 @@ def receipts_since(file: Path, since: float) -> Iterator[Receipt]:
     size, length = file.stat().st_size, BLOCK_BYTES
     while True:
         found = list(_whole(file, max(0, size - length)))
-        if length >= size or (found and found[0].ended_at < since):
-            yield from (receipt for receipt in found if receipt.ended_at >= since)
+        if length >= size or (found and found[0].told_at < since):
+            yield from (receipt for receipt in found if receipt.told_at >= since)
             return
         length *= 4
 

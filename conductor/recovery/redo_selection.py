@@ -177,11 +177,7 @@ def accepted_ids(receipts_dir: Path, is_meant: Callable[[Receipt], bool]) -> Set
 
 
 def theirs(receipts_dir: Path, is_meant: Callable[[Receipt], bool]) -> Iterator[Receipt]:
-    return (
-        r
-        for r in read_receipts(receipts_dir)
-        if r.outcome == "superseded" or (r.outcome == "ok" and is_meant(r))
-    )
+    return (r for r in read_receipts(receipts_dir) if r.takes_back or (r.outcome == "ok" and is_meant(r)))
 
 
 def sources_of(layout: Layout) -> list[Path]:

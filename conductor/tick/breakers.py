@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from conductor.base.code_version import code_version
 from conductor.base.errors import ConfigError
@@ -24,32 +25,45 @@ def canaries_of(wanted: Mapping[str, int], catalogue: Mapping[str, TaskDecl]) ->
     """Task → canaries: conductor.toml (`wanted`) over what `@task` says. Raises `ConfigError` for an
     unknown task.
     """
-    for task in wanted:
-        if task not in catalogue:
-            raise ConfigError(f"[canary]: no task is named {task!r}{did_you_mean(task, catalogue)}")
+    check_known(wanted, catalogue, "canary")
     declared = {name: decl.canary for name, decl in catalogue.items()}
     return {task: n for task, n in {**declared, **wanted}.items() if n}
 
 
-def live_rules(wanted: Mapping[str, int], catalogue: WatchedCatalogue) -> Callable[[], TaskRules]:
+def check_known(wanted: Mapping[str, int], catalogue: Mapping[str, TaskDecl], section: str) -> None:
+    for task in wanted:
+        if task not in catalogue:
+            raise ConfigError(f"[{section}]: no task is named {task!r}{did_you_mean(task, catalogue)}")
+
+
+def live_rules(
+    wanted: Mapping[str, int], catalogue: WatchedCatalogue, by_eye: Mapping[str, int] = MappingProxyType({})
+) -> Callable[[], TaskRules]:
     """The tasks that were read, with their canaries, as they are when it is asked; the same object while
     nothing changes. Both are of one reading. Raises `ConfigError` for an unknown task in `wanted` now; one
     that goes later takes its line of `wanted` with it."""
     seen = catalogue.now
-    found = _rules(wanted, seen)
+    check_known(by_eye, seen, "canary_by_eye")
+    found = _rules(wanted, seen, by_eye)
 
     def rules() -> TaskRules:
         nonlocal seen, found
         if (now := catalogue.now) is not seen:
             seen = now
-            found = _rules({task: n for task, n in wanted.items() if task in now}, now)
+            found = _rules({task: n for task, n in wanted.items() if task in now}, now, by_eye)
         return found
 
     return rules
 
 
-def _rules(wanted: Mapping[str, int], catalogue: Mapping[str, TaskDecl]) -> TaskRules:
-    return TaskRules(tasks=tuple(sorted(catalogue)), canary=canaries_of(wanted, catalogue))
+def _rules(
+    wanted: Mapping[str, int], catalogue: Mapping[str, TaskDecl], by_eye: Mapping[str, int]
+) -> TaskRules:
+    return TaskRules(
+        tasks=tuple(sorted(catalogue)),
+        canary=canaries_of(wanted, catalogue),
+        canary_by_eye={task: n for task, n in by_eye.items() if n},
+    )
 
 
 def codes_of(catalogue: Mapping[str, TaskDecl]) -> dict[str, str]:

@@ -193,7 +193,12 @@ def remember(state: TickState) -> TickState:
 def limit(rules: LiveRules | None, state: TickState) -> TickState:
     memory = state.memory
     if rules is not None and (now := rules()).tasks is not memory.limits.tasks:
-        memory = replace(memory, limits=replace(memory.limits, tasks=now.tasks, canary=now.canary))
+        memory = replace(
+            memory,
+            limits=replace(
+                memory.limits, tasks=now.tasks, canary=now.canary, canary_by_eye=now.canary_by_eye
+            ),
+        )
     return replace(state, memory=memory, limits=live(memory.limits, len(state.snapshot.nodes)))
 
 

@@ -13,12 +13,15 @@ from conductor.model.causes import Cause
 from conductor.model.spec import Value
 from conductor.model.subject import named
 
-#: missing: no accepted receipt and no failure. failed: its last attempt says why. altered: an output is not
-#: what was published. wrong: an output is whole and not what was asked for. duplicate: done or published
-#: twice. unexpected: a file, or a receipt, that nobody declared.
-Kind = Literal["failed", "missing", "altered", "wrong", "duplicate", "unexpected"]
+#: missing: no accepted receipt and no failure. failed: its last attempt says why. review: it is made, and
+#: waits for a person's verdict. altered: an output is not what was published. wrong: an output is whole and
+#: not what was asked for. duplicate: done or published twice. unexpected: a file, or a receipt, that nobody
+#: declared.
+Kind = Literal["failed", "review", "missing", "altered", "wrong", "duplicate", "unexpected"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+#: Behind such a job others wait, or never ran.
+_HOLDING: tuple[Kind, ...] = ("failed", "review", "missing")
 #: So many of a kind are shown to a person; the JSON has all.
 SHOWN = 20
 
@@ -107,7 +110,7 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
         """One line a finding; jobs that never ran for another's sake are counted behind that one."""
         own = [f for f in self.findings if f.kind == kind and not f.because_of]
         for finding in own[:SHOWN]:
-            waiting = self.behind.get(finding.job_id, 0) if finding.kind in ("failed", "missing") else 0
+            waiting = self.behind.get(finding.job_id, 0) if finding.kind in _HOLDING else 0
             yield _line(finding) + (f" ({many(waiting, 'job')} behind it did not run)" if waiting else "")
         behind = sum(self.behind.values()) if kind == "missing" else 0
         if (more := self.counts()[kind] - behind - min(SHOWN, len(own))) > 0:

@@ -214,6 +214,8 @@ class _Review:
         self.jobs = self.done = self.outputs = self.bytes = self.other_lines = 0
         #: Job without a receipt → the failed job it comes down to.
         self.blame: dict[str, str] = {}
+        #: Jobs that wait for a person's verdict.
+        self.shown: set[str] = set()
         #: Job → file name of the input it comes down to.
         self.subjects: dict[str, str] = {}
 
@@ -239,12 +241,17 @@ class _Review:
     def _not_done(self, spec: JobSpec, record: JobRecord) -> None:
         because_of = next((self.blame[other] for other in spec.after if other in self.blame), "")
         self.blame[spec.id] = because_of or spec.id
+        if record.shown is not None:
+            self.shown.add(spec.id)
+            self.add(spec, "review", "is made, and waits for a person's verdict: `conductor review`")
+            return
         if record.failed is not None:
             tries = f" ({named(record.failed.attempt)})" if record.failed.attempt > 1 else ""
             self.add(spec, "failed", f"{record.failed.message}{tries}", cause=record.failed.cause)
         elif because_of:
             self.behind[because_of] += 1
-            self.add(spec, "missing", f"never ran, because {because_of} failed", because_of=because_of)
+            why = "waits for a verdict" if because_of in self.shown else "failed"
+            self.add(spec, "missing", f"never ran, because {because_of} {why}", because_of=because_of)
         else:
             why = self.why_missing(spec) or "it has not run yet, or is still running"
             self.add(spec, "missing", f"has no receipt: {why}")

@@ -5,6 +5,7 @@ receipts.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 import msgspec
 import orjson
@@ -15,6 +16,7 @@ from conductor.core.needs.escalation import RAN_OUT_OF, WORDS, differences
 from conductor.model.decision import Hold
 from conductor.model.ledger_entries import WAITED_FOR, JobView
 from conductor.model.receipt import Receipt
+from conductor.model.review import ItemVerdict, OpenReview
 from conductor.model.spec import Needs, Value
 from conductor.model.subject import file_of_line, named
 from conductor.ports import Ledger
@@ -136,6 +138,8 @@ def notes(ledger: Ledger, job: JobView, hold: Hold | None) -> list[str]:
 
 
 def in_review(ledger: Ledger, job: JobView) -> str:
+    if reviews := ledger.reviews.asked([job.job_id]):
+        return shown_words(reviews[0])
     if job.waits_for:
         return "in review with the jobs it waits for: `conductor retry` of those brings it back"
     closed = [s for s in ledger.kinds.states()[0] if s.kind == job.job_class.kind and s.opened_at is not None]
@@ -146,6 +150,16 @@ def in_review(ledger: Ledger, job: JobView) -> str:
         f"in review: {state.failed} of {state.kind} failed alike ({state.cause}: {state.message}): "
         "fix it, then "
         "`conductor retry --cause review`"
+    )
+
+
+def shown_words(review: OpenReview) -> str:
+    left, all_of_them = len(review.open_items), len(review.asked.items)
+    of = f" of {all_of_them}" if left < all_of_them else ""
+    first = review.asked.items[review.open_items[0] - 1].words if left else ""
+    return (
+        f"waits for a person's verdict on {left}{of} {'item' if all_of_them == 1 else 'items'}"
+        f"{f' («{first}»)' if first else ''}: `conductor review accept {review.job_id[:12]}`, or reject"
     )
 
 
@@ -214,6 +228,14 @@ def where(story: Story) -> str:
     return f"{job.state} on {place} for {lasts}, {said(r.attempt, numbers(story.receipts))}{done}{old}"
 
 
+def verdict_words(verdict: ItemVerdict) -> str:
+    """«item 1 rejected by ann at 08:12: too dark»."""
+    note = f": {verdict.note}" if verdict.note else ""
+    said = "accepted" if verdict.is_accepted else "rejected"
+    at = datetime.fromtimestamp(verdict.at).strftime("%Y-%m-%d %H:%M")
+    return f"item {verdict.item} {said} by {verdict.who}, {at}{note}"
+
+
 def receipt_lines(receipt: Receipt, known: Collection[int]) -> list[str]:
     place = "/".join((receipt.node, *receipt.devices))
     # «KeyError at render.py:17»: the words have the first of it already.
@@ -234,6 +256,7 @@ def receipt_lines(receipt: Receipt, known: Collection[int]) -> list[str]:
         out.append(f"    beyond its word: {receipt.beyond}")
     if receipt.left_running:
         out.append(f"    left running, and ended with it: {', '.join(receipt.left_running)}")
+    out += [f"    {verdict_words(verdict)}" for verdict in receipt.verdicts]
     out += [
         f"    {output.path}  {size(output.bytes)}  sha256 {output.sha256[:12]}" for output in receipt.outputs
     ]

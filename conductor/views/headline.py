@@ -168,9 +168,7 @@ def _dead(status: Status) -> Todo:
 
 def _review(status: Status) -> Todo:
     jobs = status.total("review")
-    return Todo(
-        jobs=jobs, words=f"{jobs} to review", filter="state:review", command="conductor jobs state:review"
-    )
+    return Todo(jobs=jobs, words=f"{jobs} to review", filter="state:review", command="conductor review")
 
 
 # ── as text ───────────────────────────────────────────────────────────────────────────────────────────────

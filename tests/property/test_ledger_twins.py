@@ -30,8 +30,12 @@ from conductor.model.decision import Admission, Successor
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.ledger_entries import EntryFiles, HeldReport, WorkerTurn
 from conductor.model.receipt import OutputFact
+from conductor.model.review import ItemVerdict, ReviewAsked, ReviewItem
 from conductor.model.snapshot import Lookahead
 from conductor.model.spec import Needs, RateNeed
+
+#: Two things to look at.
+ASKED = ReviewAsked(items=(ReviewItem(words="a"), ReviewItem(words="b")))
 
 
 class Twins(Both):
@@ -303,6 +307,20 @@ class Twins(Both):
     def review(self, kind: str) -> None:
         answers = [s.ledger.kinds.review(s.epoch, kind, 1000) for s in (self.redis, self.memory)]
         assert answers[0] == answers[1]
+
+    @rule(name=names, attempt=attempts, token=st.sampled_from(["", "0a0a0a0a"]))
+    def show(self, name: str, attempt: int, token: str) -> None:
+        receipt = msgspec.structs.replace(a_receipt(name, attempt, "review"), review=ASKED, token=token)
+        self.both("attempts.accept", msgspec.structs.replace(receipt, code_version="v1"))
+
+    @rule(name=names, attempt=attempts, item=st.integers(0, 1), who=st.sampled_from(["ann", "bob"]))
+    def judge(self, name: str, attempt: int, item: int, who: str) -> None:
+        verdict = ItemVerdict(item=item, is_accepted=who == "ann", who=who, at=1.0)
+        self.both("reviews.judge", an_id(name), str(attempt), [verdict])
+
+    @rule(name=names, attempt=attempts)
+    def reject(self, name: str, attempt: int) -> None:
+        self.both("reviews.reject", an_id(name), str(attempt), "rejected", "too dark")
 
     @rule(kind=kinds)
     def resume(self, kind: str) -> None:

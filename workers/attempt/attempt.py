@@ -29,6 +29,7 @@ from conductor.model.receipt import (
     Usage,
     body_of,
 )
+from conductor.model.review import ReviewAsked
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, Needs, Request, TaskDecl, from_line, resolve
 from conductor.model.subject import subject_of
@@ -214,10 +215,14 @@ class Scribe:
         result: dict[str, Any],
         usage: Usage,
         outputs: tuple[OutputFact, ...],
+        review: ReviewAsked | None = None,
     ) -> Receipt:
-        plain = self._base(attempt.started, attempt.spec.workflow, attempt.spec.task, attempt.began_at, "ok")
+        """`review`: what a person has to accept before the job counts as done."""
+        outcome: Outcome = "ok" if review is None else "review"
+        spec = attempt.spec
         return msgspec.structs.replace(
-            plain,
+            self._base(attempt.started, spec.workflow, spec.task, attempt.began_at, outcome),
+            review=review,
             token=attempt.token,
             beyond=over_reservation(attempt.started.reservation, usage),
             outputs=outputs,

@@ -66,8 +66,8 @@ class Claims:
         self._spec = spec
         self._standing = standing
         naming = tuple(receipts_naming(layout.receipts_dir, standing.path)) if standing.fact else ()
-        self._taken_back = {(r.job_id, r.body) for r in naming if r.outcome == "superseded"}
-        self._oks = tuple(r for r in naming if r.outcome == "ok")
+        self._taken_back = {(r.job_id, r.body) for r in naming if r.takes_back}
+        self._oks = tuple(r for r in naming if r.is_whole)
 
     def own(self) -> Receipt | None:
         """This job's, of this very content, and it counts."""

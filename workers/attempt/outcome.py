@@ -17,6 +17,7 @@ from conductor.core.needs.running_usage import held_by_kind
 from conductor.model.calls import Call
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
+from conductor.model.review import ReviewAsked
 from conductor.model.subject import SHORT_ID, subject_of
 from workers.attempt import device_check, outputs, publish, saved_outputs
 from workers.attempt.api_calls import ApiCalls
@@ -27,6 +28,7 @@ from workers.isolation.protocol import BodyEnded
 from workers.isolation.usage import larger, with_calls
 from workers.task_api import failure_causes
 from workers.task_api.failure_causes import AttemptFault
+from workers.task_api.review import by_eye
 
 if TYPE_CHECKING:
     from conductor.model.ledger_entries import FinishAnswer, Started
@@ -111,11 +113,14 @@ class Runner:
             return Unpublished(attempt)
         fault = self._fault_of(attempt, ended)
         if fault is None and isinstance(ended, BodyEnded):
-            computed = earlier or saved_outputs.computed(layout, spec, attempt.body, ended.result, usage)
+            computed = earlier or saved_outputs.computed(
+                layout, spec, attempt.body, ended.result, usage, ended.review
+            )
             done = self._published(attempt, computed, is_again=earlier is not None)
             if not isinstance(done, AttemptFault):
                 usage = larger(done.usage, usage)
-                return Done(attempt, self._scribe.ok(attempt, done.result, usage, done.outputs), done)
+                shown = shown_by(attempt, done)
+                return Done(attempt, self._scribe.ok(attempt, done.result, usage, done.outputs, shown), done)
             fault = done
         return Unpublished(attempt, fault, usage, calls)
 
@@ -224,18 +229,7 @@ class Runner:
             publish.clean(
                 self._parts.settings.layout, each.attempt.spec, {each.attempt.body, each.computed.body}
             )
-        if len(done) == 1:
-            r, answer = done[0].receipt, answers[0] or "unsaid"
-            emit_event("job.done", "Done: {about} ({}) in {seconds:.2f} s{}", r.job_id[:SHORT_ID],
-                       "" if answer == "accepted" else f" ({answer})", job_id=r.job_id,
-                       attempt=r.attempt, task=r.task, about=subject_of(done[0].attempt.spec),
-                       seconds=r.seconds, answer=answer)  # fmt: skip
-        elif done:
-            tasks = ", ".join(sorted({each.receipt.task for each in done}))
-            took_s = sum(each.receipt.seconds for each in done)
-            emit_event("jobs.done", "Done: {jobs} jobs of {task} in {seconds:.2f} s", jobs=len(done),
-                       task=tasks, seconds=took_s,
-                       job_ids=[each.attempt.job_id for each in done])  # fmt: skip
+        _tell_ended([(each, answer or "unsaid") for each, answer in zip(done, answers, strict=True)])
 
     def _write_down(self, attempt: Attempt, receipt: Receipt) -> AttemptFault | None:
         """Waits for room rather than throw the result away; whoever looks at the job sees what it waits
@@ -361,3 +355,33 @@ def _after_words(then: Retry | Dead) -> str:
         return "dead letter"
     more = "" if then.job_class is None else ", with more of what it ran out of"
     return f"again in {then.delay_s:g} s{more}"
+
+
+def shown_by(attempt: Attempt, done: SavedResult) -> ReviewAsked | None:
+    """What a person has to accept. Of the first of a kind that are seen by eye: at least what was made."""
+    if attempt.started.reservation.role != "canary_by_eye":
+        return done.review
+    return msgspec.structs.replace(done.review or by_eye(attempt.spec), is_canary=True)
+
+
+def _tell_ended(ends: Sequence[tuple[Done, str]]) -> None:
+    """`ends`: each with the ledger's answer."""
+    for each, _ in ends:
+        if (asked := each.receipt.review) is not None:
+            emit_event("job.review", "In review: {about} ({}): {items} to look at (`conductor review`)",
+                       each.receipt.job_id[:SHORT_ID], job_id=each.receipt.job_id,
+                       attempt=each.receipt.attempt, task=each.receipt.task,
+                       about=subject_of(each.attempt.spec), items=len(asked.items))  # fmt: skip
+    over = [end for end in ends if end[0].receipt.review is None]
+    if len(over) == 1:
+        (done, answer) = over[0]
+        r = done.receipt
+        emit_event("job.done", "Done: {about} ({}) in {seconds:.2f} s{}", r.job_id[:SHORT_ID],
+                   "" if answer == "accepted" else f" ({answer})", job_id=r.job_id, attempt=r.attempt,
+                   task=r.task, about=subject_of(done.attempt.spec), seconds=r.seconds,
+                   answer=answer)  # fmt: skip
+    elif over:
+        tasks = ", ".join(sorted({each.receipt.task for each, _ in over}))
+        took_s = sum(each.receipt.seconds for each, _ in over)
+        emit_event("jobs.done", "Done: {jobs} jobs of {task} in {seconds:.2f} s", jobs=len(over), task=tasks,
+                   seconds=took_s, job_ids=[each.attempt.job_id for each, _ in over])  # fmt: skip

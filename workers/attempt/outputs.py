@@ -69,7 +69,12 @@ def _earlier(layout: Layout, spec: JobSpec, standing: ExistingFile, tried: Set[s
         return None
     files = {fact.path: "" for fact in receipt.outputs}
     return SavedResult(
-        body=receipt.body, result=receipt.result, usage=receipt.usage, files=files, outputs=receipt.outputs
+        body=receipt.body,
+        result=receipt.result,
+        review=receipt.review,
+        usage=receipt.usage,
+        files=files,
+        outputs=receipt.outputs,
     )
 
 

@@ -22,6 +22,7 @@ from conductor.base.files import paths
 from conductor.base.files import safe_open as folders_of
 from conductor.base.files.paths import KEPT
 from conductor.model.receipt import OutputFact, Usage, number_of
+from conductor.model.review import ReviewAsked
 from conductor.model.spec import JobSpec, Value
 from workers.attempt import publish
 from workers.task_api.context import attempt_folder, check_mounted, staged
@@ -36,6 +37,7 @@ class SavedResult(Value, frozen=True, kw_only=True):
     #: ATTEMPT.TOKEN
     body: str
     result: dict[str, Any] = {}
+    review: ReviewAsked | None = None
     usage: Usage = Usage()
     #: Output path → size and time of the last change of its staged file; empty where its root was gone
     #: already.
@@ -53,10 +55,17 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(SavedResult).decode
 
 
-def computed(layout: Layout, spec: JobSpec, body: str, result: dict[str, Any], usage: Usage) -> SavedResult:
+def computed(
+    layout: Layout,
+    spec: JobSpec,
+    body: str,
+    result: dict[str, Any],
+    usage: Usage,
+    review: ReviewAsked | None = None,
+) -> SavedResult:
     """What this body has just computed. Looked at before it is published: afterwards the root may be gone."""
     files = {path: _mark(file) or "" for path, file in _staged(layout, spec, body)}
-    return SavedResult(body=body, result=result, usage=usage, files=files)
+    return SavedResult(body=body, result=result, review=review, usage=usage, files=files)
 
 
 def keep(layout: Layout, spec: JobSpec, kept: SavedResult) -> bool:
@@ -86,7 +95,7 @@ def notes(layout: Layout, spec: JobSpec) -> tuple[SavedResult, ...]:
     whole = tuple(note for note in found.values() if _is_whole(layout, spec, note))
     if not whole:
         return ()
-    void = {r.body for r in receipts_of(layout.receipts_dir, spec.id) if r.outcome == "superseded"}
+    void = {r.body for r in receipts_of(layout.receipts_dir, spec.id) if r.takes_back}
     return tuple(note for note in whole if note.body not in void)
 
 

@@ -51,6 +51,7 @@ from workers.system.process_tree import Strays, adopt_orphans, die_with_parent
 from workers.task_api import failure_causes
 from workers.task_api.context import JobContext
 from workers.task_api.registry import body_of
+from workers.task_api.review import scrubbed
 from workers.task_api.warm_cache import WarmStore
 
 if TYPE_CHECKING:
@@ -217,7 +218,8 @@ class Child:
             output_check.check_counts(
                 self._settings, spec, ctx.body, said, lambda: ctx.progress(0.99, "reading what it wrote")
             )
-            return ended(run, result=secrets.scrub_all(said), calls=tuple(ctx.calls))
+            result = secrets.scrub_all(said)
+            return ended(run, result=result, review=scrubbed(ctx.review), calls=tuple(ctx.calls))
         except BaseException as e:  # noqa: BLE001  whatever a body raises, SystemExit too, is the attempt's end, not the child's
             self._leave_a_copy()
             fault = failure_causes.of_exception(e, bool(run.devices))

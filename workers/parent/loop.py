@@ -60,7 +60,7 @@ class Worker:
             logger.error("{}", e)
 
     def _count(self, receipt: Receipt) -> None:
-        self._presence.count(receipt.outcome == "ok", receipt.seconds)
+        self._presence.count(receipt.is_whole, receipt.seconds)
 
     # ── the keeper's thread ───────────────────────────────────────────────────────────────────────────────
 

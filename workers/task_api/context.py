@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from msgspec import structs
 
+from conductor.adapters.files.receipt_log import accepted, receipts_of
 from conductor.base.errors import BadInput, JobError, PublishFailed
 from conductor.base.files import paths, safe_open
 from conductor.model.calls import Call
 from conductor.model.receipt import body_of
+from conductor.model.review import ItemVerdict, Rejection, ReviewAsked, ReviewItem
 from conductor.model.spec import JobSpec
 from workers.task_api import checkpoint
 from workers.task_api.checkpoint import Checkpoint
+from workers.task_api.review import asked_of
 from workers.task_api.warm_cache import WarmStore
 
 if TYPE_CHECKING:
@@ -79,6 +82,7 @@ class JobContext:
         #: The version of the task's code.
         self._code = code
         self._checkpoint: Checkpoint | None = None
+        self._review: ReviewAsked | None = None
 
     @property
     def job_id(self) -> str:
@@ -166,6 +170,33 @@ class JobContext:
         """All that were told of, in order, each with how long ago that was."""
         now = time.monotonic()
         return tuple(structs.replace(call, ago_s=now - at) for at, call in self._calls)
+
+    def needs_review(
+        self, items: Iterable[ReviewItem | Mapping[str, Any]], *, rejected: Rejection = "dies"
+    ) -> None:
+        """The job is done only when a person has looked at these: `{"words", "picture", "clip", "at_s",
+        "ends_s", "sure"}`, all but the words optional; pictures and clips are files that the job writes or
+        reads.
+
+        `rejected`: «dies»: one rejected item, and the job is dead. «left_out»: it is done with what was
+        accepted, which `verdicts` tells whoever comes after it. The last call counts. Raises `BadResult`.
+        """
+        self._review = asked_of(self.spec, items, rejected)
+
+    @property
+    def review(self) -> ReviewAsked | None:
+        """What `needs_review` was told."""
+        return self._review
+
+    def verdicts(self, job_id: str) -> tuple[ItemVerdict, ...]:
+        """What a person said to the items of a job that this one comes after, in their order; none where that
+        asked nothing. Raises `BadInput` where no receipt says that the job is done."""
+        done = accepted(receipts_of(self.settings.receipts_dir, job_id)).get(job_id)
+        if done is None:
+            raise BadInput(
+                f"no receipt says that job {job_id} is done: a job's `after` names what it waits for"
+            )
+        return done.verdicts
 
     def remaining_s(self) -> float:
         """Seconds until the deadline; 0 when it has passed."""

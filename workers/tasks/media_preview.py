@@ -33,11 +33,13 @@ class PreviewArgs(Args, frozen=True, kw_only=True):
     at: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     seconds: Annotated[float, Meta(gt=0, le=60)] = 6.0
     fps: Annotated[float, Meta(ge=1, le=60)] = 12.0
+    #: A person has to accept it before it counts as done, and before what comes after it goes on.
+    review: bool = False
 
 
 @task("media.preview", lane="cpu", needs=NEEDS, timeout_s=1800, stall_s=300)
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
-    """args: source (default: the first read), width, at (0 to 1), seconds, fps.
+    """args: source (default: the first read), width, at (0 to 1), seconds, fps, review.
 
     Makes what the line declares: a write ending in .jpg, one in .webm or .mp4, or both.
     Result: {"at_s", "made", "changed", "outputs"}.
@@ -59,8 +61,17 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         if any(write.lower().endswith(CLIP) for write in made)
         else 0
     )
+    if given.review:
+        ctx.needs_review([{"words": f"preview of {name}, at {at_s:.1f} s", **of_kinds(made)}])
     changed = common_form.changes(facts)
     return {"at_s": at_s, "made": made, "changed": changed, "outputs": said(ctx, made, given, frames)}
+
+
+def of_kinds(made: list[str]) -> dict[str, str]:
+    """What of it a person sees: a poster, a clip, or both."""
+    kinds = {"picture": POSTER, "clip": CLIP}
+    found = {kind: next((m for m in made if m.lower().endswith(ends)), "") for kind, ends in kinds.items()}
+    return {kind: path for kind, path in found.items() if path}
 
 
 def said(ctx: JobContext, made: list[str], given: PreviewArgs, frames: int) -> dict[str, dict[str, int]]:

@@ -27,7 +27,7 @@ from workers.vision.onnx_session import Provider
 
 if TYPE_CHECKING:
     from workers.media.probing import MediaFacts
-    from workers.vision.analysis import Score
+    from workers.vision.analysis import Analysis, Score
     from workers.vision.onnx_session import Scorer
 
 NEEDS = Needs(cpu=1, ram_mib=512)
@@ -46,12 +46,14 @@ class AnalyseArgs(Args, frozen=True, kw_only=True):
     batch: Annotated[int, Meta(ge=1, le=512)] = 32
     #: Length of the windows it proposes.
     seconds: Annotated[float, Meta(gt=0, le=3600)] = 4.0
+    #: A best window of a lower score is shown to a person before anything goes on with it. None: never.
+    review_below: float | None = None
 
 
 @task("vision.analyse", lane="cpu", needs=NEEDS, warm="onnx:{model}", timeout_s=3600 * 4, stall_s=300)
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: source (default: the first read), fps, width, model, output, provider (auto, cuda, cpu), batch,
-    seconds.
+    seconds, review_below.
 
     Writes an analysis as JSON (`workers.vision.analysis.Analysis`) to its first write.
     Result: {"provider", "model", "frames", "scenes", "best"}; `provider` is the one that really ran.
@@ -81,6 +83,8 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         windows=analysis.best_windows(seconds, scenes, duration_s, given.seconds),
     )
     ctx.output(write_of(ctx)).write_bytes(orjson.dumps(to_builtins(found), option=orjson.OPT_APPEND_NEWLINE))
+    if given.review_below is not None:
+        ask_where_unsure(ctx, read, found, given.review_below)
     best = to_builtins(found.windows[0]) if found.windows else None
     return {
         "provider": found.provider,
@@ -89,6 +93,20 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         "scenes": len(scenes),
         "best": best,
     }
+
+
+def ask_where_unsure(ctx: JobContext, read: str, found: Analysis, below: float) -> None:
+    """A person sees the best window where its score is low, or that there is none."""
+    best = found.windows[0] if found.windows else None
+    if best is not None and best.score >= below:
+        return
+    words = f"no window of {found.source} was found"
+    if best is not None:
+        words = f"is this worth a cut? The best of {found.source} has a score of {best.score:.3f} only"
+    item: dict[str, Any] = {"words": words, "clip": read}
+    if best is not None:
+        item |= {"at_s": best.start_s, "ends_s": best.start_s + best.duration_s}
+    ctx.needs_review([item])
 
 
 def check_whole(name: str, declared_s: float, found_s: float) -> None:

@@ -163,7 +163,8 @@ def receipts_naming(folder: Path, path: str) -> Iterator[Receipt]:
 def superseded(folder: Path) -> Iterator[Receipt]:
     """Those that say that an earlier one counts no more; the others are not even decoded."""
     for _, file in streams(folder, SUFFIX):
-        yield from (r for r in _with(file, b'"outcome":"superseded"') if r.outcome == "superseded")
+        yield from (r for r in _with(file, b'"outcome":"superseded"') if r.takes_back)
+        yield from (r for r in _with(file, b'"cause":"rejected"') if r.takes_back)
 
 
 def _with(file: BinaryIO, word: bytes, place: int = 0) -> Iterator[Receipt]:
@@ -201,7 +202,7 @@ def accepted(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
     by_job: dict[str, dict[str, Receipt]] = {}
     taken_back: set[tuple[str, str]] = set()
     for receipt in receipts:
-        if receipt.outcome == "superseded":
+        if receipt.takes_back:
             taken_back.add((receipt.job_id, receipt.body))
         elif receipt.outcome == "ok":
             by_job.setdefault(receipt.job_id, {}).setdefault(receipt.body, receipt)

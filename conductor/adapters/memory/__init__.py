@@ -16,6 +16,7 @@ from conductor.adapters.memory.files import MemoryFiles
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.adapters.memory.leadership import MemoryBell, MemoryLeadership, MemoryReports
 from conductor.adapters.memory.orphans import MemoryOrphans
+from conductor.adapters.memory.reviews import MemoryReviews
 from conductor.adapters.memory.schedules import MemorySchedules
 from conductor.adapters.memory.store import Store
 from conductor.adapters.memory.workers import MemoryWorkers
@@ -50,6 +51,7 @@ def memory_ledger(clock: Clock | None = None) -> Ledger:
         commands=control,
         priorities=control,
         kinds=MemoryKinds(store),
+        reviews=MemoryReviews(store),
         alerts=MemoryAlerts(store),
         schedules=MemorySchedules(store),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from conductor.adapters.memory import breakers, priority_inheritance
+from conductor.adapters.memory import breakers, priority_inheritance, reviews
 from conductor.adapters.memory.admission import succeed
 from conductor.adapters.memory.orphans import give_back
 from conductor.adapters.memory.preloading import follow, may_follow, not_preloaded
@@ -256,15 +256,26 @@ class MemoryAttempts:
             job = store.jobs.get(receipt.job_id)
             if job is None:
                 return "gone"
-            if job.state == "done":
+            asked, was_shown = (receipt.review if receipt.outcome == "review" else None), job.is_shown
+            is_yes = was_shown and asked is None and is_same_body(job, receipt)
+            if job.state == "done" or (was_shown and not is_yes):
                 return "accepted" if is_same_body(job, receipt) else "already"
             if receipt.attempt <= job.redone:
                 return "already"
-            was_over = job.state in ("dead", "cancelled", "review")
+            was_over, seen = job.state in ("dead", "cancelled") or job.is_set_aside, job.shown_as
             store.unrest(job)
             held = store.release(job)
             before, job.waits_for, job.waits_for_end = job.waits_for | job.waits_for_end, set(), set()
             job.accepted, job.token = receipt.attempt, receipt.token
+            held = held if held is not None and held.attempt == receipt.attempt else None
+            if asked is not None:
+                store.move(job, "review")
+                reviews.show(store, job, held, receipt.code_version, asked)
+                if was_over:
+                    store.revive(job)
+                priority_inheritance.take_back(store, before)
+                store.ring()
+                return "accepted"
             store.move(job, "done")
             store.chains.has_written(
                 job.id, receipt.attempt, receipt.node, {o.path: o.bytes for o in receipt.outputs}
@@ -273,8 +284,8 @@ class MemoryAttempts:
                 store.revive(job)
             store.free(job)
             priority_inheritance.take_back(store, before)
-            if held is not None and held.attempt == receipt.attempt:
-                breakers.passed(store, held, receipt.code_version)
+            if (counted := seen or held) is not None:
+                breakers.passed(store, counted, receipt.code_version)
             store.ring()
             return "accepted"
 
@@ -284,7 +295,7 @@ class MemoryAttempts:
             job = store.jobs.get(receipt.job_id)
             if job is None:
                 return "gone"
-            if job.state == "done":
+            if job.state == "done" or job.is_shown:
                 return "already"
             if job.state != "running" or job.attempts != receipt.attempt:
                 return "gone"

@@ -65,6 +65,9 @@ class MemoryBacklog:
         job = StoredJob(entry.job_id, entry.line, job_class, seq, store.now(), attempts=entry.attempts)
         if entry.is_done:
             job.state, job.accepted, job.token = "done", entry.attempts, entry.token
+        elif entry.shown is not None:
+            job.state, job.accepted, job.token = "review", entry.attempts, entry.token
+            job.shown, job.verdicts = entry.shown, {verdict.item: verdict for verdict in entry.verdicts}
         store.jobs[job.id] = job
         store.counts[backlog][job.state] += 1
         return job
@@ -78,6 +81,8 @@ class MemoryBacklog:
             store.chains.add(job.id, job.state == "done", entry.files, entry.attempts)
         if job.state == "done":
             store.free(job)
+            return
+        if job.is_shown:
             return
         job.own_priority = entry.own_priority
         job.failures.update(entry.failures)

@@ -61,7 +61,7 @@ class MemoryKinds(Breakers):
 
     def in_review(self, backlog: str | None = None) -> dict[str, int]:
         with self._store.lock:
-            jobs = (job for job in self._store.jobs.values() if job.state == "review")
+            jobs = (job for job in self._store.jobs.values() if job.is_set_aside)
             return dict(Counter(j.job_class.kind for j in jobs if backlog in (None, j.job_class.backlog)))
 
 

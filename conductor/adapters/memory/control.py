@@ -12,6 +12,8 @@ from conductor.model.ledger_entries import BY_OPERATOR, NO_WAITS, JobState, Wait
 from conductor.model.snapshot import Controls, JobClass
 from conductor.model.spec import LANES, Lane
 
+OVER = ("dead", "cancelled", "review")
+
 
 class MemoryControl:
     def __init__(self, store: Store) -> None:
@@ -113,7 +115,7 @@ class MemoryControl:
             store.move(job, "waiting")
             for others, name in ((after, "waits_for"), (after_ended, "waits_for_end")):
                 for other in (store.jobs[o] for o in others if o in store.jobs):
-                    if other.state in ("waiting", "dead", "cancelled", "review"):
+                    if other.state in ("waiting", *OVER) and not other.is_shown:
                         store.unrest(other)
                         getattr(other, name).add(job_id)
                         store.waited_on_by[job_id].add(other.id)
@@ -126,7 +128,7 @@ class MemoryControl:
         store = self._store
         with store.lock:
             job = store.jobs.get(job_id)
-            if job is None or job.state not in ("dead", "cancelled", "review") or store.is_blocked(job):
+            if job is None or job.is_shown or job.state not in OVER or store.is_blocked(job):
                 return False
             forget_failures(job)
             priority_inheritance.fit(store, job)

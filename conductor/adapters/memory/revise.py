@@ -43,7 +43,7 @@ class Revision:
 
     def _revise(self, job: StoredJob, entry: Entry) -> None:
         own, is_same = job.job_class.backlog, job.line == entry.line
-        is_away, is_done = own != self._backlog, job.state == "done"
+        is_away, is_done = own != self._backlog, job.state == "done" or job.is_shown
         is_going = job.state in ("admitted", "running")
         if is_away and not is_done and (is_going or not self._is_moving):
             self._elsewhere[own] += 1

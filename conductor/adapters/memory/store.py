@@ -66,7 +66,7 @@ class Store(StoreState):
         not_before: float | None = None,
     ) -> None:
         """Into the backlog, behind what it comes after, by the state things are in now. Unknown counts as
-        unmet; dead takes it along, and so does what is in review. `over`: it is over already."""
+        unmet; dead takes it along, and so does what is set aside. `over`: it is over already."""
         self.want(job, after, after_ended)
         doomed = [other for other in after if self.state_of(other) in OVER]
         if over:
@@ -74,7 +74,7 @@ class Store(StoreState):
         elif doomed:
             note_orphan(job, doomed[-1])
             self.bury(job, "dead")
-        elif any(self.state_of(other) == "review" for other in job.waits_for | job.waits_for_end):
+        elif any(self._is_set_aside(other) for other in job.waits_for | job.waits_for_end):
             self.shelve(job)
         else:
             self.rest(job, not_before)
@@ -105,10 +105,14 @@ class Store(StoreState):
                     risen.append(other)
 
     def is_blocked(self, job: StoredJob) -> bool:
-        """Does it come after a job that is dead, cancelled or in review?"""
-        after = {self.jobs[job_id].state for job_id in job.waits_for if job_id in self.jobs}
-        ended = {self.jobs[job_id].state for job_id in job.waits_for_end if job_id in self.jobs}
-        return bool(after & {"dead", "cancelled", "review"}) or "review" in ended
+        """Does it come after a job that is dead, cancelled or set aside? A verdict comes by itself."""
+        after = {self.state_of(job_id) for job_id in job.waits_for}
+        is_aside = any(map(self._is_set_aside, job.waits_for | job.waits_for_end))
+        return bool(after & {"dead", "cancelled"}) or is_aside
+
+    def _is_set_aside(self, job_id: str) -> bool:
+        job = self.jobs.get(job_id)
+        return job is not None and job.is_set_aside
 
     def lose(self, job: StoredJob, cause: Cause, message: str, then: Retry | Dead) -> Reservation | None:
         """An attempt ended without a receipt that counts: back to the backlog, or to its grave. The

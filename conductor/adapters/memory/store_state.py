@@ -15,7 +15,7 @@ from conductor.adapters.memory.class_queue import ClassQueue
 from conductor.adapters.memory.server_history import History
 from conductor.adapters.memory.stored_job import PreloadedSuccessor, StoredJob, entry_of
 from conductor.core.capacity.charges import charges, disk_key
-from conductor.core.failures.failure_counts import KindRecord
+from conductor.core.failures.failure_counts import KindRecord, shown
 from conductor.model.calls import Call, EndpointFault
 from conductor.model.decision import GateLedger, Successor
 from conductor.model.forecast import Forecast
@@ -119,8 +119,28 @@ class StoreState:
         counts = self.counts[job.job_class.backlog]
         counts[job.state] -= 1
         counts[state] += 1
+        if job.is_shown:
+            self._review_left(job, state)
         before, job.state = job.state, state
         self.chains.moved(job.id, before, state)
+
+    def _review_left(self, job: StoredJob, state: JobState) -> None:
+        """It waited for a person's verdict. What was turned down counts no more, whoever hands it in."""
+        self.count_shown(job.shown_as, -1)
+        job.shown, job.shown_as, job.verdicts = None, None, {}
+        if state != "done":
+            job.accepted, job.token, job.redone = 0, "", job.attempts
+
+    def count_shown(self, seen: Reservation | None, by: int) -> None:
+        """One more of a kind's first ones waits for a person's word, or (-1) none any more."""
+        if seen is None or not seen.kind or not seen.role:
+            return
+        field = f"{seen.kind}@{seen.code}"
+        record = shown(self.kinds.get(field), by, self.now())
+        if record is not None:
+            self.kinds[field] = record
+        else:
+            self.kinds.pop(field, None)
 
     def rest(self, job: StoredJob, not_before: float | None = None) -> None:
         """A waiting job goes where it belongs: nowhere while it waits for others, else to `delayed` or its

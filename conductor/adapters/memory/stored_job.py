@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission
 from conductor.model.ledger_entries import JobState
+from conductor.model.review import ItemVerdict, ReviewAsked
 from conductor.model.snapshot import JobClass, Reservation
 
 Verb = Literal["cancel", "fail", "requeue"]
@@ -62,12 +63,27 @@ class StoredJob:
     asked: OperatorRequest | None = None
     is_told: bool = False
     redone: int = 0
+    #: What its accepted body shows to a person, while it waits for a verdict; with what was said so far, and
+    #: the kind, code and role of a canary.
+    shown: ReviewAsked | None = None
+    verdicts: dict[int, ItemVerdict] = field(default_factory=dict[int, ItemVerdict])
+    shown_as: Reservation | None = None
     is_revised: bool = False
     #: Its own priority, where it goes as of a higher one that is handed down to it.
     own_priority: int | None = None
     cause: Cause | None = None
     message: str = ""
     failures: Counter[Cause] = field(default_factory=Counter[Cause])
+
+    @property
+    def is_shown(self) -> bool:
+        """A person's verdict on what it made is waited for."""
+        return self.state == "review" and self.shown is not None
+
+    @property
+    def is_set_aside(self) -> bool:
+        """With its kind, or with a job that it comes after."""
+        return self.state == "review" and self.shown is None
 
 
 def entry_of(held: Reservation) -> str:

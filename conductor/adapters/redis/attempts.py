@@ -10,6 +10,7 @@ import msgspec
 from conductor.adapters.redis.backlog import MESSAGE_CHARS, failures_of, written_text
 from conductor.adapters.redis.client import MAX_BLOCK_S, translating
 from conductor.adapters.redis.codec.rows import row_of
+from conductor.adapters.redis.reviews import asked_text
 from conductor.adapters.redis.scripts import Scripts
 from conductor.adapters.rq import envelope
 from conductor.core.failures.failure_counts import fingerprint, same_place
@@ -174,7 +175,8 @@ def turned_of(reply: bytes) -> Turned:
 def done_row(receipt: Receipt) -> list[Any]:
     """What `accept_one` of attempts.lua is told of a receipt."""
     written = written_text(receipt.node, {fact.path: fact.bytes for fact in receipt.outputs})
-    return [receipt.job_id, receipt.attempt, receipt.code_version, written, receipt.token]
+    shown = asked_text(receipt.review) if receipt.outcome == "review" and receipt.review else ""
+    return [receipt.job_id, receipt.attempt, receipt.code_version, written, receipt.token, shown]
 
 
 def ms(seconds: float) -> int:

@@ -12,6 +12,7 @@ from conductor.adapters.redis.chains import RedisChains
 from conductor.adapters.redis.client import translating
 from conductor.adapters.redis.codec.lines import kept, lines_of
 from conductor.adapters.redis.codec.rows import heads_asked
+from conductor.adapters.redis.reviews import asked_text, verdict_rows
 from conductor.adapters.redis.scans.ended import rows_by_state, rows_dead_by_own_cause
 from conductor.adapters.redis.scripts import Scripts
 from conductor.base.errors import Unreachable
@@ -278,6 +279,7 @@ def is_special(e: Entry) -> bool:
         or e.over
         or e.failures
         or e.not_before
+        or e.shown
         or e.files
         or own
     )
@@ -300,6 +302,7 @@ def special_of(entry: Entry) -> list[Any]:
         not_before,
         entry.token,
         "" if entry.own_priority is None else str(entry.own_priority),
+        [] if entry.shown is None else [asked_text(entry.shown), verdict_rows(entry.verdicts)],
     ]
 
 

@@ -8,6 +8,7 @@ from typing import cast
 import msgspec
 
 from conductor.adapters.redis.client import translating
+from conductor.adapters.redis.reviews import is_shown
 from conductor.adapters.redis.scans.ended import rows_by_state
 from conductor.adapters.redis.scripts import Scripts
 from conductor.core.failures.failure_counts import KindRecord, state_of
@@ -49,5 +50,6 @@ class RedisKinds(Breakers):
         return dict(found)
 
     def _by_class(self) -> Counter[bytes]:
-        """Class number → jobs in review. Goes through all that are: for an account, not for a tick."""
-        return Counter(text.split("|")[3].encode() for _, text in rows_by_state(self._scripts, "review"))
+        """Class number → jobs set aside. Goes through all in review: for an account, not for a tick."""
+        rows = (text.split("|") for _, text in rows_by_state(self._scripts, "review"))
+        return Counter(row[3].encode() for row in rows if not is_shown(row))

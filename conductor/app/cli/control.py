@@ -133,7 +133,7 @@ def retry(
     with ledger_here() as (settings, ledger):
         wanted = (one_job(ledger, job),) if job is not None else dead_of(ledger, cause or "")
         # First, or what comes back is set aside again at once.
-        for kind in {view.job_class.kind for view in wanted if view.state == "review"}:
+        for kind in {view.job_class.kind for view in wanted if view.state == "review" and not view.is_shown}:
             ledger.kinds.resume(kind)
         attempts = {view.job_id: view.attempts for view in wanted if ledger.commands.retry(view.job_id)}
         sent = list(attempts)
@@ -176,7 +176,9 @@ def dead_of(ledger: Ledger, cause: str) -> tuple[JobView, ...]:
 
     if cause == "review":
         reviewed = (ledger.jobs.job(job_id) for job_id in tuple(ledger.jobs.ids("review")))
-        return tuple(view for view in reviewed if view is not None and view.state == "review")
+        return tuple(
+            view for view in reviewed if view is not None and view.state == "review" and not view.is_shown
+        )
     known = known_cause(cause)
     ids = tuple(ledger.jobs.ids("cancelled" if known == "cancelled" else "dead"))
     views = (ledger.jobs.job(job_id) for job_id in ids)

@@ -41,6 +41,7 @@ from conductor.app.web.routes import (
     notices,
     overview,
     reports,
+    review,
     what_if,
 )
 from conductor.app.web.routes.catalogue import PlanAsked, PlanMade, WorkflowList
@@ -51,6 +52,7 @@ from conductor.app.web.routes.metrics import MetricsPage
 from conductor.app.web.routes.notices import ScheduleList
 from conductor.app.web.routes.overview import Alive, BacklogList, GateList, NodeHistory, NodeList
 from conductor.app.web.routes.reports import ReportDesk
+from conductor.app.web.routes.review import VerdictGiven
 from conductor.app.web.stack import Stack
 from conductor.base.errors import ConductorError
 from conductor.base.settings.hook_settings import HookSettings
@@ -59,12 +61,14 @@ from conductor.model.told_event import ToldEvent
 from conductor.recovery.job_actions import ActionResult
 from conductor.recovery.notice_commands import AlertSilence, SchedulePaused
 from conductor.recovery.operator_commands import CommandTaken
+from conductor.recovery.verdicts import VerdictTaken
 from conductor.views.alerts import AlertsNow
 from conductor.views.explain_job import Story
 from conductor.views.health import Health
 from conductor.views.night.document import NightReport
 from conductor.views.now import Now
 from conductor.views.resource_history import ResourceHistory
+from conductor.views.review_list import ReviewPage
 from conductor.views.task_list import TaskList
 from conductor.views.whole_status import HeadedStatus
 
@@ -77,8 +81,9 @@ ANSWERS = (
     *(ActionResult, Alive, AlertsNow, BulkCount, FilterWords, JobPage, ScheduleList),
     *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeHistory, NodeList, Now),
     *(NightReport, PrintedLog, Problem, Story, ToldEvent, ChangedEnds, Whoami),
+    *(ReviewPage, VerdictTaken),
 )
-SENT = (BulkAction, Login, PlanAsked)
+SENT = (BulkAction, Login, PlanAsked, VerdictGiven)
 NO_HOOKS: Mapping[str, HookSettings] = {}
 STATIC = Path(__file__).with_name("static")
 
@@ -113,8 +118,8 @@ def make_app(
     app.state.hub = EventHub(stack.ledger.events, hear, app.state.history.hear)
     app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)
     for routes in (
-        *(overview, notices, what_if, job_lists, jobs, events, intake, catalogue, metrics, reports),
-        *(entrance, models),
+        *(overview, notices, what_if, job_lists, jobs, review, events, intake, catalogue, metrics),
+        *(reports, entrance, models),
     ):
         app.include_router(routes.router)
     app.add_exception_handler(ConductorError, failed)

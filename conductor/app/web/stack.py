@@ -18,6 +18,7 @@ from conductor.model.job_filter import JobFilter
 from conductor.model.spec import Value
 from conductor.model.subject import FileNames
 from conductor.ports import Ledger
+from conductor.recovery.verdicts import ReviewDesk
 from conductor.views.job_list import JobList
 from conductor.views.status import Status, gather
 from conductor.views.stuck import tasks_of
@@ -59,6 +60,7 @@ class Stack:
         self.jobs = JobList(self.code.state_dir, self.code.receipts_dir, self.ledger)
         #: The same where Redis does not answer: what the record says.
         self.recorded_jobs = JobList(self.code.state_dir, self.code.receipts_dir, None)
+        self.desk = ReviewDesk(self.ledger, self.code.receipts_dir)
         self.records = Lookout("records", self.jobs.refresh, FEED_EVERY_S)
         #: Jobs that died within the last hour. It reads the record, and so may hang as well.
         self.deaths = Lookout("deaths", self._died_lately, DEATHS_EVERY_S)
@@ -96,6 +98,7 @@ class Stack:
         self.deaths.stop()
         self._asks.stop()
         self._file_asks.stop()
+        self.desk.close()
 
     def _look(self) -> LedgerLook:
         status = gather(self.ledger, files=self._files)

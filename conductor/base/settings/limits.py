@@ -54,6 +54,7 @@ def limits_of(settings: Settings) -> Limits:
         },
         hours={name: hours.parse(text) for name, text in settings.hours.items()},
         canary=dict(settings.canary),
+        canary_by_eye=dict(settings.canary_by_eye),
         breaker=BreakerRule(
             failures=settings.breaker.failures,
             probes=settings.breaker.probes,

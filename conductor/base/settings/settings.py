@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     #: By task: so many of each new kind of its jobs (another code, other parameters) must verify before the
     #: rest starts. Over what `@task(canary=…)` says.
     canary: dict[str, NotNegative] = {}
+    #: By task: so many of each new kind of its jobs are made first and shown to a person (`conductor
+    #: review`); the rest starts when they were accepted. Over `canary`.
+    canary_by_eye: dict[str, NotNegative] = {}
     timing: Timing = Timing()
     workers: Workers = Workers()
     dashboard: Dashboard = Dashboard()

@@ -111,6 +111,13 @@ def _canary(v: Verdict) -> str:
     return f"canary: {v.have:g} of {v.limit:g} verified, {len(going)} running ({ids})"
 
 
+def _canary_shown(v: Verdict) -> str:
+    return (
+        f"canary by eye: {v.have:g} of {v.limit:g} accepted, {many(round(v.need), 'job')} to look at "
+        "(`conductor review`)"
+    )
+
+
 def _untried(v: Verdict) -> str:
     who = "first has" if v.detail.most == 1 else f"{v.detail.most} that began last have"
     return f"no receipt tells what {v.detail.kind} takes yet: more of it begin once the {who} shown it"
@@ -207,6 +214,7 @@ SENTENCES: Mapping[Reason, Words] = {
     Reason.BREAKER_SPENT: lambda v: f"{_breaker(v)}; tried {many(v.detail.tries, 'time')} in vain",
     Reason.FAILING_ALIKE: lambda v: f"{_failures(v)}; {len(v.holders)} more of it are being tried",
     Reason.CANARY: _canary,
+    Reason.CANARY_SHOWN: _canary_shown,
     Reason.UNTRIED: _untried,
     Reason.PLACE_RESERVED: lambda v: f"kept free for {_first(v)}, which others passed",
     Reason.BUDGET_RESERVED: lambda v: f"kept for {_first(v)}, which was passed over for too long",

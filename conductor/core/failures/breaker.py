@@ -38,7 +38,9 @@ class TickBreakers:
             self._states.setdefault(state.kind, []).append(state)
         self._going: dict[str, list[Reservation]] = {}
         #: Nothing holds any kind back.
-        self.is_free = not (snapshot.kinds or limits.canary or limits.review_debt is not None)
+        self.is_free = not (
+            snapshot.kinds or limits.canary or limits.canary_by_eye or limits.review_debt is not None
+        )
         if not self.is_free:
             for reservation in snapshot.reservations:
                 self.took(reservation)
@@ -183,14 +185,17 @@ class TickBreakers:
     # ── canaries ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _by_canary(self, job_class: JobClass, code: str) -> Permit | Verdict | None:
-        wanted = self._limits.canary.get(job_class.task, 0)
+        by_eye = self._limits.canary_by_eye.get(job_class.task, 0)
+        wanted = by_eye or self._limits.canary.get(job_class.task, 0)
         state = self._state(job_class.kind, code)
-        verified = 0 if state is None else state.verified
+        verified, shown = (0, 0) if state is None else (state.verified, state.shown)
         if verified >= wanted:
             return None
         going = self._of(job_class.kind, code)
-        if len(going) < wanted - verified:
-            return Permit("canary", code)
+        if len(going) + shown < wanted - verified:
+            return Permit("canary_by_eye" if by_eye else "canary", code)
+        if shown:
+            return _no(Reason.CANARY_SHOWN, going, need=shown, have=verified, limit=wanted)
         return _no(Reason.CANARY, going, have=verified, limit=wanted)
 
     # ── which code ────────────────────────────────────────────────────────────────────────────────────────
@@ -250,6 +255,7 @@ def _no(
     reason: Reason,
     going: Sequence[Reservation] = (),
     reopens_at: float | None = None,
+    need: float = 0.0,
     have: float = 0.0,
     limit: float = 0.0,
     of: KindState | None = None,
@@ -265,6 +271,7 @@ def _no(
         reason=reason,
         holders=tuple(r.job_id for r in going),
         reopens_at=reopens_at,
+        need=need,
         have=have,
         limit=limit,
         detail=detail,

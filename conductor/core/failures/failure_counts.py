@@ -47,6 +47,7 @@ COUNTS: Mapping[Cause, Counted] = {
     "publish_failed": Counted("never", "the work is done and kept; the mount gate waits for the disk"),
     "rate_limited": Counted("never", "the rate gate waits for the budget"),
     "endpoint_shut": Counted("never", "the rate gate waits for the endpoint"),
+    "rejected": Counted("never", "a person's word on one result"),
     "cancelled": Counted("never", "the operator's word"),
     "dependency_dead": Counted("never", "it did not run"),
 }
@@ -104,10 +105,12 @@ class KindRecord(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
     alike: dict[str, int] = {}
     #: How often a success broke a row of failures.
     breaks: int = 0
+    #: Of its first ones: so many wait for a person's word.
+    shown: int = 0
 
     @property
     def is_news(self) -> bool:
-        return bool(self.verified or self.failed or self.opened_at is not None)
+        return bool(self.verified or self.failed or self.shown or self.opened_at is not None)
 
 
 def state_of(field: str, record: KindRecord) -> KindState:
@@ -168,4 +171,14 @@ def passed(record: KindRecord | None, now: float, role: Role) -> KindRecord | No
     breaks = 0
     if record is not None and role != "probe":
         breaks = min(record.breaks + (record.failed > 0), MOST_BREAKS)
-    return KindRecord(verified=verified, breaks=breaks, last_at=now) if verified or breaks else None
+    waits = record.shown if record else 0
+    if not (verified or breaks or waits):
+        return None
+    return KindRecord(verified=verified, breaks=breaks, shown=waits, last_at=now)
+
+
+def shown(record: KindRecord | None, by: int, now: float) -> KindRecord | None:
+    """One more waits for a person's word, or (-1) none any more. None: there is nothing left to remember."""
+    before = record or KindRecord()
+    after = msgspec.structs.replace(before, shown=max(0, before.shown + by), last_at=now)
+    return after if after.is_news or after.breaks else None

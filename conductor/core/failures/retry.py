@@ -43,6 +43,11 @@ TABLE: Mapping[Cause, RetryRule] = {
     ),
     "refused": RetryRule(0, when="the configuration does not allow it", change=NONE),
     "cancelled": RetryRule(0, when="the operator's word", change=NONE),
+    "rejected": RetryRule(
+        0,
+        when="a person looked at it, and rejected it",
+        change="none: `conductor retry` makes it again",
+    ),
     "dependency_dead": RetryRule(
         0,
         when="a job in its `after` is dead or cancelled",

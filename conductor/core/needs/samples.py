@@ -216,8 +216,8 @@ def sample_of(receipt: Receipt) -> Sample | None:
     ran_out_of = RAN_OUT_OF.get(receipt.cause) if receipt.cause else None
     if receipt.outcome == "failed" and ran_out_of in (None, "scratch_bytes"):
         return None  # a full disk is most often full of other things
-    if receipt.outcome == "superseded":
-        return None  # its `ok` is in the file too
+    if receipt.outcome == "superseded" or receipt.is_repeated:
+        return None  # its `ok`, or the line that asked for a verdict, is in the file too
     use, asked = receipt.usage, receipt.asked or AdmittedNeeds()
     return Sample(
         job_id=receipt.job_id,

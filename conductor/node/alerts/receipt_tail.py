@@ -101,6 +101,8 @@ class ReceiptTail:
             return
         if receipt.ended_at < now - HOUR_S:
             return
+        if receipt.outcome in ("review", "verdict"):
+            return  # A person's matter: the verdict comes with a line of its own.
         if receipt.outcome == "failed":
             if not receipt.is_free:
                 self._failed.append((receipt.ended_at, receipt.cause or "unknown"))

@@ -39,8 +39,8 @@ def settle(
     back, as the worker itself would have done. `taken_back`: (job id, body) of those that were already.
     """
     last = last_receipts(log.file)
-    gone = {(r.job_id, r.body) for r in last if r.outcome == "superseded"}.union(taken_back)
-    done = tuple(r for r in last if r.outcome == "ok" and (r.job_id, r.body) not in gone)
+    gone = {(r.job_id, r.body) for r in last if r.takes_back}.union(taken_back)
+    done = tuple(r for r in last if r.is_whole and (r.job_id, r.body) not in gone)
     if not done:
         return last
     turned = ledger.attempts.turn(

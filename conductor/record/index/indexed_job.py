@@ -11,9 +11,9 @@ from conductor.model.ledger_entries import JobState
 from conductor.model.receipt import Receipt
 from conductor.model.subject import file_name
 
-#: Ok, failed and superseded bodies begin so.
-OK, FAILED, SUPERSEDED = "o", "f", "s"
-_SIGN = {"ok": OK, "failed": FAILED, "superseded": SUPERSEDED}
+#: Ok, failed and superseded bodies, and those that ask for a verdict, begin so.
+OK, FAILED, SUPERSEDED, REVIEW = "o", "f", "s", "r"
+_SIGN = {"ok": OK, "failed": FAILED, "superseded": SUPERSEDED, "review": REVIEW}
 
 
 #: Causes that no receipt has.
@@ -48,7 +48,7 @@ class IndexedJob(Struct):
     bodies: str = ""
     #: Attempts up to this one were forgiven by the operator.
     forgiven: int = 0
-    #: By the record alone: waiting, done, failed, cancelled, dead.
+    #: By the record alone: waiting, done, failed, cancelled, dead, review.
     base: str = "waiting"
     #: Number of the dispatch whose line it has.
     line_order: int = 0
@@ -75,10 +75,14 @@ class IndexedJob(Struct):
         return self.ended_at or self.dispatched_at or 0.0
 
     def take(self, receipt: Receipt, message: int) -> bool:
-        """False: it was known."""
+        """False: it was known, or says nothing of the job as a whole."""
+        if receipt.outcome == "verdict":
+            return False
         sign = f"{_SIGN[receipt.outcome]}{receipt.body}"
         known = self.bodies.split()
-        if sign in known:
+        # The verdict may be read before the line that asked for it.
+        is_answered = sign[0] == REVIEW and {OK + sign[1:], FAILED + sign[1:]} & set(known)
+        if sign in known or is_answered:
             return False
         before = self._accepted(known)
         known.append(sign)
@@ -94,6 +98,8 @@ class IndexedJob(Struct):
             self.file = file_name(receipt.outputs[0].path)
         if accepted:
             self.base = "done"
+        elif receipt.outcome == "review" and is_last and receipt.attempt > self.forgiven:
+            self.base = "review"
         elif receipt.outcome == "failed" and is_last and receipt.attempt > self.forgiven:
             self.base = "dead" if receipt.is_lasting else "failed"
         elif before:
@@ -124,7 +130,7 @@ class IndexedJob(Struct):
 
     def was_retried(self, attempts: int) -> None:
         self.forgiven = max(self.forgiven, attempts)
-        if self.base in ("failed", "dead", "cancelled"):
+        if self.base in ("failed", "dead", "cancelled", "review"):
             self.base = "waiting"
 
     def was_cancelled(self, cause: str | None) -> None:

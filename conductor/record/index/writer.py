@@ -36,6 +36,8 @@ class IndexWriter:
         self._jobs: dict[str, IndexedJob] = {}
         self._before: dict[int, tuple[str, int]] = {}
         self._attempts: list[tuple[object, ...]] = []
+        #: Attempts that asked for a verdict, and have it: that line has all that the first one said.
+        self._answered: list[tuple[object, ...]] = []
         self.was_asked = conn.execute("SELECT 1 FROM meta WHERE name = 'asked'").fetchone() is not None
 
     def open(self, ids: Iterable[str]) -> None:
@@ -65,6 +67,8 @@ class IndexWriter:
                  receipt.node, devices, receipt.started_at, receipt.ended_at, receipt.seconds, use.vram_mib,
                  use.rss_mib, source, place)
             )  # fmt: skip
+            if receipt.is_repeated:
+                self._answered.append((job.n, receipt.attempt, receipt.token))
 
     def message(self, text: str) -> int:
         """Its number; 0 for none."""
@@ -111,13 +115,17 @@ class IndexWriter:
         run(_INSERT, [(*row_of(job), job.g, key_of(job.at, job.n)) for job in new])
         run(_UPDATE, [(*row_of(job)[2:], job.g, key_of(job.at, job.n), job.n) for job in changed])
         run("INSERT OR REPLACE INTO attempt VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", self._attempts)
+        run(
+            "DELETE FROM attempt WHERE n = ? AND attempt = ? AND token = ? AND outcome = 'review'",
+            self._answered,
+        )
         run("UPDATE grp SET jobs = jobs + ? WHERE g = ?", [(by, g) for g, by in moved.items() if by])
         if self._has_search:
             named = [job for job in new if job.file]
             named += [job for job in changed if job.file and not self._before[job.n][0]]
             run("INSERT INTO names (rowid, file) VALUES (?, ?)", [(job.n, job.file) for job in named])
         count = len(self._jobs)
-        self._jobs, self._attempts = {}, []
+        self._jobs, self._attempts, self._answered = {}, [], []
         return count
 
     def _settle(self, jobs: Iterable[IndexedJob]) -> None:

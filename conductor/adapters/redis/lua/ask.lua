@@ -1,10 +1,10 @@
--- uses base rq chains steps
+-- uses base rq chains steps breakers
 -- The operator's word on one job: cancel it, fail it (to the dead letter), or requeue it (back to waiting, at
 -- no cost). A running one is told at its next renewal; what was asked last is what becomes of it, however its
 -- attempt ends.
 --   ARGV     id, cancel | fail | requeue, cause, message
 --   returns  the letter of the state it was in, or false
---   writes   conductor:stop_requests, what `release`, `rest`, `unrest` and `bury` of steps.lua touch
+--   writes   conductor:stop_requests, review:ID, breakers, what `release`, `rest`, `unrest` and `bury` of steps.lua touch
 local id, verb, cause, message = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local job = job_of(id)
 if not job then return false end

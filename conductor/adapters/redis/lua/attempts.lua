@@ -45,16 +45,30 @@ local function is_same_body(accepted, attempt, token)
   return tonumber(number) == attempt and (token == '' or other == '' or token == other)
 end
 
+-- A job that waits for a person: what it shows, and as what it was admitted where that is counted (breakers.lua).
+function review.begin(id, held, code, asked)
+  call('HSET', P .. 'review:' .. id, 'asked', asked)
+  if not held or not held.kind or not held.role or held.role == '' then return end
+  local seen = {kind = held.kind, role = held.role, code = (code and code ~= '') and code or held.code or ''}
+  call('HSET', P .. 'review:' .. id, 'held', cjson.encode(seen))
+  review.count(seen, 1)
+end
+
 -- An ok receipt becomes the job's accepted one, unless one came first: accepted | already | gone.
+-- `asked`: JSON of what its body shows to a person, then it is in review; '' (or nil): it is done. One of that
+-- body without it is the person's yes.
 -- `code`: the version that made it.
 -- `written`: JSON {node, outputs {path: bytes}}, what it left on that node's disks; '' (or nil): nothing.
 -- `token`: of its body.
-local function accept_one(id, attempt, code, written, token)
+local function accept_one(id, attempt, code, written, token, asked)
   local job = job_of(id)
   if not job then return 'gone' end
-  if job.letter == 'd' then return is_same_body(job.accepted, attempt, token) and 'accepted' or 'already' end
+  local is_to_show, was_shown = asked and asked ~= '', review.is_open(job)
+  local is_yes = was_shown and not is_to_show and is_same_body(job.accepted, attempt, token)
+  if job.letter == 'd' or (was_shown and not is_yes) then return is_same_body(job.accepted, attempt, token) and 'accepted' or 'already' end
   if has_redone and attempt <= tonumber(call('HGET', P .. 'redone', id) or '0') then return 'already' end
-  local was_over = job.letter == 'x' or job.letter == 'c' or job.letter == 'v'
+  local was_over = job.letter == 'x' or job.letter == 'c' or review.is_aside(job)
+  local seen = was_shown and call('HGET', P .. 'review:' .. id, 'held')
   local before = {}
   -- Going, it lies nowhere else, and waits for nobody.
   if job.letter ~= 'a' and job.letter ~= 'r' then
@@ -63,14 +77,20 @@ local function accept_one(id, attempt, code, written, token)
   end
   local held = release(id, 'finished')
   call('DEL', P .. 'waits_for:' .. id, P .. 'waits_for_end:' .. id)
-  job.accepted = attempt .. (token ~= '' and '.' .. token or '')
-  move(id, job, 'd')
-  if written and written ~= '' then files_written(id, tostring(attempt), written) end
-  if was_over then revive(id) end
-  free(id)
-  take_back_priority(before)
   -- Of an attempt that was rescued nobody knows any more as what it was admitted.
-  if held and held.attempt == attempt then kind_passed(held, code) end
+  if held and held.attempt ~= attempt then held = nil end
+  job.accepted = attempt .. (token ~= '' and '.' .. token or '')
+  move(id, job, is_to_show and 'v' or 'd')
+  if is_to_show then
+    review.begin(id, held, code, asked)
+    if was_over then revive(id) end
+  else
+    if written and written ~= '' then files_written(id, tostring(attempt), written) end
+    if was_over then revive(id) end
+    free(id)
+    kind_passed(seen and cjson.decode(seen) or held, code)
+  end
+  take_back_priority(before)
   ring()
   return 'accepted'
 end
@@ -81,7 +101,7 @@ end
 local function fail_one(id, attempt, cause, message, is_dead, delay_ms, class, descriptor, fingerprint, code, place, is_free)
   local job = job_of(id)
   if not job then return 'gone' end
-  if job.letter == 'd' then return 'already' end
+  if job.letter == 'd' or review.is_open(job) then return 'already' end
   if job.letter ~= 'r' or job.attempts ~= attempt then return 'gone' end
   kind_failed(lose(id, job, cause, message, is_dead, delay_ms, class, descriptor, is_free), code, fingerprint, cause, message,
     place)

@@ -12,7 +12,8 @@
 --       sake
 --   conductor:class_backlog hash  class number -> backlog
 --   conductor:bell  list  the bell, never longer than one
--- LETTER: w waiting, a admitted, r running, d done, x dead, v in review, c cancelled.
+-- LETTER: w waiting, a admitted, r running, d done, x dead, v in review, c cancelled. In review with an
+--       accepted body: that one asks for a person's verdict; without one: set aside with its kind.
 
 local call = redis.call
 local clock = call('TIME')
@@ -69,6 +70,19 @@ end
 -- Set by chains.lua: what a change of state means for the files of a job (id, letter before, letter after).
 local files_moved
 
+-- Set by breakers.lua: a job that waited for a person's verdict goes on as that letter.
+local review = {}
+
+-- Does it wait for a person's verdict on what it made?
+function review.is_open(job)
+  return job.letter == 'v' and job.accepted ~= ''
+end
+
+-- Was it set aside with its kind, or with a job that it comes after?
+function review.is_aside(job)
+  return job.letter == 'v' and job.accepted == ''
+end
+
 local LISTED_STATES = {x = true, c = true, v = true}
 
 -- By the cause of that moment: what is noted of its failures may be another word by the time it leaves.
@@ -97,6 +111,7 @@ local function move(id, job, letter)
   if LISTED_STATES[letter] then call('SADD', P .. 'by_state:' .. letter, id) end
   if before == 'x' then out_of_the_grave(id, job) end
   if letter == 'x' then into_the_grave(id, job) end
+  if review.is_open(job) then review.left(id, job, letter) end
   job.letter = letter
   call('HSET', P .. 'state', id, state_line(job))
   if files_moved then files_moved(id, before, letter) end

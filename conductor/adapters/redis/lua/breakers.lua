@@ -90,6 +90,31 @@ local function kind_failed(held, code, fingerprint, cause, message, place)
   if opens then take_back(held.kind) end
 end
 
+-- One more of a kind's first ones waits for a person's word, or (-1) none any more.
+function review.count(seen, by)
+  local field = kind_field(seen, seen.code)
+  local found = read_kind(field) or {}
+  found.shown = math.max(0, (found.shown or 0) + by)
+  found.last_at = now_ms / 1000
+  if found.shown == 0 then found.shown = nil end
+  if found.shown or (found.verified or 0) > 0 or (found.failed or 0) > 0 or found.opened_at or (found.breaks or 0) > 0 then
+    write_kind(field, found)
+  else
+    call('HDEL', KINDS, field)
+  end
+end
+
+-- From `move` of base.lua. What a person turned down counts no more, whoever still hands it in.
+function review.left(id, job, letter)
+  local seen = call('HGET', P .. 'review:' .. id, 'held')
+  if seen then review.count(cjson.decode(seen), -1) end
+  call('DEL', P .. 'review:' .. id)
+  if letter ~= 'd' and letter ~= 'v' then
+    job.accepted = ''
+    call('HSET', P .. 'redone', id, job.attempts)
+  end
+end
+
 -- An attempt ended well: whatever failed alike before it is over.
 local function kind_passed(held, code)
   if not held or not held.kind then return end
@@ -104,8 +129,9 @@ local function kind_passed(held, code)
   if found and held.role ~= 'probe' then
     breaks = math.min((found.breaks or 0) + ((found.failed or 0) > 0 and 1 or 0), MOST_BREAKS)
   end
-  if verified > 0 or breaks > 0 then
-    write_kind(field, {verified = verified, breaks = breaks, last_at = now_ms / 1000})
+  local shown = found and found.shown or nil
+  if verified > 0 or breaks > 0 or shown then
+    write_kind(field, {verified = verified, breaks = breaks, shown = shown, last_at = now_ms / 1000})
   else
     call('HDEL', KINDS, field)
   end

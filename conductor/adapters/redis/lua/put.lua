@@ -2,11 +2,12 @@
 -- Accept jobs, all of this call; an id already known is left as it is.
 --   ARGV[1]  msgpack {backlog, classes {{id, descriptor JSON}..}, ids {..}, lines {..}, class of each
 --            (index), special {index -> {after, after_ended, is_done, attempts, over, failures, files,
---            not_before, token, own}}}: `over` is '' or the letter of a job that was dead or cancelled before
+--            not_before, token, own, shown}}}: `over` is '' or the letter of a job that was dead or cancelled before
 --            Redis was emptied, `failures` the fields of its fails:ID, `files` {} or {FileJob JSON, readers
 --            {path -> {id, ..}}, written JSON or ''}, `not_before` '' or ms: a back-off that was not over,
 --            `token` that of the accepted body or '', `own` its own priority where its class has one that is
---            handed down to it, or ''
+--            handed down to it, or '', `shown` {} or {JSON of what it shows to a person, {item, verdict JSON,
+--            ..}}
 --   returns  how many were new
 --   writes   conductor:jobs (hash id -> line; as they are given: lines.py), state, count:B, backlogs, seq,
 --            created_ms, and what steps.lua names
@@ -44,7 +45,7 @@ local fresh = unknown_indices()
 local seq = call('INCRBY', P .. 'seq', #fresh) - #fresh
 -- The clock may have been set back.
 local since = whole(math.max(0, now_ms - created_ms))
-local added = {w = 0, d = 0}
+local added = {w = 0, d = 0, v = 0}
 local bound = {}
 for first = 1, #fresh, CHUNK do
   local states, texts, free_to_go = {}, {}, {}
@@ -56,7 +57,9 @@ for first = 1, #fresh, CHUNK do
     if extra then
       bound[#bound + 1] = index
       attempts = extra[4]
-      if extra[3] then letter, accepted = 'd', '|' .. attempts .. (extra[9] ~= '' and '.' .. extra[9] or '') end
+      if #extra[11] > 0 then letter = 'v' end
+      if extra[3] then letter = 'd' end
+      if letter ~= 'w' then accepted = '|' .. attempts .. (extra[9] ~= '' and '.' .. extra[9] or '') end
     else
       local going = free_to_go[number] or {}
       free_to_go[number] = going
@@ -89,6 +92,9 @@ for _, index in ipairs(bound) do
   end
   if job.letter == 'd' then
     free(id)
+  elseif job.letter == 'v' then
+    call('SADD', P .. 'by_state:v', id)
+    call('HSET', P .. 'review:' .. id, 'asked', extra[11][1], unpack(extra[11][2]))
   else
     if extra[10] ~= '' then call('HSET', P .. 'own_priority', id, extra[10]) end
     if #extra[6] > 0 then call('HSET', P .. 'failures:' .. id, unpack(extra[6])) end

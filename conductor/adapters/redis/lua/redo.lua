@@ -25,7 +25,7 @@ local function wait_again(others, key)
   for _, other in ipairs(others) do
     local dependant = job_of(other)
     if dependant and (dependant.letter == 'w' or dependant.letter == 'x' or dependant.letter == 'c'
-        or dependant.letter == 'v') then
+        or review.is_aside(dependant)) then
       if dependant.letter == 'w' then unrest(other, dependant) end
       call('SADD', P .. key .. other, id)
       call('SADD', P .. 'waited_on_by:' .. id, other)

@@ -105,17 +105,17 @@ end
 
 local function revise(index, id, job)
   local own, is_same = backlog_of(job.class), call('HGET', P .. 'jobs', id) == lines[index]
-  local is_going = job.letter == 'a' or job.letter == 'r'
-  if own ~= backlog and job.letter ~= 'd' and (is_going or not is_moving) then
+  local is_going, is_made = job.letter == 'a' or job.letter == 'r', job.letter == 'd' or review.is_open(job)
+  if own ~= backlog and not is_made and (is_going or not is_moving) then
     elsewhere[own] = (elsewhere[own] or 0) + 1
-  elseif is_same and (own == backlog or job.letter == 'd') then
+  elseif is_same and (own == backlog or is_made) then
     if not is_trial and is_lifted(index, id, job) then
       unrest(id, job)
       into_class(id, job, index, own)
       rest(id, job)
       lift_before(id, job.class)
     end
-  elseif job.letter == 'd' then
+  elseif is_made then
     done = done + 1
   elseif is_going then
     going = going + 1

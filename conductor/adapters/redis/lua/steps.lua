@@ -72,15 +72,15 @@ local function note_orphan(id, dead)
   note_failure(id, 'dependency_dead', 'it comes after ' .. dead .. ', which did not make it')
 end
 
--- Does it come after a job that is dead, cancelled or in review?
+-- Does it come after a job that is dead, cancelled or set aside? A verdict comes by itself, as far as it goes.
 local function is_blocked(id)
   for _, other in ipairs(call('SMEMBERS', P .. 'waits_for:' .. id)) do
     local job = job_of(other)
-    if job and (job.letter == 'x' or job.letter == 'c' or job.letter == 'v') then return true end
+    if job and (job.letter == 'x' or job.letter == 'c' or review.is_aside(job)) then return true end
   end
   for _, other in ipairs(call('SMEMBERS', P .. 'waits_for_end:' .. id)) do
     local job = job_of(other)
-    if job and job.letter == 'v' then return true end
+    if job and review.is_aside(job) then return true end
   end
   return false
 end
@@ -146,7 +146,7 @@ local function shelve(id, job)
 end
 
 -- What a job still waits for, by the state things are in now. Unknown counts as unmet; dead takes it along,
--- and so does what is in review. `priority`: its own; then also whether it is above that of one of them.
+-- and so does what is set aside. `priority`: its own; then also whether it is above that of one of them.
 local function want(id, key, others, priority)
   local doom, is_shelved, is_above
   for _, other in ipairs(others) do
@@ -157,7 +157,7 @@ local function want(id, key, others, priority)
       call('SADD', P .. key .. id, other)
       call('SADD', P .. 'waited_on_by:' .. other, id)
       if is_over then doom = other end
-      is_shelved = is_shelved or letter == 'v'
+      is_shelved = is_shelved or (job and review.is_aside(job))
       is_above = is_above or (job and priority and priority_of(job.class) < priority)
     end
   end

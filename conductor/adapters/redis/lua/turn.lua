@@ -3,7 +3,8 @@
 -- what it took from its queue, with as much more of that queue as should be over within its budget of
 -- seconds.
 --   ARGV[1]  msgpack {worker, queue, lease (ms), turn number, done {{id, attempt, code version, written,
---            token}, ..}, returned {{id, attempt}, ..}, in hand {ENTRY, ..}, most, budget (s), {task: seconds
+--            token, JSON of what it shows to a person or ''}, ..}, returned {{id, attempt}, ..}, in hand
+--            {ENTRY, ..}, most, budget (s), {task: seconds
 --            one takes}, is idle, {task: seconds} for `task_durations`, is from hand: what lies in
 --            prefetched:WORKER is in hand, and where nothing does nothing is started, begun {{predecessor,
 --            its attempt, successor, attempt}, ..}: preloaded, and their bodies run, not preloaded
@@ -98,7 +99,7 @@ end
 for _, row in ipairs(not_begun) do not_preloaded(row[1], row[2], row[3]) end
 for i, row in ipairs(done) do
   local preloaded = preloaded_behind(row[1])
-  answers[i] = accept_one(row[1], row[2], row[3], row[4], row[5])
+  answers[i] = accept_one(row[1], row[2], row[3], row[4], row[5], row[6])
   if follower[row[1]] then
     if preloaded then
       take_place(preloaded.admission, preloaded.fields, preloaded.data)

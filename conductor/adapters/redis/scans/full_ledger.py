@@ -26,6 +26,11 @@ class LedgerRow(NamedTuple):
     #: The body whose receipt was accepted, as far as it is known: ATTEMPT.TOKEN, or ATTEMPT; empty: none.
     accepted: str
 
+    @property
+    def is_shown(self) -> bool:
+        """A person's verdict on what it made is waited for."""
+        return self.state == "review" and bool(self.accepted)
+
 
 class FullLedger(Struct, frozen=True, kw_only=True):
     """What `audit.lua` returns, in the words of the model. Ids are job ids, `queues` hold entries (ID-aN)."""

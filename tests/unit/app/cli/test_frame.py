@@ -74,6 +74,7 @@ def test_help_lists_every_command_that_works_and_no_other(cli: Cli):
         *COMMANDS,
         "service",
         "config",
+        "review",
         "schedule",
         "alerts",
     ]

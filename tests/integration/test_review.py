@@ -1,0 +1,169 @@
+"""A person's verdict, from the dispatch to the proof: made, looked at, judged, gone on with, verified; by the
+command line and by HTTP; and Redis emptied in the middle of it. One running system for all of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from cli_tools import Cli
+from node_scene import until
+from redis import Redis
+from review_scene import CONFIG, PNG, ReviewScene
+from web_scene import WebScene, configured, web_running
+
+from conductor.adapters.open_ledger import connect, redis_ledger
+
+ESCAPE = "\x1b"
+
+
+@pytest.fixture(scope="module")
+def system(
+    tmp_path_factory: pytest.TempPathFactory, valkey_url: str
+) -> Iterator[tuple[ReviewScene, WebScene]]:
+    settings = configured(tmp_path_factory.mktemp("review"), valkey_url, CONFIG)
+    with connect(valkey_url) as client:
+        client.flushall()
+        scene = ReviewScene(settings, redis_ledger(client))
+        try:
+            with web_running(settings) as web:
+                yield scene, web
+        finally:
+            scene.close()
+
+
+@pytest.fixture
+def scene(system: tuple[ReviewScene, WebScene]) -> ReviewScene:
+    return system[0]
+
+
+@pytest.fixture
+def web(system: tuple[ReviewScene, WebScene]) -> WebScene:
+    return system[1]
+
+
+@pytest.fixture
+def cli(scene: ReviewScene, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    return Cli(scene.folder, capsys, monkeypatch)
+
+
+def test_the_first_of_a_kind_is_seen_by_eye_before_the_rest_starts(scene: ReviewScene, cli: Cli) -> None:
+    specs = [scene.render(n) for n in range(3)]
+    manifest = scene.dispatch(*specs, name="canary")
+    first = next(iter(until(scene.ledger.reviews.shown, 40.0)))
+    assert [scene.view(spec).state for spec in specs].count("waiting") == len(specs) - 1
+    waits = next(spec.id for spec in specs if spec.id != first)
+    words = "canary by eye: 0 of 1 accepted, 1 job to look at (`conductor review`)"
+    until(lambda: words in cli("explain", waits).out)
+    (row,) = cli("review", "--json").json["rows"]
+    assert row["is_canary"] and row["items"][0]["item"]["picture"].endswith("a.png")
+    assert cli("review", "accept", "task:mine.render", "--yes").code == 0
+    for spec in specs:
+        scene.until(spec, "done")
+    assert cli("verify", str(manifest)).code == 0
+
+
+def test_the_page_and_the_api_show_what_was_made_and_take_one_word(scene: ReviewScene, web: WebScene) -> None:
+    spec = scene.detect(50, "<b>a save</b>" + ESCAPE + "[31m")
+    scene.dispatch(spec, scene.reel(51, spec), name="api")
+    scene.until(spec, "review")
+    with web.friend() as ask:
+        answer = until(lambda: a if (a := ask.get("/api/v1/review?q=backlog:api")).json()["rows"] else None)
+        assert ESCAPE not in answer.text and answer.headers["content-type"] == "application/json"
+        (row,) = answer.json()["rows"]
+        assert (row["job_id"], row["behind"], row["left"]) == (spec.id, 1, 1)
+        assert ask.get("/api/v1/review?q=backlog:none").json()["rows"] == []
+        place = f"/api/v1/jobs/{spec.id}/artefacts/"
+        picture = ask.get(place + row["items"][0]["item"]["picture"])
+        assert (picture.content, picture.headers["content-type"]) == (PNG, "image/png")
+        for path in ("published:../../conductor.toml", "/etc/passwd", "published:other.png"):
+            assert ask.get(place + path.replace("/", "%2F")).status_code == 404
+
+        at = f"/api/v1/review/{spec.id}"
+        with web.stranger() as stranger:
+            assert stranger.post(at, json={"is_accepted": True}).status_code == 401
+            assert stranger.get("/api/v1/review").status_code == 200, "looking is free on this host"
+        assert ask.post(at, content=b"yes").status_code == 400
+        assert ask.post(at, json={"is_accepted": True, "items": [2]}).status_code == 400
+        assert ask.post("/api/v1/review/nobody", json={"is_accepted": True}).status_code == 404
+        assert scene.view(spec).state == "review"
+        said = {"is_accepted": True, "note": "fine"}
+        taken = ask.post(at, json=said, headers={"x-conductor-actor": "ann"})
+        assert (taken.status_code, taken.json()["state"], taken.json()["left"]) == (200, "done", 0)
+        second = ask.post(at, json={"is_accepted": False}, headers={"x-conductor-actor": "bob"})
+        assert second.status_code == 409 and "ann (127.0.0.1) accepted it already" in second.json()["error"]
+        waiting = ask.post(f"/api/v1/review/{scene.reel(51, spec).id}", json=said)
+        assert waiting.status_code == 409 and "waits for no verdict" in waiting.json()["error"]
+    scene.until(scene.reel(51, spec), "done")
+    (verdict,) = scene.receipts(spec)[-1].verdicts
+    assert (verdict.item, verdict.is_accepted, verdict.note) == (1, True, "fine")
+
+
+def test_a_night_that_a_person_has_to_see_goes_on_by_her_word_and_is_proved(
+    scene: ReviewScene, cli: Cli, valkey_url: str
+) -> None:
+    good, bad = scene.detect(1, "a goal?"), scene.detect(2, "a save" + ESCAPE + "[31m")
+    many = scene.detect(3, "kick-off", "a shot", rejected="left_out")
+    reels = [scene.reel(10 + n, spec) for n, spec in enumerate((good, bad, many))]
+    manifest = scene.dispatch(good, bad, many, *reels)
+    for spec in (good, bad, many):
+        scene.until(spec, "review")
+
+    # What is to be seen, and that nothing of it is called done.
+    rows = {row["job_id"]: (row["left"], row["behind"]) for row in cli("review", "--json").json["rows"]}
+    assert rows == {good.id: (1, 1), bad.id: (1, 1), many.id: (2, 1)}
+    said = cli("review").out
+    assert "1. a goal? at 1:01.5, 60% sure  published:" in said and ESCAPE not in said
+    found = cli("verify", str(manifest))
+    assert found.code == 1 and "waits for a person's verdict: `conductor review`" in found.out
+    assert "3 review, 3 missing" in found.out
+    which = f"`conductor review accept {good.id[:12]}`"
+    assert f"waits for a person's verdict on 1 item («a goal?»): {which}" in cli("explain", good.id).out
+    refused = cli("retry", good.id)
+    assert refused.code == 1 and which in refused.out + refused.err
+    assert cli("audit").code == 0
+
+    # A yes, and who waited goes on by itself.
+    done = cli("review", "accept", good.id, "--note", "clear")
+    assert done.code == 0 and "accepted 1 item, the job is done" in done.out
+    scene.until(reels[0], "done")
+    assert json.loads(scene.made(reels[0]).read_text()) == [[1, True, "clear"]]
+    again = cli("review", "reject", good.id)
+    assert again.code == 1 and "accepted it already" in again.out
+
+    # A no, with its reason.
+    assert cli("review", "reject", bad.id, "--note", "too dark" + ESCAPE + "[2J").code == 0
+    view = scene.view(bad)
+    assert (view.state, view.cause) == ("dead", "rejected") and "too dark" in view.message
+    assert scene.view(reels[1]).cause == "dependency_dead"
+    said = cli("verify", str(manifest)).out
+    assert "rejected: by " in said and ESCAPE not in said
+
+    # Half a word, and Redis forgets everything.
+    assert cli("review", "reject", many.id, "--item", "2").code == 0
+    with Redis.from_url(valkey_url, protocol=2) as client:
+        client.flushall()
+    assert cli("rebuild").code == 0
+    states = [scene.view(spec).state for spec in (good, bad, many, reels[0], reels[1])]
+    assert states == ["done", "dead", "review", "done", "dead"]
+    assert scene.view(bad).message == view.message
+    (row,) = cli("review", "--json").json["rows"]
+    assert (row["job_id"], row["left"], row["items"][1]["verdict"]["is_accepted"]) == (many.id, 1, False)
+
+    # The rest of it, and the rejected one once more.
+    assert cli("review", "accept", many.id).code == 0
+    scene.until(reels[2], "done")
+    assert [said[:2] for said in json.loads(scene.made(reels[2]).read_text())] == [[1, True], [2, False]]
+    assert cli("retry", bad.id).code == 0
+    scene.until(bad, "review")
+    assert cli("review", "accept", bad.id).code == 0
+    scene.until(reels[1], "done")
+    assert cli("verify", str(manifest)).code == 0
+    assert cli("audit").code == 0
+    ends = sorted((r.outcome, r.cause or "", bool(r.verdicts)) for r in scene.receipts(bad))
+    assert ends == [
+        ("failed", "rejected", True), ("ok", "", True), ("review", "", False), ("review", "", False)
+    ]  # fmt: skip
+    assert scene.lives()
