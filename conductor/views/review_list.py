@@ -95,7 +95,8 @@ def row_of(row: JobRow, review: OpenReview) -> ReviewRow:
 def lines(page: ReviewPage) -> Iterator[str]:
     """What `conductor review` prints."""
     for row in page.rows:
-        behind = f"; {many(row.behind, 'job')} wait for it" if row.behind else ""
+        wait = "waits" if row.behind == 1 else "wait"
+        behind = f"; {many(row.behind, 'job')} {wait} for it" if row.behind else ""
         canary = "; one of the first of its kind, the rest waits" if row.is_canary else ""
         yield f"{row.job_id}  {row.subject}: {many(row.left, 'item')} to look at{behind}{canary}"
         yield from (_item_line(shown) for shown in row.items)

@@ -6,17 +6,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+from browser_scene import DESK, PHONE, Watched, a_browser, unreadable
 from cli_tools import Cli
 from node_scene import until
 from redis import Redis
 from review_scene import CONFIG, PNG, ReviewScene
-from web_scene import WebScene, configured, web_running
+from web_scene import TOKEN, WebScene, configured, web_running
 
 from conductor.adapters.open_ledger import connect, redis_ledger
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ViewportSize
+
 ESCAPE = "\x1b"
+XSS = '<img src=x onerror="window.hacked = 1">'
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +38,12 @@ def system(
                 yield scene, web
         finally:
             scene.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with a_browser() as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -167,3 +179,51 @@ def test_a_night_that_a_person_has_to_see_goes_on_by_her_word_and_is_proved(
         ("failed", "rejected", True), ("ok", "", True), ("review", "", False), ("review", "", False)
     ]  # fmt: skip
     assert scene.lives()
+
+
+# ── the page ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_a_key_judges_what_fills_the_screen_and_goes_on_to_the_next(
+    scene: ReviewScene, web: WebScene, browser: Browser, size: ViewportSize
+) -> None:
+    n, name = size["width"], f"eye{size['width']}"
+    first = scene.detect(n, XSS, "a shot", rejected="left_out")
+    reel = scene.reel(n + 1, first)
+    scene.dispatch(first, reel, name=name)
+    scene.until(first, "review")
+    context = browser.new_context(
+        base_url=web.url, viewport=size, extra_http_headers={"Authorization": f"Bearer {TOKEN}"}
+    )
+    seen = Watched(context.new_page())
+    page = seen.page
+
+    page.goto(f"/review?q=backlog:{name}")
+    page.get_by_role("heading", name="2 to look at").wait_for()
+    page.get_by_role("heading", name=XSS).wait_for()
+    picture = page.locator(".review img")
+    picture.wait_for()
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 64
+    page.get_by_text("1 job waits for this job.").wait_for()
+    assert seen.faults == [] and unreadable(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("window.hacked") is None
+
+    page.keyboard.press("a")
+    page.get_by_role("heading", name="1 to look at").wait_for()
+    page.get_by_role("heading", name="a shot").wait_for()
+    page.keyboard.press("u")
+    page.get_by_role("heading", name="2 to look at").wait_for()
+    assert scene.ledger.reviews.asked([first.id])[0].verdicts == (), "taken back before anybody heard it"
+    page.keyboard.press("a")
+    page.get_by_role("heading", name="a shot").wait_for()
+    page.get_by_label("Why").fill("no ball")
+    page.get_by_label("Why").press("Escape")
+    page.keyboard.press("r")
+    page.get_by_role("heading", name="Nothing to look at.").wait_for()
+    page.keyboard.press("g")  # whoever leaves the page has said it
+    scene.until(reel, "done")
+    assert json.loads(scene.made(reel).read_text()) == [[1, True, ""], [2, False, "no ball"]]
+    assert seen.faults == []
+    context.close()

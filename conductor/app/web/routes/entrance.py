@@ -38,7 +38,7 @@ KINDS = {
     ".webmanifest": "application/manifest+json",
 }
 #: The pages that a person may open by their address.
-PAGES = ("/", "/jobs", "/jobs/{job}", "/hosts", "/night", "/schedules", "/alerts", "/what-if")
+PAGES = ("/", "/jobs", "/jobs/{job}", "/hosts", "/review", "/night", "/schedules", "/alerts", "/what-if")
 MOST_LOGIN_BYTES = 4096
 
 router = APIRouter()

@@ -24,11 +24,12 @@ export const get = async (path) => (await ask(path)).json();
 export const text = async (path) => (await ask(path)).text();
 
 /** An action. The server wants JSON, and takes it from this page only. */
-export async function post(path, body = {}) {
+export async function post(path, body = {}, options = {}) {
   const answer = await ask(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
+    ...options,
   });
   return answer.status === 204 ? null : answer.json();
 }

@@ -9,6 +9,8 @@ const KEYS = [
   ["j  k", "down and up in a list"],
   ["Enter", "open what is chosen"],
   ["x", "choose a job for an action"],
+  ["A  R  U", "of a review: accept, reject, undo"],
+  ["← →", "of a review: step"],
   ["Esc", "back, or close"],
   ["g", "the next page"],
   ["?", "these keys"],

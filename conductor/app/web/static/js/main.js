@@ -12,6 +12,7 @@ import * as jobsPage from "./pages/jobs.js";
 import * as jobPage from "./pages/job.js";
 import * as hostsPage from "./pages/hosts.js";
 import * as nightPage from "./pages/night.js";
+import * as reviewPage from "./pages/review.js";
 import * as schedulesPage from "./pages/schedules.js";
 import * as alertsPage from "./pages/alerts.js";
 import * as whatIfPage from "./pages/what_if.js";
@@ -20,6 +21,7 @@ const NAV = [
   ["/", "Now", nowPage],
   ["/jobs", "Jobs", jobsPage],
   ["/hosts", "Hosts", hostsPage],
+  ["/review", "Review", reviewPage],
   ["/night", "Night", nightPage],
   ["/schedules", "Schedules", schedulesPage],
   ["/alerts", "Alerts", alertsPage],
