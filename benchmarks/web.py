@@ -266,7 +266,9 @@ def served(settings: Settings, ledger: Ledger, options: argparse.Namespace) -> d
         url = web_url_file(settings.state_dir).read_text(encoding="utf-8").strip()
         with httpx.Client(base_url=url, timeout=600.0) as ask:
             until(lambda: "brought up" not in str(ask.get("/api/v1/jobs").json()["notes"]), 900.0)
-            until(lambda: ask.get("/api/v1/jobs").json()["count"] >= options.waiting, 900.0)
+            # The first feed is through: what is asked while it goes on answers with what there is by then.
+            whole = options.waiting + options.ended
+            until(lambda: ask.get("/api/v1/jobs").json()["count"] >= whole, 900.0)
             tell("lists")
             figures["lists"] = dict(lists(ask, web, options.times))
             tell("metrics and now")

@@ -29,7 +29,7 @@ class Seen(NamedTuple, Generic[T]):
 
 
 #: Of the time a look is at it at most one part in so many: where Redis is slow, it is not asked the more.
-LARGEST_SHARE = 4
+LARGEST_SHARE = 2
 
 
 class Lookout(threading.Thread, Generic[T]):
