@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from argparse import ArgumentParser, Namespace
@@ -16,7 +17,7 @@ from task_bench import Bench
 
 from conductor.base.errors import BadInput, ConfigError, UsageError
 from conductor.verify.verify import JobFacts
-from workers.media import ffmpeg, probing
+from workers.media import ffmpeg, fonts, probing
 from workers.tasks import media_compose, media_master, media_quality, media_transcode
 from workflows.studio import plan as studio
 from workflows.studio import verify
@@ -137,6 +138,9 @@ def test_its_loudness_is_the_one_asked_for(film: tuple[Bench, Path, Any, Any]):
     assert result["loudness"] == -20 and result["was"] != -20
 
 
+@pytest.mark.skipif(
+    fonts.usual() is None and "CI" not in os.environ, reason="no usual font is installed here"
+)
 def test_text_and_subtitles_are_seen_where_they_should_be_and_nowhere_else(tmp_path: Path):
     bench = Bench(tmp_path)
     media.made(bench.inputs / "a.mkv", "-f", "lavfi", "-i", "color=black:s=320x180:r=25:d=4", "-c:v", "ffv1")

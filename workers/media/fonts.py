@@ -25,10 +25,13 @@ def of_text(ctx: JobContext, given: str | None) -> Path:
     """Raises `BadInput` where the job names none and the host has none of the usual ones."""
     if given is not None:
         return ctx.input(read_of(ctx, given, 0, "font"))
-    for place in PLACES:
-        if Path(place).is_file():
-            return Path(place)
+    if (found := usual()) is not None:
+        return found
     raise BadInput(
         "args.font: no usual font is installed here: name a .ttf file among the reads, or install "
         "fonts-dejavu"
     )
+
+
+def usual() -> Path | None:
+    return next((Path(place) for place in PLACES if Path(place).is_file()), None)

@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from workers.media import fonts
 from workflows.highlights.samples import CLIPS, make_samples
 
 SUBTITLES = """1
@@ -41,7 +42,10 @@ def stage(folder: Path) -> Generator[Sequence[str]]:
             }
             for name, t in zip(list(CLIPS)[:4], ("", "wipeleft", "slideup", ""), strict=True)
         ],
-        "overlays": [{"text": "A film of stretches", "at_s": 1, "seconds": 3, "y": 0.1}],
+        # A host without a font can show the rest.
+        "overlays": [{"text": "A film of stretches", "at_s": 1, "seconds": 3, "y": 0.1}]
+        if fonts.usual()
+        else [],
         "subtitles": {"file": "captions.srt", "language": "eng"},
     }
     file = clips / "advert.json"
