@@ -107,7 +107,7 @@ def test_only_what_was_made_by_other_code_than_now(scene: WorkerScene) -> None:
     done(scene, old)
     (module,) = scene.settings.task_modules
     file = scene.folder / f"{module}.py"
-    file.write_text(file.read_text().replace("VERSION = 1", "VERSION = 2"))
+    file.write_text(file.read_text().replace("VERSION = 1", "VERSION = 2 + 0"))
     scene.put(new)
     (receipt,) = scene.wait_state(new, "done")
     assert receipt.result["version"] == 2
