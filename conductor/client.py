@@ -30,9 +30,11 @@ from conductor.model.job_row import JobPage
 from conductor.model.spec import JobSpec, to_line
 from conductor.model.told_event import ToldEvent
 from conductor.recovery.operator_commands import CommandTaken, JobCommand
+from conductor.recovery.verdicts import VerdictTaken
 from conductor.views.explain_job import Story
 from conductor.views.health import Health
 from conductor.views.night.document import NightReport
+from conductor.views.review_list import ReviewPage
 from conductor.views.task_list import TaskList
 from conductor.views.whole_status import HeadedStatus
 
@@ -115,6 +117,20 @@ class Client:
         """By the words of `conductor jobs`: `state:dead since:18:00`; `cursor`: that of the page before."""
         asked = {"q": words, "limit": str(limit), "cursor": cursor}
         return self._decoded(self._send("GET", "/api/v1/jobs", words=asked), JobPage)
+
+    def reviews(self, words: str = "", *, limit: int = 20, cursor: str = "") -> ReviewPage:
+        """What waits for a person's verdict, item by item."""
+        asked = {"q": words, "limit": str(limit), "cursor": cursor}
+        return self._decoded(self._send("GET", "/api/v1/review", words=asked), ReviewPage)
+
+    def judge(
+        self, job_id: str, *, is_accepted: bool, note: str = "", items: Iterable[int] = ()
+    ) -> VerdictTaken:
+        """Say what becomes of a job's items (numbers from 1; none: all that are open). Raises where somebody
+        was first, or nothing waits."""
+        said = {"is_accepted": is_accepted, "note": note, "items": list(items)}
+        path = f"/api/v1/review/{quote(job_id, safe='')}"
+        return self._decoded(self._send("POST", path, content=msgspec.json.encode(said)), VerdictTaken)
 
     def log(self, job_id: str) -> str:
         return self._send("GET", f"{job_path(job_id)}/log", words={"text": "true"}).text

@@ -17,6 +17,8 @@ from review_scene import CONFIG, PNG, ReviewScene
 from web_scene import TOKEN, WebScene, configured, web_running
 
 from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.base.errors import ConductorError
+from conductor.client import Client
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ViewportSize
@@ -108,6 +110,10 @@ def test_the_page_and_the_api_show_what_was_made_and_take_one_word(scene: Review
         assert second.status_code == 409 and "ann (127.0.0.1) accepted it already" in second.json()["error"]
         waiting = ask.post(f"/api/v1/review/{scene.reel(51, spec).id}", json=said)
         assert waiting.status_code == 409 and "waits for no verdict" in waiting.json()["error"]
+        with Client(web.url, TOKEN, actor="cat") as client:
+            assert client.reviews("backlog:api").rows == ()
+            with pytest.raises(ConductorError, match=r"ann .* accepted it already"):
+                client.judge(spec.id, is_accepted=False)
     scene.until(scene.reel(51, spec), "done")
     (verdict,) = scene.receipts(spec)[-1].verdicts
     assert (verdict.item, verdict.is_accepted, verdict.note) == (1, True, "fine")

@@ -33,6 +33,15 @@ class JobsAsked(Value, frozen=True, kw_only=True):
     cursor: str = ""
 
 
+class VerdictWanted(Value, frozen=True, kw_only=True):
+    job: str
+    is_accepted: bool
+    #: Why.
+    note: str = ""
+    #: Numbers from 1, as `list_reviews` has them; none: all that are open.
+    items: tuple[int, ...] = ()
+
+
 class PlanWanted(Value, frozen=True, kw_only=True):
     workflow: str
     options: dict[str, str | int | float | bool | tuple[str | int | float | bool, ...]] = {}
@@ -102,6 +111,14 @@ def jobs(client: Client, asked: JobsAsked) -> object:
     return client.jobs(asked.filter, limit=MOST_ROWS, cursor=asked.cursor)
 
 
+def reviews(client: Client, asked: JobsAsked) -> object:
+    return client.reviews(asked.filter, limit=MOST_ROWS, cursor=asked.cursor)
+
+
+def judged(client: Client, asked: VerdictWanted) -> object:
+    return client.judge(asked.job, is_accepted=asked.is_accepted, note=asked.note, items=asked.items)
+
+
 def explanation(client: Client, asked: JobAsked) -> object:
     return "\n".join(lines(client.job(asked.job)))
 
@@ -159,6 +176,10 @@ TOOLS: tuple[ModelTool, ...] = (
         "looks", ("GET", f"{JOB}/log"), JobAsked, log,
     ),
     ModelTool(
+        "list_reviews", "What waits for a person's verdict: its words, pictures and clips.",
+        "looks", ("GET", "/api/v1/review"), JobsAsked, reviews,
+    ),
+    ModelTool(
         "report", "The report of a night: what is done and verified, what is not and why, time lost by gate.",
         "looks", ("GET", "/api/v1/report"), ReportAsked, report,
     ),
@@ -169,6 +190,10 @@ TOOLS: tuple[ModelTool, ...] = (
     ModelTool(
         "dispatch", "Hand the jobs of a plan in, by the plan's name. Twice is once.",
         "acts", ("POST", "/api/v1/plans/{name}/dispatch"), DispatchAsked, dispatched,
+    ),
+    ModelTool(
+        "review", "Accept what a job shows, or reject it. On each item the first word stands.",
+        "acts", ("POST", "/api/v1/review/{job_id}"), VerdictWanted, judged,
     ),
     ModelTool(
         "cancel", "Take one job out, and stop it where it runs.",

@@ -76,7 +76,7 @@ function backlog(element, row) {
   };
   const stage = (state) => {
     const [shape, word] = STATES[state];
-    const words = `${shape} ${(row.states[state] ?? 0).toLocaleString("en")} ${state === "done" ? "done and verified" : word}`;
+    const words = `${shape} ${(row.states[state] ?? 0).toLocaleString("en")} ${word}`;
     return filtered(`backlog:${row.name} state:${state}`, words);
   };
   const fallen = FALLEN.filter((state) => row.states[state]);
