@@ -55,7 +55,7 @@ def wait_until(is_so: Callable[[], object]) -> None:
 
 
 def a_held() -> Held:
-    reservation: Any = SimpleNamespace(job_id="job00001", attempt=1)
+    reservation: Any = SimpleNamespace(job_id="job00001", attempt=1, task="mine.count")
     meter: Any = SimpleNamespace(usage=lambda: None, pid=0)
     return Held(reservation, meter, 0.0)
 
