@@ -13,6 +13,8 @@ from pathlib import Path
 import msgspec
 
 from conductor.base.errors import ManifestError, Unreachable
+from conductor.base.logs.events import tell_event
+from conductor.base.text import many
 from conductor.dispatch.dead_ends import dead_ends
 from conductor.dispatch.dispatch_report import Dispatched, added
 from conductor.dispatch.feasibility import never
@@ -173,6 +175,9 @@ def dispatch(
             )
         # Sent back by the correction of their lines: what they failed of before is settled.
         journal.operator("retried", revised.risen)
+    if new and not is_dry_run:
+        tell_event(ledger.events.append, "job.dispatched", "Dispatched: {} of {file} into backlog:{backlog}",
+                   many(new, "job"), jobs=new, file=manifest.name, backlog=backlog)  # fmt: skip
     return Dispatched(
         new=new,
         known=known,

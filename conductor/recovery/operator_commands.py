@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from conductor.base.errors import UsageError
+from conductor.base.logs.events import tell_event
 from conductor.base.settings.unknown_keys import did_you_mean
 from conductor.dispatch.dead_ends import keeper_of
 from conductor.model.causes import CAUSES, Cause
 from conductor.model.ledger_entries import FAILED_BY_OPERATOR, JobState, JobView
 from conductor.model.spec import Lane, Value
+from conductor.model.subject import SHORT_ID, subject_of_line
 from conductor.ports import Ledger
 from conductor.record.journal import Journal
 
@@ -43,6 +45,8 @@ def take_command(
         if was in (*GOING, "dead"):
             journal.operator("cancelled", {job_id: view.attempts})
         taken = CommandTaken(job_id=job_id, was=was, is_taken=was in (*GOING, "dead"))
+        if was in (*GOING, "dead"):
+            _tell_cancelled(ledger, view, was)
     elif word == "fail":
         was = ledger.commands.fail(job_id, cause, FAILED_BY_OPERATOR)
         if was in GOING:
@@ -57,6 +61,13 @@ def take_command(
         taken = CommandTaken(job_id=job_id, was=was, is_taken=was in GOING and was != "review")
     ledger.bell.ring()
     return taken
+
+
+def _tell_cancelled(ledger: Ledger, view: JobView, was: JobState) -> None:
+    task = view.job_class.task
+    tell_event(ledger.events.append, "job.cancelled", "Cancelled: {about} ({}), which was {state}",
+               view.job_id[:SHORT_ID], job_id=view.job_id, about=subject_of_line(view.line, task), task=task,
+               state=was)  # fmt: skip
 
 
 def set_lane_paused(ledger: Ledger, receipts_dir: Path, lane: Lane, is_paused: bool) -> bool:

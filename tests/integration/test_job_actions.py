@@ -89,6 +89,20 @@ def test_many_are_cancelled_counted_and_brought_back_and_the_journal_says_who_di
         ("retry", "state:cancelled", 6),
     ]
     assert all(note.who.startswith(f"{getpass.getuser()}@") for note in told)
+    events = place.ledger.events.latest(100)
+    heard = [event.fields for event in events if event.name == "operator.acted_on_many"]
+    assert [(each["what"], each["jobs"]) for each in heard][:2] == [
+        ('cancel file:"clip 1" file:clip', 1),
+        ("drop state:waiting", 5),
+    ]
+
+
+def test_what_is_dispatched_and_what_is_cancelled_is_on_the_stream(cli: Cli, place: RebuildScene) -> None:
+    assert cli("cancel", spec(2).id).code == 0
+    told = {event.name: event for event in place.ledger.events.latest(100)}
+    assert told["job.cancelled"].fields["job_id"] == spec(2).id
+    assert "which was waiting" in told["job.cancelled"].message
+    assert told["job.dispatched"].fields["jobs"] == 6
 
 
 def test_a_priority_is_given_shown_and_kept_by_a_rebuild(cli: Cli, place: RebuildScene) -> None:

@@ -102,11 +102,11 @@ def test_a_job_goes_where_its_model_is_warm_and_the_report_says_so(scene: VramSc
     # What a body held counts until the driver says that it is gone: until then gpu0 takes nobody.
     until(lambda: (r := scene.report()) and all(d.vram_used_mib < 20480 for d in r.devices))
 
-    plain, wanting = scene.hold(3, 8192), scene.hold(4, 8192, task="vram.model", args={"model": "yolo"})
-
-    for job, place in ((plain, "gpu0"), (wanting, "gpu1")):
-        held = scene.until_state(job, "running").reservation
-        assert held is not None and held.devices == (place,)
+    # One after the other: in one tick the first would be packed beside the second, whose model stays.
+    plain = scene.hold(3, 8192)
+    assert devices_of(scene, plain) == ("gpu0",)
+    wanting = scene.hold(4, 8192, task="vram.model", args={"model": "yolo"})
+    assert devices_of(scene, wanting) == ("gpu1",)
     scene.release(3, 4)
     scene.until_state(wanting, "done")
 
@@ -184,3 +184,9 @@ def test_a_device_is_kept_out_and_taken_back_by_the_operator_s_word(scene: VramS
     )
     assert "here/gpu0 is used again" in said(scene, "resume", "here/gpu0")
     scene.until_state(job, "done")
+
+
+def devices_of(scene: VramScene, job_id: str) -> tuple[str, ...]:
+    held = scene.until_state(job_id, "running").reservation
+    assert held is not None
+    return held.devices

@@ -43,11 +43,12 @@ class Site(NamedTuple):
     templates: frozenset[str]
 
 
-def sources(word: str) -> Iterator[tuple[Path, ast.Module]]:
-    """Those in which the word occurs: to read them all is a second of each test process."""
+def sources(*words: str) -> Iterator[tuple[Path, ast.Module]]:
+    """Those in which one of the words occurs: to read them all is a second of each test process."""
     for room in ("conductor", "workers", "workflows"):
         for path in sorted((ROOT / room).rglob("*.py")):
-            if word in (text := path.read_text(encoding="utf-8")):
+            text = path.read_text(encoding="utf-8")
+            if any(word in text for word in words):
                 yield path, ast.parse(text)
 
 
@@ -63,13 +64,14 @@ def calls_of(tree: ast.Module, name: str) -> Iterator[tuple[ast.Call, list[ast.e
 
 
 def sites() -> Iterator[Site]:
-    for path, tree in sources("emit_event"):
+    for path, tree in sources("emit_event", "tell_event"):
         texts: dict[str, set[str]] = {}
         for node in ast.walk(tree):
             match node:
                 case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))):
                     texts.setdefault(name, set()).add(text)
-        for call, args in calls_of(tree, "emit_event"):
+        told = ((call, args[1:]) for call, args in calls_of(tree, "tell_event"))
+        for call, args in (*calls_of(tree, "emit_event"), *told):
             where = f"{path.relative_to(ROOT)}:{call.lineno}"
             words = args[1]
             known = (

@@ -68,6 +68,7 @@ def act_by_filter(
     """Exit 1 where the filter means no job. Raises `UsageError` for an empty filter, and where nobody can be
     asked and --yes is not given."""
     from conductor.base.errors import UsageError
+    from conductor.base.logs.events import tell_event
     from conductor.base.progress import Progress
     from conductor.base.text import many
     from conductor.model.job_filter import JobFilter
@@ -92,6 +93,8 @@ def act_by_filter(
             ledger, Journal(settings.receipts_dir), verb, ids, wanted, who=who_acts(), priority=number,
             on_acted=progress.counted(verb, "job"),
         )  # fmt: skip
+        tell_event(ledger.events.append, "operator.acted_on_many", "{who}: {what}: done to {jobs} jobs",
+                   who=who_acts(), what=f"{verb} {result.filter}".strip(), jobs=result.taken)  # fmt: skip
     answer(as_json, result, sentence_of(result, wanted))
     if not result.taken:
         raise typer.Exit(1)

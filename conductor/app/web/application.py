@@ -71,6 +71,7 @@ from conductor.views.resource_history import ResourceHistory
 from conductor.views.review_list import ReviewPage
 from conductor.views.task_list import TaskList
 from conductor.views.whole_status import HeadedStatus
+from conductor.views.worker_list import WorkerList
 
 if TYPE_CHECKING:
     from conductor.app.model_door.door import ModelDoor
@@ -81,7 +82,7 @@ ANSWERS = (
     *(ActionResult, Alive, AlertsNow, BulkCount, FilterWords, JobPage, ScheduleList),
     *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeHistory, NodeList, Now),
     *(NightReport, PrintedLog, Problem, Story, ToldEvent, ChangedEnds, Whoami),
-    *(ReviewPage, VerdictTaken),
+    *(ReviewPage, VerdictTaken, WorkerList),
 )
 SENT = (BulkAction, Login, PlanAsked, VerdictGiven)
 NO_HOOKS: Mapping[str, HookSettings] = {}

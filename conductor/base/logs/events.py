@@ -4,13 +4,19 @@ events is told of it: directly, for one sink of the log more costs a third of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from conductor.base import secrets
+from conductor.base.errors import ConductorError
 from conductor.model.events import EVENTS
+from conductor.model.told_event import ToldEvent
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -42,3 +48,20 @@ def begin_hearing(hear: Hear) -> None:
 
 def end_hearing(hear: Hear) -> None:
     _hearers.remove(hear)
+
+
+def tell_event(
+    append: Callable[[Sequence[ToldEvent]], None], event: str, words: str, *also: object, **fields: object
+) -> None:
+    """Straight into the stream, and into no log: of a command, whose words for its user are others. A stream
+    that is away costs the event and nothing else."""
+    told = ToldEvent(
+        name=event,
+        at=time.time(),
+        level=EVENTS[event].level,
+        message=secrets.scrub(words.format(*also, **fields)),
+        source=f"command@{socket.gethostname()}",
+        fields=secrets.scrub_all(fields),
+    )
+    with suppress(ConductorError):
+        append([told])
