@@ -102,7 +102,7 @@ def test_the_keeper_goes_on_whatever_goes_wrong(monkeypatch: pytest.MonkeyPatch)
     ledger: Any = Unwell()
     meter: Any = SimpleNamespace(sample=lambda: None, usage=Usage, beyond="")
     keeper = lease_keeper.Keeper(ledger, "w1", 0.03, Stopping(), lambda held: None)
-    reservation: Any = SimpleNamespace(job_id="job00001", attempt=1)
+    reservation: Any = SimpleNamespace(job_id="job00001", attempt=1, task="mine.write")
     keeper.hold(Held(reservation, meter, 0.0))
     keeper.start()
     try:
