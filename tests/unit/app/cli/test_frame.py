@@ -54,7 +54,7 @@ COMMANDS = (
         "purge-scratch",
         "rotate",
     ),
-    *("simulate", "replay", "price", "what-if", "needs", "tasks", "acl"),
+    *("simulate", "smoke", "replay", "price", "what-if", "needs", "tasks", "workers", "acl"),
 )
 HEAVY = ("redis", "rq", "numpy", "rich", "msgspec", "pydantic", "loguru", "openai", "flask", "psutil")
 
