@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: As root, in a container, its sandbox cannot be had.
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
-LIMIT_MS = 15_000
+LIMIT_MS = 40_000
 EVENTS = "/api/v1/events"
 DESK: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 360, "height": 740}

@@ -128,9 +128,10 @@ def test_a_conductor_that_dies_is_missed_within_seconds_and_one_that_comes_is_se
     browser: Browser, web: WebScene, ledger: Ledger
 ) -> None:
     seen = Watched(browser.new_page(base_url=web.url))
-    assert ledger.leadership.lead("test", 3.0) is not None
+    assert ledger.leadership.lead("test", 60.0) is not None
     seen.page.goto("/")
     seen.page.get_by_role("heading", name="Waiting").wait_for()
+    assert ledger.leadership.lead("test", 0.5) is not None
     # Its lease runs out, and nobody tells of it: the one who would have is dead.
     seen.page.get_by_role("heading", name="Nothing new starts").wait_for(timeout=8000)
     assert ledger.leadership.lead("test", 60.0) is not None
