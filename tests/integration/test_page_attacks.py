@@ -68,6 +68,13 @@ def dispatched(web: WebScene, ledger: Ledger, first: int, last: int) -> None:
     Journal(web.settings.receipts_dir).dispatched(manifest, "night", len(lines), "g")
 
 
+def at_least(web: WebScene, ledger: Ledger, count: int) -> None:
+    """The tests of a file may run in several processes: each has to have its jobs."""
+    had = sum(ledger.tallies.counts("night").values())
+    if had < count:
+        dispatched(web, ledger, had, count)
+
+
 def look(page: Page, path: str, count: int) -> None:
     page.goto(path)
     page.get_by_role("heading", level=1).wait_for()
@@ -104,6 +111,7 @@ def test_each_page_with_nothing_with_some_and_with_a_hundred_thousand_jobs(
 
 
 def test_twenty_tabs_are_live_with_one_stream(browser: Browser, web: WebScene, ledger: Ledger) -> None:
+    at_least(web, ledger, SOME)
     context = browser.new_context(base_url=web.url)
     streams: list[str] = []
     context.on("request", lambda asked: streams.append(asked.url) if asked.url.endswith(EVENTS) else None)
@@ -127,6 +135,7 @@ def cancelled(ledger: Ledger) -> int:
 def test_a_conductor_that_dies_is_missed_within_seconds_and_one_that_comes_is_seen(
     browser: Browser, web: WebScene, ledger: Ledger
 ) -> None:
+    at_least(web, ledger, SOME)
     seen = Watched(browser.new_page(base_url=web.url))
     assert ledger.leadership.lead("test", 60.0) is not None
     seen.page.goto("/")
@@ -143,6 +152,7 @@ def test_a_conductor_that_dies_is_missed_within_seconds_and_one_that_comes_is_se
 def test_who_has_the_link_cancels_and_retries_what_was_counted(
     browser: Browser, web: WebScene, ledger: Ledger
 ) -> None:
+    at_least(web, ledger, 1000)
     with web.friend() as ask:
         code = ask.post("/api/v1/links").json()["code"]
     seen = Watched(browser.new_page(base_url=web.url))
