@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from ledger_scenes import LedgerScene, an_entry, an_id, redis_scene
+from ledger_scenes import LedgerScene, a_reservation, an_entry, an_id, redis_scene
 from redis import Redis
 
 from conductor.adapters.open_ledger import connect, redis_ledger
 from conductor.base.errors import Unreachable
 from conductor.base.redis_keys import PLAIN
+from conductor.model.decision import Admission
 from conductor.model.ledger_entries import WorkerTurn
 from tests.worker_scene import wait_until
 from workers.parent.intake import Intake, TakenJob
@@ -113,7 +114,11 @@ def test_a_connection_cut_while_it_waits_costs_nothing(scene: LedgerScene, intak
     for known in client.client_list():
         if known["cmd"] == "blmove":
             client.client_kill_filter(_id=known["id"])
-    fed(scene, "a")
+    # Taken in the moment in which it is there: the ledger is looked at once that is over.
+    scene.put(an_entry("a"))
+    held = a_reservation("a", 1, cpu=0.0, ram_mib=0)
+    assert scene.ledger.handover.admit(scene.epoch, [Admission(reservation=held, backlog="night")]) == (None,)
     taking.join(30.0)
+    scene.check()
 
     assert ids(found[-1]) == [an_id("a")]
