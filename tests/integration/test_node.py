@@ -5,6 +5,7 @@ move.
 from __future__ import annotations
 
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -42,16 +43,17 @@ def test_a_node_reports_what_it_has_and_runs_what_it_is_given(scene: NodeScene):
     scene.until_state(job, "done")
 
 
-def test_a_killed_worker_s_job_is_back_at_once_and_the_worker_replaced(scene: NodeScene):
-    """That it takes less than a second is said of a calm machine: `tests/chaos/test_random_kills.py`."""
+def test_a_killed_worker_s_job_is_back_within_a_second_and_the_worker_replaced(scene: NodeScene):
     node = scene.node()
     job = scene.begin(1)
     worker = node.worker()
     below = worker.children(recursive=True)
 
     worker.kill()
+    killed_at = time.monotonic()
 
-    view = scene.until_state(job, "waiting", limit_s=scene.settings.timing.lease_s / 2)
+    view = scene.until_state(job, "waiting", limit_s=2.0)
+    assert time.monotonic() - killed_at < 1.0
     assert view.cause == "worker_lost"
     assert f"(pid {worker.pid}) was killed by SIGKILL" in view.message
     until_gone(below)
@@ -208,7 +210,7 @@ def test_vram_taken_by_a_foreign_process_is_reported_long_before_the_next_report
 
         nvml.show(device(0, used_mib=20000), device(1))
 
-        until(lambda: (r := scene.report()) and r.devices[0].vram_used_mib == 20000, limit_s=15.0)
+        until(lambda: (r := scene.report()) and r.devices[0].vram_used_mib == 20000, limit_s=5.0)
     finally:
         scene.close()
 
