@@ -1,33 +1,27 @@
-"""The door for models: `conductor mcp`."""
+"""`conductor models`: the models of conductor.toml, and whether they are what it says."""
 
 from __future__ import annotations
 
 import typer
 
-from conductor.app.cli.context import settings_here
+from conductor.app.cli.context import AsJson, emit, settings_here, show
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(mcp)
+    app.command()(models)
 
 
-def mcp() -> None:
-    """Let a model look, by the Model Context Protocol on stdin and stdout; the client of the model starts it.
+def models(as_json: AsJson = False) -> None:
+    """The models that conductor.toml names, with their sha256. Exits with 1 when one is another one.
 
-    It asks the web process that runs here (`conductor up`, `conductor web`). For looking only, unless
-    models.may_act is set. Over HTTP it is at /mcp, behind the token, where models.over_http is set.
-
-    Example: conductor mcp
+    Example: conductor models
     """
-    import anyio
+    from conductor.views.model_list import lines, model_list
 
-    from conductor.app.model_door.door import ModelDoor
-    from conductor.base.logs.logs import set_up
-    from conductor.client import Client
-
-    settings = settings_here()
-    set_up(settings.logs_dir, "mcp")
-    door = ModelDoor(
-        lambda actor: Client.here(settings.project, actor=actor), may_act=settings.models.may_act
-    )
-    anyio.run(door.serve_stdio)
+    found = model_list(settings_here().for_code)
+    if as_json:
+        emit(found)
+    else:
+        show(lines(found))
+    if any(row.fault for row in found):
+        raise typer.Exit(1)

@@ -12,7 +12,7 @@ from conductor.app.cli.context import AsJson, answer, redis_address, settings_he
 
 if TYPE_CHECKING:
     from conductor.app.model_door.door import ModelDoor
-    from conductor.base.settings.sections import Models
+    from conductor.base.settings.sections import McpSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +53,7 @@ def web(
 
     set_up(settings.logs_dir, "web")
     door = door_of(settings.web, os.environ)
-    models = model_door(settings.project, settings.models) if settings.models.over_http else None
+    open_to_models = model_door(settings.project, settings.mcp) if settings.mcp.over_http else None
     with redis_address(settings) as url, connect(url) as client:
         signer = signer_of(settings.redis.signing_key_env)
         stack = Stack(
@@ -67,7 +67,7 @@ def web(
         with feeding(stack.ledger.events.append, "web"):
             raise typer.Exit(
                 serve_web(
-                    make_app(stack, door, settings.hooks, models),
+                    make_app(stack, door, settings.hooks, open_to_models),
                     settings.web.bind,
                     first,
                     settings.state_dir,
@@ -75,9 +75,9 @@ def web(
             )
 
 
-def model_door(project: Path, models: Models) -> ModelDoor:
+def model_door(project: Path, mcp: McpSettings) -> ModelDoor:
     """Raises `ConfigError` where the extra is not installed."""
     from conductor.app.model_door.door import ModelDoor
     from conductor.client import Client
 
-    return ModelDoor(lambda actor: Client.here(project, actor=actor), may_act=models.may_act)
+    return ModelDoor(lambda actor: Client.here(project, actor=actor), may_act=mcp.may_act)

@@ -117,7 +117,7 @@ class ModelDoor:
 
     def _why_not(self, name: str) -> str:
         if any(tool.name == name for tool in TOOLS):
-            return f"{name} changes something, and this door is for looking only: set models.may_act"
+            return f"{name} changes something, and this door is for looking only: set mcp.may_act"
         return f"there is no tool {printable(name[:40])!r}"
 
     def _ask(self, tool: ModelTool, asked: object, actor: str) -> object:

@@ -36,8 +36,8 @@ from conductor.app.web.routes import (
     intake,
     job_lists,
     jobs,
+    mcp,
     metrics,
-    models,
     notices,
     overview,
     reports,
@@ -95,7 +95,7 @@ def make_app(
     hooks: Mapping[str, HookSettings] = NO_HOOKS,
     model_door: ModelDoor | None = None,
 ) -> FastAPI:
-    """`model_door`: None where it is shut (`models.over_http`)."""
+    """`model_door`: None where it is shut (`mcp.over_http`)."""
     app = FastAPI(
         title="Conductor",
         version=version("conductor-jobs"),
@@ -120,7 +120,7 @@ def make_app(
     app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)
     for routes in (
         *(overview, notices, what_if, job_lists, jobs, review, events, intake, catalogue, metrics),
-        *(reports, entrance, models),
+        *(reports, entrance, mcp),
     ):
         app.include_router(routes.router)
     app.add_exception_handler(ConductorError, failed)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from conductor.base.settings.sections import CounterSettings, Endpoint, Lanes, Root
+    from conductor.base.settings.sections import CounterSettings, Endpoint, Lanes, ModelSettings, Root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,7 @@ class CodeSettings(Layout):
     lanes: Lanes
     counters: Mapping[str, CounterSettings]
     endpoints: Mapping[str, Endpoint]
+    models: Mapping[str, ModelSettings]
     #: Programs the `shell` task may run, and variables that it may pass on to them.
     shell_programs: tuple[str, ...]
     shell_env: tuple[str, ...]

@@ -346,7 +346,18 @@ class Web(Section):
     allowed_hosts: tuple[str, ...] = ()
 
 
-class Models(Section):
+class ModelSettings(Section):
+    """A model of yours, which plans ask for by this name (`conductor models`)."""
+
+    #: An .onnx file, or a folder with all that belongs to it. Jobs may read it.
+    path: Path
+    #: What it has to be, by content; `conductor models` says what it is. None: whatever lies there.
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    #: Its kind, for tasks that take several: `whisper`, `nemo-conformer-ctc`, … None: the task's usual.
+    kind: str | None = None
+
+
+class McpSettings(Section):
     """The door for models (`conductor mcp`, Model Context Protocol): for looking only, until `may_act`."""
 
     #: A model may plan, dispatch and cancel: what the token of the HTTP API may, of the tools that there are.

@@ -42,7 +42,8 @@ from conductor.base.settings.sections import (
     Lanes,
     LearningSettings,
     LimitSettings,
-    Models,
+    McpSettings,
+    ModelSettings,
     NodeSettings,
     NotNegative,
     Rate,
@@ -129,7 +130,8 @@ class Settings(BaseSettings):
     workers: Workers = Workers()
     dashboard: Dashboard = Dashboard()
     web: Web = Web()
-    models: Models = Models()
+    mcp: McpSettings = McpSettings()
+    models: dict[str, ModelSettings] = {}
     ticks: Ticks = Ticks()
     learning: LearningSettings = LearningSettings()
     schedules: dict[str, ScheduleSettings] = {}
@@ -152,6 +154,7 @@ class Settings(BaseSettings):
             lanes=self.lanes,
             counters=self.counters,
             endpoints=self.endpoints,
+            models=self.models,
             shell_programs=self.shell_programs,
             shell_env=self.shell_env,
             secret_variables=self.secrets.variables,
@@ -316,13 +319,18 @@ def absolute(settings: Settings) -> Settings:
         return Path(folder)
 
     roots = {name: root.model_copy(update={"path": full(root.path)}) for name, root in settings.roots.items()}
+    models = {
+        name: model.model_copy(update={"path": full(model.path)}) for name, model in settings.models.items()
+    }
     return settings.model_copy(
         update={
             "state_dir": full(settings.state_dir),
             "receipts_dir": full(settings.receipts_dir),
             "logs_dir": full(settings.logs_dir),
             "manifests_dir": full(settings.manifests_dir),
-            "inputs": tuple(full(p) for p in settings.inputs),
+            # Who names a model lets jobs read it.
+            "inputs": (*(full(p) for p in settings.inputs), *(model.path for model in models.values())),
+            "models": models,
             "roots": roots,
         }
     )

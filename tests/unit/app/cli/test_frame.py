@@ -54,7 +54,7 @@ COMMANDS = (
         "purge-scratch",
         "rotate",
     ),
-    *("simulate", "smoke", "replay", "price", "what-if", "needs", "tasks", "workers", "acl"),
+    *("simulate", "smoke", "replay", "price", "what-if", "needs", "tasks", "models", "workers", "acl"),
 )
 HEAVY = ("redis", "rq", "numpy", "rich", "msgspec", "pydantic", "loguru", "openai", "flask", "psutil")
 

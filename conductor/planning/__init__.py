@@ -1,0 +1,21 @@
+"""What every `plan.py` needs: a job with its content id, a list of input files, models by name, and the
+command around the plan.
+"""
+
+from conductor.planning.command import note, planned, run_plan
+from conductor.planning.input_files import input_files, input_of, inputs_by
+from conductor.planning.jobs import job, rounded_up
+from conductor.planning.model_files import NamedModel, named_model
+
+__all__ = [
+    "NamedModel",
+    "input_files",
+    "input_of",
+    "inputs_by",
+    "job",
+    "named_model",
+    "note",
+    "planned",
+    "rounded_up",
+    "run_plan",
+]
