@@ -95,8 +95,12 @@ def begin_next(held: dict[str, Reservation], queue: str) -> str:
 
 
 def hold_only(scene: SceneInCure, left: Mapping[str, Reservation]) -> None:
+    """What ended is of no chain any more."""
     held = tuple(left.values())
-    scene.change(reservations=held, queued=queued(held))
+    over = {r.job_id for r in scene.snapshot.reservations} - left.keys()
+    left_of = [(c, tuple(j for j in c.jobs if j.job_id not in over)) for c in scene.snapshot.chains]
+    chains = tuple(replace(c, jobs=jobs) for c, jobs in left_of if jobs)
+    scene.change(reservations=held, queued=queued(held), chains=chains)
 
 
 # ── others give it back, or it is measured ────────────────────────────────────────────────────────────────
@@ -144,8 +148,9 @@ def open_disk(scene: SceneInCure, v: Verdict) -> None:
 
 
 def finish_chains(scene: SceneInCure, v: Verdict) -> None:
-    """All that was begun is finished."""
-    scene.change(chains=())
+    """All that was begun is finished, but for the job itself, whose chain is still its own."""
+    own = ((c, tuple(j for j in c.jobs if j.job_id == scene.hold.head)) for c in scene.snapshot.chains)
+    scene.change(chains=tuple(replace(c, jobs=jobs, kept={}) for c, jobs in own if jobs))
 
 
 def give_back_count(scene: SceneInCure, v: Verdict) -> None:
@@ -181,6 +186,13 @@ def bring_workers(scene: SceneInCure, v: Verdict) -> None:
         return replace(n, queues=(*[q for q in n.queues if q.lane != lane], *queues))
 
     scene.on(v.where, with_workers)
+
+
+def serve_device(scene: SceneInCure, v: Verdict) -> None:
+    node, _, key = v.where.partition("/")
+    queue = QueueReport(queue=f"gpu-{node}-{key}-new", lane="gpu", device=key, workers=1)
+    scene.on(node, lambda n: replace(n, queues=(*n.queues, queue)))
+    give_back(scene, v)
 
 
 def tell_task(scene: SceneInCure, v: Verdict) -> None:
@@ -300,6 +312,7 @@ CURES: Mapping[Reason, Callable[[SceneInCure, Verdict], None]] = {
     Reason.COUNTER_SILENT: answer,
     Reason.COUNTER_STALE: answer,
     Reason.TOO_FEW_FREE: wait,
+    Reason.DEVICE_UNSERVED: serve_device,
     Reason.DISK_CLOSED: open_disk,
     Reason.CHAIN_UNSAFE: finish_chains,
     Reason.CHAINS_CROWDED: finish_chains,

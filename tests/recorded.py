@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import msgspec
-from recorded_answers import ANSWERS, CLOSINGS, REWORDED, WithMore
+from recorded_answers import ANSWERS, CLOSINGS, REWORDED, WithMore, has_kept_for_one_that_never_runs
 
 from conductor.model import calls, chains, decision, job_class, limits, receipt, report, snapshot, spec
 from conductor.model.calls import EndpointFault
@@ -224,6 +224,8 @@ def difference(then: Any, now: Any) -> str | None:
     """
     # Most is the same: words are looked for where it is not.
     then = as_then(then)
+    if has_kept_for_one_that_never_runs(then):
+        then = then._replace(fields={name: told for name, told in then.fields.items() if name != "hold"})
     return None if _is_same(then, now, {}) else _differ(then, as_then(now), "")
 
 

@@ -82,6 +82,13 @@ def _comes_after(hold: Hold) -> bool:
     return hold.passed_over_since is not None and any(v.reason in reserved for v in hold.closed)
 
 
+def has_kept_for_one_that_never_runs(decision: Any) -> bool:
+    """A place was kept for a job of which no node declares the root (in seven ticks): none is now, so the
+    next ones of those who were passed over have it, and turns and dates of who waits are others. Who starts,
+    and who follows, is compared."""
+    return any(hold.kept_at and hold.is_infeasible for hold in getattr(decision, "hold", ()))
+
+
 def _waited_for_nothing(hold: Hold) -> bool:
     """Where less than nothing was left of a node's memory, who asked none of it found no place there, and
     every gate was open; it is asked now whether the place is kept for another. In one tick it is."""

@@ -134,6 +134,8 @@ class Reason(StrEnum):
     TOO_FEW_FREE = "too_few_free"
     #: Fewer than `need` of the `limit` devices are large enough. Never. `capable`
     TOO_FEW_LARGE = "too_few_large"
+    #: The device is large enough, and no worker is bound to it; those that have workers are too small.
+    DEVICE_UNSERVED = "device_unserved"
 
     # ── scratch ───────────────────────────────────────────────────────────────────────────────────────────
     #: Less than `headroom` was free: nothing new writes here until `limit` is.
@@ -182,6 +184,19 @@ NEVER = frozenset(
         Reason.CHAIN_TOO_LARGE,
         Reason.CALL_TOO_LARGE,
         Reason.CALL_TOO_DEAR,
+    }
+)
+#: The task is not known, here or to the conductor.
+OF_TASKS = frozenset({Reason.UNKNOWN_TASK, Reason.UNREAD_TASK})
+#: Its kind is held back; where only some nodes have code that is, `where` is one of them.
+OF_KINDS = frozenset(
+    {
+        Reason.BREAKER_WAITS,
+        Reason.BREAKER_TRIES,
+        Reason.BREAKER_SPENT,
+        Reason.FAILING_ALIKE,
+        Reason.CANARY,
+        Reason.CANARY_SHOWN,
     }
 )
 #: The device, or the node, that is `where` is shut, and others may be open.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 import pytest
 from builders import NOW, a_candidate, a_class, a_report, a_reservation, a_snapshot
@@ -17,6 +17,7 @@ from obstacle_worlds import ObstacleWorld, queued, world
 
 from conductor.core.admission.admission import decide
 from conductor.core.admission.explain import sentence
+from conductor.model.chains import Chain
 from conductor.model.decision import Decision, GateLedger, Hold
 from conductor.model.limits import Limits
 from conductor.model.reason import PASSING, Reason
@@ -37,12 +38,24 @@ UNSEEN = frozenset(
         Reason.HOME_SILENT,
         Reason.UNKNOWN_TASK,
         Reason.DEVICE_MISSING,
+        Reason.DEVICE_UNSERVED,
         Reason.NOT_READABLE,
         Reason.COUNTER_STALE,
         Reason.COUNTER_SILENT,
     }
 )
 MOST_ROUNDS = 5
+#: Of 32,000 worlds beyond the thousand, those in which something was not said, by what it was.
+ONCE_WRONG = {
+    "a place, a budget or a counter was kept for a job that can never run": [2897, 6015, 6514, 11352, 14485],
+    "a large device has no worker of its own": [1919, 4922, 5030, 5775, 7903, 9479, 11780, 15242, 17175],
+    "the breaker of the code that some nodes have": [
+        *(3552, 4185, 6513, 8037, 8888, 9032, 9276, 9667, 10010),
+        *(10652, 10853, 11144, 11332, 11874),
+    ],
+    "others are shut by the same thing, or by a part of it": [5628, 5653, 7006, 9624, 11368, 11523],
+    "a node that can never take it hid what begun chains say": [1423],
+}
 #: How a place that no wait opens is named.
 NEVER_WORDS = ("can never", "no NVIDIA device visible", "is not declared on")
 AMOUNTS = ("vram", "scratch", "ram", "cpu", "mount", "counter")
@@ -52,10 +65,24 @@ AMOUNTS = ("vram", "scratch", "ram", "cpu", "mount", "counter")
 
 
 def after(snapshot: Snapshot, decision: Decision) -> Snapshot:
-    """The tick is over: what it admitted lies in the queues, and who is passed over is known."""
-    held = (*snapshot.reservations, *(a.reservation for a in decision.admit))
-    passed_over = GateLedger(holds=decision.hold).passed_over
-    return replace(snapshot, reservations=held, queued=queued(held), passed_over=passed_over)
+    """The tick is over: what it admitted lies in the queues, its chains are begun, and who is passed over is
+    known."""
+    begun = [a.reservation for a in decision.admit]
+    held, passed_over = (*snapshot.reservations, *begun), GateLedger(holds=decision.hold).passed_over
+    return replace(
+        snapshot,
+        reservations=held,
+        queued=queued(held),
+        passed_over=passed_over,
+        chains=tuple(going_on(chain, {r.job_id: r.node for r in begun}) for chain in snapshot.chains),
+    )
+
+
+def going_on(chain: Chain, begun: Mapping[str, str]) -> Chain:
+    """`begun`: job → its node."""
+    at = next((begun[job.job_id] for job in chain.jobs if job.job_id in begun), chain.node)
+    jobs = tuple(replace(job, is_going=job.is_going or job.job_id in begun) for job in chain.jobs)
+    return replace(chain, node=at, jobs=jobs)
 
 
 def left(candidates: Sequence[Candidate], gone: Set[str]) -> tuple[Candidate, ...]:
@@ -86,6 +113,11 @@ def named_before(hold: Hold) -> set[str]:
     kept."""
     kept = {holder for v in hold.closed if v.gate == "hold" for holder in v.holders}
     return kept | {front.job_id for front in (hold.front, hold.contenders) if front}
+
+
+def is_told(hold: Hold, words: str) -> bool:
+    """Who goes before it is named."""
+    return any(job_id[:SHORT_ID] in words for job_id in named_before(hold))
 
 
 def is_left_to_what_can_never(hold: Hold) -> bool:
@@ -130,19 +162,19 @@ def follow(of: ObstacleWorld, hold: Hold, seen: Counter[str]) -> str:
         alone, whole = decide(*without_others(done, hold)), decide(*done)
         if hold.head in admitted(whole):
             seen[f"admitted in round {number + 1}"] += 1
-            return "" if hold.head in admitted(alone) else f"others admit it: {words}"
+            is_opened_by_others = hold.head not in admitted(alone) and not is_told(hold, words)
+            return f"others admit it: {words}" if is_opened_by_others else ""
         has_unseen = any(v.reason in UNSEEN for v in hold.closed)
         if hold.head in admitted(alone):
-            named = named_before(hold)
-            if any(job_id[:SHORT_ID] in words for job_id in named):
+            if is_told(hold, words):
                 seen["named who goes before it"] += 1
-                return "" if named & waiting(done) else f"who is named does not wait: {words}"
+                return "" if named_before(hold) & waiting(done) else f"who is named does not wait: {words}"
             if not has_unseen:
                 others = sorted(admitted(whole))
                 return f"{others} went before it and were not named: {words}"
         elif not has_unseen:
             return f"still {[(v.gate, v.where, v.reason) for v in decide_hold(alone).closed]} after: {words}"
-        of, hold = done, next(h for h in whole.hold if h.class_id == hold.class_id)
+        of, hold = next_of(done, whole), next(h for h in whole.hold if h.class_id == hold.class_id)
     return f"still held after {MOST_ROUNDS} rounds: {words}"
 
 
@@ -162,6 +194,11 @@ def test_what_is_named_done_admits_the_job_at_the_next_tick(first: int) -> None:
     assert not faults, "\n".join(
         f"world {seed}: {words}" for seed, found in faults.items() for words in found
     )
+
+
+@pytest.mark.parametrize("what", ONCE_WRONG)
+def test_what_was_not_said_once_is_said(what: str) -> None:
+    assert {seed: found for seed in ONCE_WRONG[what] if (found := check(world(seed)))} == {}
 
 
 def test_the_worlds_come_through_what_a_hold_can_name() -> None:

@@ -19,10 +19,11 @@ from conductor.core.admission.holds import Holds
 from conductor.core.admission.jobs_ahead import HeldClass
 from conductor.core.admission.make_reservation import Taken, reservation_of, takes
 from conductor.core.admission.rate_gate import is_rate_open
+from conductor.core.admission.refusals import Reasons
 from conductor.core.admission.successors import MOST_LOOKED_AT, Waiter, successors
 from conductor.core.admission.unmeasured_tasks import Untried
 from conductor.core.capacity.request import Ask
-from conductor.core.capacity.resources import could_fit, fits
+from conductor.core.capacity.resources import fits
 from conductor.core.chains.bankers_check import Safety
 from conductor.core.chains.live_chain import Member
 from conductor.core.failures.breaker import Permit, TickBreakers
@@ -90,8 +91,6 @@ class Deciding:
         self.admissions: list[Admission] = []
         #: By class.
         self.held: dict[str, HeldClass] = {}
-        #: What shuts the class that was asked last, whatever is free: hours, a kind that is held back.
-        self._shut_by = ""
         self.has_more_heads = False
         self.backfill: BackfillReservation | None = None
         #: Budgets kept for one that was passed over: key → its id.
@@ -102,6 +101,8 @@ class Deciding:
         self._refused: dict[Hashable, Lack] = {}
         #: Of those without room, by lane and node: what asks for at least as much of all has none either.
         self._roomless: dict[Hashable, list[Ask]] = {}
+        #: The last one is due, and no node could ever take it: no budget and no counter is kept for it.
+        self._is_hopeless = False
         #: What the last one lacked; empty: it was refused for another reason.
         self._lack: Lack = ""
         #: What said no to a place that fits, in the last question.
@@ -135,7 +136,7 @@ class Deciding:
     @property
     def _is_kept_for_one(self) -> bool:
         """After one that is due was tried: something is kept free for it."""
-        return self.backfill is not None or self._lack in ("rate", "counter")
+        return self.backfill is not None or (self._lack in ("rate", "counter") and not self._is_hopeless)
 
     def whole(self, first: Decision) -> Decision:
         """With all that stay, and how soon to look again."""
@@ -162,7 +163,7 @@ class Deciding:
         assert head is not None, "a turn has a head"
         member = self.standing.life.member(head.job_id)
         ask = self.standing.ask(turn.job_class, None if member is None else member.chain.node)
-        self._lack = self._shut_by = ""
+        self._lack, self._is_hopeless = "", False
         place = None if self.is_stopped else self._place(turn, head, ask, member)
         if place is None:
             self._hold(turn, head, ask, member, is_due)
@@ -201,8 +202,6 @@ class Deciding:
         self._denied = self._blocked_by
         if self._denied is None and self._has_closed:
             self._denied = self._outside_hours(turn) or self.kinds.closed(turn.job_class)
-            if self._denied is not None:
-                self._shut_by = self._denied.where or turn.job_class.kind
         return self._denied is not None
 
     def _may_fit(self, ask: Ask) -> bool:
@@ -252,37 +251,28 @@ class Deciding:
         return known
 
     def _hold(self, turn: ClassTurn, head: Head, ask: Ask, member: Member | None, is_due: bool) -> None:
-        denied = self._denied
+        denied, lack = self._denied, self._lack
         if denied is None:
             # What is free only shrinks within a tick.
-            self._refused[ask.key] = self._lack
+            self._refused[ask.key] = lack
             if (
-                self._lack == "room"
+                lack == "room"
                 and not (ask.disk or ask.counts)
                 and len(few := self._roomless.setdefault(ask.where, [])) < FEW
             ):
                 few.append(ask)
-        if self._lack:
+        if lack:
             self.starvation.lacked(head.job_id, ask)
         elif denied is not None and denied.reason in RESERVED:
             self.starvation.came_after(head.job_id)
-        if (
-            self._lack == "room"
-            and self.backfill is None
-            and (is_due or self.orders.is_overdue(turn.job_class, head))
-        ):
-            self.backfill = reserve_for(head.job_id, ask, self.free)
-        if self._lack == "counter" and is_due and could_fit(self.free.amounts, ask.of_cluster):
-            self.reserved_counts = {name: head.job_id for name, _ in ask.of_cluster}
-        if self._lack == "rate" and is_due:
-            self.reserved_rates = dict.fromkeys(short_rates(ask, self.free), head.job_id)
+        if lack and (is_due or (lack == "room" and self.orders.is_overdue(turn.job_class, head))):
+            self._keep_for(head, ask)
         if blocks(self.limits.order) and self._blocked_by is None:
             self._blocked_by = Verdict(
                 gate="hold", passed=False, reason=Reason.NOT_ITS_TURN, holders=(head.job_id,)
             )
-        shut = ask.lane if ask.lane in self.snapshot.controls.paused_lanes else self._shut_by
         is_in_vain = is_due and not self._is_kept_for_one
-        held = HeldClass(turn, head, ask, turn.level, turn.key, member, denied, shut, is_in_vain)
+        held = HeldClass(turn, head, ask, turn.level, turn.key, member, denied, was_tried_in_vain=is_in_vain)
         self.held.setdefault(turn.job_class.id, held)
         life = self.standing.life
         if member is not None:
@@ -290,6 +280,23 @@ class Deciding:
         elif denied is not None and ask.disk and life:
             # What it leaves would lock out the chains that were begun; one of theirs may wait behind it.
             self.turns.passed_over(turn, lambda other: life.member(other.job_id) is not None)
+
+    def _keep_for(self, head: Head, ask: Ask) -> None:
+        """A place, or what is left of the budgets or counters that it lacks; nothing where no node could ever
+        take it."""
+        if self._lack == "room" and self.backfill is not None:
+            return
+        standing = self.standing
+        reasons = Reasons(self.free, standing.kinds, standing.never, standing.questions)
+        self._is_hopeless = reasons.is_infeasible(ask)
+        if self._is_hopeless:
+            return
+        if self._lack == "room":
+            self.backfill = reserve_for(head.job_id, ask, self.free)
+        elif self._lack == "counter":
+            self.reserved_counts = {name: head.job_id for name, _ in ask.of_cluster}
+        else:
+            self.reserved_rates = dict.fromkeys(short_rates(ask, self.free), head.job_id)
 
     def _admit(self, turn: ClassTurn, ask: Ask, place: Place) -> None:
         head = turn.head

@@ -11,7 +11,7 @@ from functools import cache
 from conductor.core.capacity.cluster import DeviceFree, DiskFree, Free, NodeFree, Pool
 from conductor.core.capacity.request import Ask
 from conductor.core.capacity.resources import Resource
-from conductor.core.placement.place import asks_vram, usable_devices
+from conductor.core.placement.place import asks_vram, unserved_devices, usable_devices
 from conductor.model.decision import Gate, Verdict
 from conductor.model.reason import CROWDED_OUT, NO_DETAIL, NO_ROOM, OPEN, TOO_LARGE, Detail, Reason
 from conductor.model.snapshot import Reservation
@@ -45,9 +45,18 @@ def vram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
         ]
     devices = usable_devices(ask, node)
     verdicts = [_device_vram(ask, d, node, free) for d in devices]
+    verdicts += [_unserved(ask, d, node) for d in unserved_devices(ask, node)]
     if ask.devices == 1 and devices:
         return verdicts
     return [*verdicts, _together(ask, node, devices, fitting=sum(v.passed for v in verdicts))]
+
+
+def _unserved(ask: Ask, device: DeviceFree, node: NodeFree) -> Verdict:
+    pool = device.vram
+    detail = Detail(others=pool.foreign) if pool.free < ask.vram_mib else NO_DETAIL
+    where, have = f"{node.name}/{device.key}", max(0, pool.free)
+    return Verdict(gate="vram", passed=False, reason=Reason.DEVICE_UNSERVED, where=where, need=ask.vram_mib,
+                   have=have, limit=pool.limit, unit="MiB", detail=detail)  # fmt: skip
 
 
 def _together(ask: Ask, node: NodeFree, devices: Sequence[DeviceFree], fitting: int) -> Verdict:

@@ -24,15 +24,21 @@ def contenders(
     bits: Callable[[Ask], int],
     hopeless: Set[str],
 ) -> Front | None:
-    """Of `others` those of its level that take a part of what it needs, and may come before it when `over`,
-    which hold it now, have ended. None: nobody may."""
+    """Of `others` those that take a part of what it needs, and may come before it when `over`, which hold it
+    now, have ended. None: nobody may.
+
+    A kind that is held back for one that goes first may be open once that one has ended."""
     own, wanted, over = one.turn.job_class.backlog, bits(one.ask), list(over)
     may: dict[str, bool] = {own: turns.is_chosen_anew}
+    opened = one.shut | {r.kind for r in over}
     found: list[str] = []
     for other in others:
-        if other is one or other.level != one.level or other.head.job_id in hopeless:
+        if other is one or other.level > one.level or other.head.job_id in hopeless:
             continue
-        if not bits(other.ask) & wanted or other.shut not in ("", one.shut):
+        if not bits(other.ask) & wanted or not other.shut <= opened:
+            continue
+        if other.level < one.level:
+            found.append(other.head.job_id)
             continue
         backlog = other.turn.job_class.backlog
         if backlog not in may:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
 from conductor.model.decision import Gate, Hold, Verdict
-from conductor.model.reason import OF_ONE_PLACE, Reason
+from conductor.model.reason import OF_KINDS, OF_ONE_PLACE, Reason
 from conductor.model.spec import ResourceName
 
 #: Gates that are asked per node; the others speak for all places at once.
@@ -49,9 +49,9 @@ def is_refused(hold: Hold) -> bool:
 
 def earliest(hold: Hold) -> float | None:
     """When every gate could be open at once, on the node where that is soonest; None where nobody can say."""
-    of_all = [v for v in hold.closed if not _is_of_node(v) and v.reason not in OF_ONE_PLACE]
+    of_all = [v for v in hold.closed if not _is_of_node(v) and not _is_of_one_place(v)]
     for_all = max(map(_opens, of_all), default=NOW)
-    shut = {v.where for v in hold.closed if v.reason in OF_ONE_PLACE}
+    shut = {v.where for v in hold.closed if _is_of_one_place(v)}
     by_node: dict[str, list[Verdict]] = {}
     for verdict in hold.verdicts:
         if _is_of_node(verdict):
@@ -59,6 +59,10 @@ def earliest(hold: Hold) -> float | None:
     nodes = [_on_node(verdicts, shut) for node, verdicts in by_node.items() if node not in shut]
     soonest = max(for_all, min(nodes, default=NOW if not by_node else NEVER))
     return None if soonest in (NEVER, NOW) else soonest
+
+
+def _is_of_one_place(verdict: Verdict) -> bool:
+    return verdict.reason in OF_ONE_PLACE or (verdict.reason in OF_KINDS and verdict.where != "")
 
 
 def _is_of_node(verdict: Verdict) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence, Set
 
 from conductor.core.admission.contenders import contenders
 from conductor.core.admission.decision_state import Standing
-from conductor.core.admission.jobs_ahead import Fronts, HeldClass, of_next_tick
-from conductor.core.admission.refusals import GateAnswers, Reasons
+from conductor.core.admission.jobs_ahead import Fronts, HeldClass, of_next_tick, shutter_of
+from conductor.core.admission.refusals import GateAnswers, Reasons, could_ever
 from conductor.core.chains.bankers_check import Safety
 from conductor.core.chains.live_chain import Member
 from conductor.core.ordering.backfill import BackfillReservation
@@ -53,10 +53,13 @@ class Holds:
         self._reasons = Reasons(self.free, standing.kinds, standing.never, standing.questions)
         self._denials: dict[tuple[int, int], GateAnswers] = {}
         self._idle: dict[Lane, bool] = {}
+        #: Class → all that shuts it, whatever is free.
+        self._shut: dict[str, frozenset[str]] = {}
 
     def of(self, held: Sequence[HeldClass], candidates: Sequence[Candidate]) -> tuple[Hold, ...]:
         """In the order of this tick's turns."""
-        staying = self._at_next_levels([one for one in held if one.waiting > 0], candidates)
+        waiting = [one._replace(shut=self._shut_by(one)) for one in held if one.waiting > 0]
+        staying = self._at_next_levels(waiting, candidates)
         never = {one.head.job_id: self._never(one.member) for one in staying if one.member is not None}
         hopeless = {one.head.job_id for one in staying if self._reasons.is_infeasible(one.ask)}
         hopeless.update([job_id for job_id, verdict in never.items() if verdict is not None])
@@ -127,6 +130,16 @@ class Holds:
                 fronts.add(bits, one.level, job_id, one.waiting, one.shut)
         return found
 
+    def _shut_by(self, one: HeldClass) -> frozenset[str]:
+        job_class = one.turn.job_class
+        known = self._shut.get(job_class.id)
+        if known is None:
+            names = {shutter_of(verdict, job_class) for verdict in self.closings(job_class)}
+            if job_class.lane in self.free.snapshot.controls.paused_lanes:
+                names.add(job_class.lane)
+            known = self._shut[job_class.id] = frozenset(names - {""})
+        return known
+
     def _contenders(
         self, one: HeldClass, verdicts: Sequence[Verdict], others: Sequence[HeldClass], hopeless: Set[str]
     ) -> Front | None:
@@ -156,7 +169,8 @@ class Holds:
         if one.denied is not None and one.denied.gate == "scratch":
             return None
         home = None if one.member is None else one.member.chain.node
-        nodes = (n for n in self.free.nodes.values() if home in (None, n.name) and n.queues.get(one.ask.lane))
+        able = (n for n in self.free.nodes.values() if home in (None, n.name) and n.queues.get(one.ask.lane))
+        nodes = (n for n in able if could_ever(n, one.ask))
         return self.safety.also_denies(nodes, one.ask, one.member)
 
     def _verdicts(self, one: HeldClass, *said: Verdict | None) -> tuple[Verdict, ...]:
@@ -182,7 +196,7 @@ class Holds:
         """Room that will be wanted on the disks; asked only where somebody reads it."""
         if not self.standing.life or not self.standing.explains:
             return {}
-        upcoming = (one.member for one in held if not one.shut and _is_of_new_chain(one))
+        upcoming = (one.member for one in held if not self._shut_by(one) and _is_of_new_chain(one))
         able = (node for node in self.free.nodes.values() if node.is_open)
         return self.safety.wanted(able, next(upcoming, None))
 

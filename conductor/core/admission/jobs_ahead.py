@@ -17,7 +17,8 @@ from conductor.core.chains.live_chain import Member
 from conductor.core.ordering.orders import Key
 from conductor.core.ordering.turns import ClassTurn, Turns
 from conductor.model.decision import Front, Verdict
-from conductor.model.snapshot import Head
+from conductor.model.reason import OF_KINDS, OF_ONE_PLACE, OF_TASKS, Reason
+from conductor.model.snapshot import Head, JobClass
 
 
 class HeldClass(NamedTuple):
@@ -33,14 +34,27 @@ class HeldClass(NamedTuple):
     member: Member | None
     #: What keeps it beyond the gates. None: it lacks something.
     denied: Verdict | None
-    #: What shuts it whatever is free: its lane, its hours, its kind. Empty: nothing.
-    shut: str = ""
+    #: All that shuts it whatever is free: its lane, its hours, its task, its kind.
+    shut: frozenset[str] = frozenset()
     #: Was it tried before all others, as one that was passed over for too long, and was nothing kept for it.
     was_tried_in_vain: bool = False
 
     @property
     def waiting(self) -> int:
         return self.turn.candidate.waiting - self.turn.admitted
+
+
+def shutter_of(verdict: Verdict, job_class: JobClass) -> str:
+    """What has to open for all that share it: the lane or backlog, the task, the kind; "" where only some
+    places are shut."""
+    reason = verdict.reason
+    if reason in OF_TASKS:
+        return verdict.detail.task
+    if reason in OF_KINDS:
+        return "" if verdict.where else job_class.kind
+    if reason is Reason.REVIEW_DEBT:
+        return f"review of {job_class.backlog}"
+    return "" if reason in OF_ONE_PLACE else verdict.where
 
 
 def of_next_tick(
@@ -86,18 +100,18 @@ class Fronts:
 
     def __init__(self) -> None:
         #: What is asked for, as bits, and what else shuts them → all of these.
-        self._by_bits: dict[tuple[int, str], Alike] = {}
+        self._by_bits: dict[tuple[int, frozenset[str]], Alike] = {}
         self._count = 0
 
-    def before(self, bits: int, level: int, shut: str = "") -> Front | None:
+    def before(self, bits: int, level: int, shut: frozenset[str] = frozenset()) -> Front | None:
         """Of one that asks for `bits` at that level (0: the highest); None: nobody is before it.
 
-        `shut`: what keeps it back whatever is free. Who is kept back by something else stands in nobody's
-        way."""
+        `shut`: what keeps it back whatever is free. Who is kept back by something else as well stands in
+        nobody's way."""
         higher = beside = 0
         first: Alike | None = None
         for (asked, by), alike in self._by_bits.items():
-            if not asked & bits or (by and by != shut):
+            if not asked & bits or not by <= shut:
                 continue
             if first is None or alike.place < first.place:
                 first = alike
@@ -108,7 +122,7 @@ class Fronts:
                     beside += classes
         return None if first is None else Front(job_id=first.first, jobs=higher + beside, higher=higher)
 
-    def add(self, bits: int, level: int, job_id: str, jobs: int, shut: str = "") -> None:
+    def add(self, bits: int, level: int, job_id: str, jobs: int, shut: frozenset[str] = frozenset()) -> None:
         """`jobs` of one class, `job_id` their first."""
         self._count += 1
         alike = self._by_bits.get((bits, shut))

@@ -246,6 +246,9 @@ SENTENCES: Mapping[Reason, Words] = {
     Reason.TOO_FEW_LARGE: lambda v: (
         f"can never: it needs {v.need:g} devices, {v.detail.capable} of {v.limit:g} are large enough"
     ),
+    Reason.DEVICE_UNSERVED: lambda v: ", ".join(
+        words for words in (_others(v), "large enough, and no worker is bound to it") if words
+    ),
     # scratch
     Reason.DISK_CLOSED: lambda v: (
         f"closed: less than {amount(v.detail.headroom, v.unit)} was free, opens at {amount(v.limit, v.unit)}"

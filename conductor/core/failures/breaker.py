@@ -88,12 +88,22 @@ class TickBreakers:
             found.append(_not_read(job_class.task))
         if self.is_free or not job_class.kind:
             return found
-        by_node = [self._denials(job_class, node) for node in self._nodes_by_code(job_class)]
-        if all(by_node):
-            known = {verdict.reason for verdict in by_node[0]}
-            found += by_node[0]
-            found += [v for denials in by_node[1:] for v in denials if v.reason not in known]
+        by_node = {node: self._denials(job_class, node) for node in self._able_by_code(job_class)}
+        if all(by_node.values()):
+            known: set[Reason] = set()
+            for denials in by_node.values():
+                found += [v for v in denials if v.reason not in known]
+                known |= {v.reason for v in denials}
+        else:
+            # Other code may go elsewhere; there it has to wait all the same.
+            found += [msgspec.structs.replace(v, where=node) for node, no in by_node.items() for v in no]
         return found
+
+    def _able_by_code(self, job_class: JobClass) -> list[str]:
+        """A node for each version that its workers have; where there are none, for each that is there."""
+        able = [name for name, node in self._nodes.items() if node.queues.get(job_class.lane)]
+        by_code = {self._code_on(job_class, name): name for name in able}
+        return list(by_code.values()) or self._nodes_by_code(job_class)
 
     def _denials(self, job_class: JobClass, node: str) -> list[Verdict]:
         code, found = self._code_on(job_class, node), list[Verdict]()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from conductor.core.capacity.cluster import DeviceFree, NodeFree, QueueFree
 from conductor.core.capacity.request import Ask
-from conductor.core.capacity.resources import Pool, fits
+from conductor.core.capacity.resources import Pool, could_fit, fits
 
 
 class Place:
@@ -58,6 +58,15 @@ def usable_devices(ask: Ask, node: NodeFree) -> list[DeviceFree]:
     if ask.devices > 1 and any(queue.device for queue in queues):
         return node.devices_for(ask)
     return [queue.device for queue in queues if queue.device is not None]
+
+
+def unserved_devices(ask: Ask, node: NodeFree) -> list[DeviceFree]:
+    """Large enough for one of the gpu lane, and of no worker; none where a device that has workers is."""
+    served = usable_devices(ask, node)
+    if ask.lane != "gpu" or any(could_fit(device.amounts, ask.of_device) for device in served):
+        return []
+    others = (device for device in node.devices_for(ask) if device not in served)
+    return [device for device in others if could_fit(device.amounts, ask.of_device)]
 
 
 #: May this place be taken by this request: it may be kept free for another.
