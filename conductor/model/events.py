@@ -40,6 +40,7 @@ FIELDS: dict[str, EventField] = {
     "cause": EventField("str", "", "why the attempt ended, as the retry table names it"),
     "backlog": EventField("str", "", "name of the backlog"),
     "dispatched": EventField("int", "jobs", "jobs that were dispatched again"),
+    "checked": EventField("float", "s", "its outputs were looked through and put in place; of all of them"),
     "channel": EventField("str", "", "a way to reach people, by its name"),
     "counter": EventField("str", "", "name of the counter"),
     "device": EventField("str", "", "key of the device on its node"),
@@ -53,6 +54,9 @@ FIELDS: dict[str, EventField] = {
     "fires": EventField("int", "fires", "how many"),
     "floor": EventField("int", "", "attempts get numbers above this one"),
     "folders": EventField("int", "folders", "how many"),
+    "found": EventField("int", "events", "what the task found, as its result says"),
+    "frames": EventField("int", "frames", "pictures that the task looked at or wrote, as its result says"),
+    "from_engine": EventField("str", "", "what it was meant for"),
     "gate": EventField("str", "", "the gate that answered"),
     "items": EventField("int", "items", "how many things a person has to look at"),
     "job_id": EventField("str", "", "the job"),
@@ -86,7 +90,9 @@ FIELDS: dict[str, EventField] = {
     "task": EventField("str", "", "name of the task"),
     "tasks": EventField("int", "tasks", "how many are known"),
     "then": EventField("str", "", "what becomes of the job now, in words"),
+    "to_engine": EventField("str", "", "what did it"),
     "total": EventField("int", "", "of how many"),
+    "waited": EventField("float", "s", "from dispatch to the start of the attempt; of all of them"),
     "waiting": EventField("int", "jobs", "jobs of the class that wait"),
     "what": EventField("str", "", "the amount that moved (VRAM, RAM, time), or what was asked for"),
     "who": EventField("str", "", "who asked for it, by the name that was given, and from where"),
@@ -137,10 +143,19 @@ EVENTS: dict[str, EventKind] = {
         "DEBUG", "How far a body is; every two seconds at most.", "job_id attempt task about progress note"
     ),
     "job.done": _kind(
-        "INFO", "A job is done, and its receipt was handed in.", "job_id attempt task about seconds answer"
+        "INFO",
+        "A job is done, and its receipt was handed in.",
+        "job_id attempt task about seconds answer waited checked frames found",
     ),
     "jobs.done": _kind(
-        "INFO", "Several short jobs are done, handed in at once.", "job_ids jobs task seconds"
+        "INFO",
+        "Several short jobs are done, handed in at once.",
+        "job_ids jobs task seconds waited checked frames found",
+    ),
+    "engine.fallback": _kind(
+        "WARNING",
+        "A job's work was done by another engine than it was meant for.",
+        "job_id task about from_engine to_engine why",
     ),
     "job.review": _kind(
         "INFO",

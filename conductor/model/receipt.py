@@ -117,6 +117,12 @@ class Receipt(Value, frozen=True, kw_only=True):
     is_free: bool = False
     #: For so long of it the body stood still, because its host was somebody else's.
     frozen_s: Seconds = 0.0
+    #: From its dispatch to the start of this attempt, and gate → seconds of that for which it was closed;
+    #: gates that were closed together count each. None: the hand-over did not say.
+    waited_s: Seconds | None = None
+    waited_for: dict[str, Seconds] = {}
+    #: Of the time after its body had ended: its outputs were looked through and put in place.
+    checked_s: Seconds = 0.0
     #: What the body shows to a person.
     review: ReviewAsked | None = None
     #: What was said to it.

@@ -101,6 +101,11 @@ class Reservation(Value, frozen=True, kw_only=True):
     role: Role = ""
     #: So many failures alike close its kind; 0: none do.
     breaker: int = 0
+    #: When it was dispatched, and gate → seconds of its own wait for which that was closed (gates that were
+    #: closed together count each). 0 and nothing in what the decision itself makes:
+    #: `core.admission.gate_waits` adds it.
+    since: float = 0.0
+    waited_for: dict[str, float] = {}
 
 
 class RateState(Value, frozen=True, kw_only=True):

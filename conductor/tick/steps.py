@@ -26,6 +26,7 @@ from conductor.core.admission.gate_ledger import (
     readings_of,
     unreached,
 )
+from conductor.core.admission.gate_waits import GateWaits
 from conductor.core.admission.incremental import Keeping
 from conductor.core.admission.lookahead import next_look
 from conductor.core.admission.queue_depth import depths
@@ -134,6 +135,7 @@ def steps(
     """A tick, in order. Who goes is handed over before those that stay are told why: workers begin
     meanwhile.
     """
+    waits = GateWaits()
     return (
         partial(settle, housekeeping),
         partial(observe, ledger, rates, told),
@@ -141,9 +143,9 @@ def steps(
         partial(limit, rules),
         partial(learn, teach),
         partial(decide, keeping),
-        partial(apply, ledger, rates),
+        partial(apply, ledger, rates, waits),
         partial(explain, keeping),
-        carry,
+        partial(carry, waits),
         partial(account, keeping),
         leave,
         partial(tell, ledger, listeners),
@@ -220,8 +222,10 @@ def decide(keeping: Keeping, state: TickState) -> TickState:
         return replace(state, deciding=deciding, decision=deciding.first())
 
 
-def apply(ledger: Ledger, rates: Rates, state: TickState) -> TickState:
-    return replace(state, applied=hand_over(ledger, rates, state.epoch, state.decision, state.successions))
+def apply(ledger: Ledger, rates: Rates, waits: GateWaits, state: TickState) -> TickState:
+    # What it waited for travels with the job, and is no part of what was decided.
+    decision = waits.told(state.decision, state.memory.gates.holds, state.candidates)
+    return replace(state, applied=hand_over(ledger, rates, state.epoch, decision, state.successions))
 
 
 def explain(keeping: Keeping, state: TickState) -> TickState:
@@ -235,13 +239,15 @@ def explain(keeping: Keeping, state: TickState) -> TickState:
 # ── what is left of it ────────────────────────────────────────────────────────────────────────────────────
 
 
-def carry(state: TickState) -> TickState:
+def carry(waits: GateWaits, state: TickState) -> TickState:
     """Since when each gate is closed, and what it has cost; with the holds of classes whose turn did not
     come.
     """
     decision, before = state.decision, state.memory.gates
     held = (*decision.hold, *unreached(decision, before, state.candidates))
-    return replace(state, decision=replace(decision, hold=carried(held, before, decision.now)))
+    holds = carried(held, before, decision.now)
+    waits.look(before.holds, holds, decision.now)
+    return replace(state, decision=replace(decision, hold=holds))
 
 
 def account(keeping: Keeping, state: TickState) -> TickState:

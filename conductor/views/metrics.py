@@ -53,13 +53,19 @@ class ExposedFigures(Collector):
         self._seen: tuple[Metric, ...] = ()
         self._blocked = BlockedTime()
         self._ended: dict[tuple[str, ...], float] = {}
-        self._took = Histogram(
-            "conductor_job_duration_seconds",
-            "How long attempts that ended well took.",
-            ("task",),
-            buckets=BUCKETS,
-            registry=self.registry,
+        self._took = self._histogram("job_duration", "How long attempts that ended well took.")
+        self._waited = self._histogram(
+            "job_wait", "From dispatch to the start of an attempt that ended well."
         )
+        words = "How long the outputs of an attempt were looked through and put in place."
+        self._checked = self._histogram("job_verify", words)
+        #: Task → pictures, and what was found.
+        self._frames: dict[tuple[str], float] = {}
+        self._found: dict[tuple[str], float] = {}
+        #: Task → pictures a second of the last job that ended.
+        self._speed: dict[tuple[str], float] = {}
+        #: (task, from, to) → jobs.
+        self._fallbacks: dict[tuple[str, str, str], float] = {}
         self.registry.register(self)
 
     def see(
@@ -76,16 +82,35 @@ class ExposedFigures(Collector):
         """Ends of attempts, from the stream."""
         for event in events:
             task = str(event.fields.get("task", ""))
-            if event.name == "job.done":
-                self._end(task, "ok")
-                self._took.labels(printable(task)).observe(_number(event, "seconds"))
-            elif event.name == "jobs.done":
-                jobs = max(1, int(_number(event, "jobs")))
-                self._end(task, "ok", jobs)
-                for _ in range(min(jobs, 10_000)):
-                    self._took.labels(printable(task)).observe(_number(event, "seconds") / jobs)
+            if event.name in ("job.done", "jobs.done"):
+                self._done(task, event)
             elif event.name == "job.failed":
                 self._end(task, str(event.fields.get("cause", "")))
+            elif event.name == "engine.fallback":
+                engines = [str(event.fields.get(name, "")) for name in ("from_engine", "to_engine")]
+                key = (task, engines[0], engines[1])
+                self._fallbacks[key] = self._fallbacks.get(key, 0.0) + 1
+
+    def _done(self, task: str, event: ToldEvent) -> None:
+        """Of many at once the fields are sums: each counts as their mean."""
+        jobs = max(1, int(_number(event, "jobs")))
+        self._end(task, "ok", jobs)
+        for histogram, field in (
+            (self._took, "seconds"),
+            (self._waited, "waited"),
+            (self._checked, "checked"),
+        ):
+            of_task, each = histogram.labels(printable(task)), _number(event, field) / jobs
+            for _ in range(min(jobs, 10_000)):
+                of_task.observe(each)
+        for counts, field in ((self._frames, "frames"), (self._found, "found")):
+            if more := _number(event, field):
+                counts[(task,)] = counts.get((task,), 0.0) + more
+        if (frames := _number(event, "frames")) and (seconds := _number(event, "seconds")) > 0:
+            self._speed[(task,)] = frames / seconds
+
+    def _histogram(self, name: str, words: str) -> Histogram:
+        return Histogram(f"{PREFIX}{name}_seconds", words, ("task",), buckets=BUCKETS, registry=self.registry)
 
     def _end(self, task: str, verdict: str, jobs: int = 1) -> None:
         self._ended[task, verdict] = self._ended.get((task, verdict), 0.0) + jobs
@@ -94,6 +119,14 @@ class ExposedFigures(Collector):
         yield from self._seen
         words = "Receipts that were handed in: ok, or the cause of the failure."
         yield counter("receipts", words, ("task", "verdict"), self._ended.items())
+        words = "Pictures that tasks looked at or wrote, as their results say."
+        yield counter("frames", words, ("task",), self._frames.items())
+        words = "Pictures a second of the last job of a task that ended."
+        yield gauge("frames_per_second", words, ("task",), self._speed.items())
+        words = "Events that tasks found, as their results say."
+        yield counter("events_found", words, ("task",), self._found.items())
+        words = "Jobs whose work was done by another engine than it was meant for."
+        yield counter("engine_fallbacks", words, ("task", "from", "to"), self._fallbacks.items())
 
 
 def _number(event: ToldEvent, field: str) -> float:

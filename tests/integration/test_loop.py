@@ -58,6 +58,7 @@ def test_twelve_jobs_of_ten_gib_are_never_more_than_two_on_a_device_of_24(
         active = ledger.handover.reservations()
         on_device = [sum(key in r.devices for r in active) for key in ("gpu0", "gpu1")]
         assert max(on_device) <= 2
+        assert all(r.since > 0 for r in active), "since when it waited travels with a job"
         if not active:
             break
         start_all(ledger)

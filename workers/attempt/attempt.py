@@ -97,6 +97,8 @@ class Attempt:
         self.held.about = subject_of(self.spec)
         #: By this host's clock, epoch seconds: when its turn came.
         self.began_at = time.time()
+        #: When its body had ended; 0: it has not.
+        self.body_ended_at = 0.0
         #: Children that went before they began it.
         self.false_starts = 0
         #: It was preloaded behind another attempt, and the ledger has not started it.
@@ -231,6 +233,7 @@ class Scribe:
             code_version=attempt.code_version,
             left_running=attempt.left_running,
             frozen_s=round(attempt.held.frozen_s, 3),
+            checked_s=checked_s(attempt),
         )
 
     def failed(self, attempt: Attempt, fault: AttemptFault, usage: Usage) -> Receipt:
@@ -275,7 +278,20 @@ class Scribe:
             uuids=reservation.uuids,
             asked=asked(started),
             line=line_hash(started.line),
+            **waits_of(reservation, began_at),
         )
+
+
+def waits_of(reservation: Reservation, began_at: float) -> dict[str, Any]:
+    """From its dispatch on; the times before an attempt of a retry are in it too."""
+    if not reservation.since:
+        return {}
+    waited_s = round(max(0.0, began_at - reservation.since), 3)
+    return {"waited_s": waited_s, "waited_for": reservation.waited_for}
+
+
+def checked_s(attempt: Attempt) -> float:
+    return round(max(0.0, time.time() - attempt.body_ended_at), 3) if attempt.body_ended_at else 0.0
 
 
 def over_reservation(reservation: Reservation, usage: Usage) -> str:

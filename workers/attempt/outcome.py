@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -22,6 +23,7 @@ from conductor.model.subject import SHORT_ID, subject_of
 from workers.attempt import device_check, outputs, publish, saved_outputs
 from workers.attempt.api_calls import ApiCalls
 from workers.attempt.attempt import Attempt, AttemptRefused, Scribe, Unknown
+from workers.attempt.end_events import tell_ended
 from workers.attempt.saved_outputs import SavedResult
 from workers.isolation import output_check
 from workers.isolation.protocol import BodyEnded
@@ -95,6 +97,7 @@ class Runner:
         """
         if isinstance(ended, AttemptFault) and (ended.is_uncalled or ended.is_elsewhere):
             return Unpublished(attempt, ended)
+        attempt.body_ended_at = time.time()
         # Before the ledger hears of its end: what it used is settled by these words, not by what it was
         # thought to use.
         calls = self.api_calls.tell(attempt, ended) if isinstance(ended, BodyEnded) else ()
@@ -229,7 +232,12 @@ class Runner:
             publish.clean(
                 self._parts.settings.layout, each.attempt.spec, {each.attempt.body, each.computed.body}
             )
-        _tell_ended([(each, answer or "unsaid") for each, answer in zip(done, answers, strict=True)])
+        tell_ended(
+            [
+                (each.receipt, subject_of(each.attempt.spec), answer or "unsaid")
+                for each, answer in zip(done, answers, strict=True)
+            ]
+        )
 
     def _write_down(self, attempt: Attempt, receipt: Receipt) -> AttemptFault | None:
         """Waits for room rather than throw the result away; whoever looks at the job sees what it waits
@@ -362,26 +370,3 @@ def shown_by(attempt: Attempt, done: SavedResult) -> ReviewAsked | None:
     if attempt.started.reservation.role != "canary_by_eye":
         return done.review
     return msgspec.structs.replace(done.review or by_eye(attempt.spec), is_canary=True)
-
-
-def _tell_ended(ends: Sequence[tuple[Done, str]]) -> None:
-    """`ends`: each with the ledger's answer."""
-    for each, _ in ends:
-        if (asked := each.receipt.review) is not None:
-            emit_event("job.review", "In review: {about} ({}): {items} to look at (`conductor review`)",
-                       each.receipt.job_id[:SHORT_ID], job_id=each.receipt.job_id,
-                       attempt=each.receipt.attempt, task=each.receipt.task,
-                       about=subject_of(each.attempt.spec), items=len(asked.items))  # fmt: skip
-    over = [end for end in ends if end[0].receipt.review is None]
-    if len(over) == 1:
-        (done, answer) = over[0]
-        r = done.receipt
-        emit_event("job.done", "Done: {about} ({}) in {seconds:.2f} s{}", r.job_id[:SHORT_ID],
-                   "" if answer == "accepted" else f" ({answer})", job_id=r.job_id, attempt=r.attempt,
-                   task=r.task, about=subject_of(done.attempt.spec), seconds=r.seconds,
-                   answer=answer)  # fmt: skip
-    elif over:
-        tasks = ", ".join(sorted({each.receipt.task for each, _ in over}))
-        took_s = sum(each.receipt.seconds for each, _ in over)
-        emit_event("jobs.done", "Done: {jobs} jobs of {task} in {seconds:.2f} s", jobs=len(over), task=tasks,
-                   seconds=took_s, job_ids=[each.attempt.job_id for each, _ in over])  # fmt: skip

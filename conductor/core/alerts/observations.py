@@ -36,7 +36,7 @@ class Observations(Value, frozen=True, kw_only=True):
     in_review: dict[str, int] = {}
     #: Cause → attempts that failed by it within the last hour, and cost a try.
     failed: dict[str, int] = {}
-    #: Task → attempts of the last hour that had a device and ran on the CPU.
+    #: Task → attempts of the last hour that ran on another engine than was meant.
     fallbacks: dict[str, int] = {}
     #: What was wrong with receipts within the last hour, in words.
     receipt_faults: tuple[str, ...] = ()

@@ -146,9 +146,9 @@ RULES: dict[AlertRuleName, AlertRule] = {
     ),
     "gpu-fallback": AlertRule(
         "warning",
-        "Attempts that had a device ran on the CPU.",
+        "Attempts ran on another engine than was meant: on the CPU beside a device, or as they say.",
         work.gpu_fallback,
-        "{} does not run on the CPU instead any more",
+        "{} runs on what is meant for it again",
     ),
 }
 

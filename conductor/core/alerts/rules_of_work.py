@@ -140,5 +140,5 @@ def schedule_skipped(seen: Observations, limits: AlertThresholds) -> Iterator[Al
 def gpu_fallback(seen: Observations, limits: AlertThresholds) -> Iterator[AlertFinding]:
     for task, count in sorted(seen.fallbacks.items()):
         if count > limits.fallbacks_per_hour:
-            words = f"{many(count, 'attempt')} of {task} within an hour had a device and ran on the CPU"
+            words = f"{many(count, 'attempt')} of {task} within an hour ran on another engine than was meant"
             yield AlertFinding(subject=task, words=words, figures={"fallbacks": float(count)})

@@ -14,6 +14,7 @@ import msgspec
 
 from conductor.model.causes import Cause
 from conductor.model.receipt import Outcome, body_of
+from conductor.model.told_result import fallbacks_of
 
 HOUR_S = 3600.0
 #: Of each file so much is read at the beginning, and at each look.
@@ -39,9 +40,7 @@ class ReceiptFacts(msgspec.Struct, frozen=True):
 
     @property
     def has_fallen_back(self) -> bool:
-        """It had a device, and what it says of itself is that it ran on the CPU."""
-        provider = self.result.get("provider")
-        return bool(self.devices) and isinstance(provider, str) and provider.startswith("CPU")
+        return bool(fallbacks_of(self.result, self.devices))
 
 
 class Fault(NamedTuple):

@@ -15,6 +15,7 @@ from conductor.adapters.rates.rates import memory_rates
 from conductor.base.errors import Unreachable
 from conductor.base.settings.sections import Timing
 from conductor.core.admission.admission import decide as decide_all
+from conductor.core.admission.gate_waits import GateWaits
 from conductor.core.admission.incremental import Keeping
 from conductor.model.chains import Chain
 from conductor.model.decision import Admission, Decision, GateLedger, Hold
@@ -198,11 +199,12 @@ def test_decide_names_who_goes_and_explain_who_stays() -> None:
 
 def test_carry_keeps_the_moment_at_which_a_gate_closed() -> None:
     keeping = Keeping()
-    first = carry(explain(keeping, decide(keeping, a_state(FULL))))
+    waits = GateWaits()
+    first = carry(waits, explain(keeping, decide(keeping, a_state(FULL))))
     memory = TickMemory(limits=Limits(), gates=GateLedger(at=NOW, holds=first.decision.hold))
     later = a_state(FULL, memory=memory, snapshot=a_snapshot(now=NOW + 5, nodes=(a_report(sent_at=NOW + 5),)))
 
-    second = carry(explain(keeping, decide(keeping, later)))
+    second = carry(waits, explain(keeping, decide(keeping, later)))
 
     (hold,) = second.decision.hold
     assert (hold.since, hold.closed_since, hold.lost_s) == (NOW, {"vram": NOW}, {"vram": 5.0})

@@ -102,6 +102,8 @@ PROMISED = {
     *("conductor_jobs", "conductor_job_duration_seconds", "conductor_gate_blocked_seconds_total"),
     *("conductor_scratch_used_bytes", "conductor_vram_used_bytes", "conductor_vram_promised_bytes"),
     *("conductor_vram_free_bytes", "conductor_forecast_error_seconds", "conductor_receipts_total"),
+    *("conductor_job_wait_seconds", "conductor_job_verify_seconds", "conductor_frames_per_second"),
+    *("conductor_frames_total", "conductor_events_found_total", "conductor_engine_fallbacks_total"),
     *("conductor_build_info", "conductor_alerts"),
 }
 
@@ -115,8 +117,24 @@ def test_what_ended_is_counted_by_task_and_cause() -> None:
     figures = ExposedFigures()
     figures.hear(
         [
-            ToldEvent(name="job.done", at=1.0, fields={"task": "media.cut", "seconds": 20.0}),
+            ToldEvent(
+                name="job.done",
+                at=1.0,
+                fields={
+                    "task": "media.cut",
+                    "seconds": 20.0,
+                    "waited": 70.0,
+                    "checked": 0.5,
+                    "frames": 500,
+                    "found": 3,
+                },
+            ),
             ToldEvent(name="jobs.done", at=1.0, fields={"task": "quick", "jobs": 3, "seconds": 0.3}),
+            ToldEvent(
+                name="engine.fallback",
+                at=1.0,
+                fields={"task": "media.cut", "from_engine": "gpu", "to_engine": "cpu"},
+            ),
             ToldEvent(name="job.failed", at=1.0, fields={"task": "media.cut", "cause": "timeout"}),
         ]
     )
@@ -124,6 +142,13 @@ def test_what_ended_is_counted_by_task_and_cause() -> None:
     assert 'conductor_receipts_total{task="quick",verdict="ok"} 3.0' in text
     assert 'conductor_receipts_total{task="media.cut",verdict="timeout"} 1.0' in text
     assert 'conductor_job_duration_seconds_bucket{le="60.0",task="media.cut"} 1.0' in text
+    assert 'conductor_job_wait_seconds_bucket{le="60.0",task="media.cut"} 0.0' in text
+    assert 'conductor_job_wait_seconds_bucket{le="300.0",task="media.cut"} 1.0' in text
+    assert 'conductor_job_verify_seconds_sum{task="media.cut"} 0.5' in text
+    assert 'conductor_frames_total{task="media.cut"} 500.0' in text
+    assert 'conductor_frames_per_second{task="media.cut"} 25.0' in text
+    assert 'conductor_events_found_total{task="media.cut"} 3.0' in text
+    assert 'conductor_engine_fallbacks_total{from="gpu",task="media.cut",to="cpu"} 1.0' in text
 
 
 def test_the_command_prints_what_the_ledger_holds(cli: Cli, night: NightScene) -> None:

@@ -112,7 +112,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "gpu-fallback": (
         {"fallbacks": {"vision.analyse": 6}},
         "vision.analyse",
-        "had a device and ran on the CPU",
+        "ran on another engine than was meant",
     ),
 }
 
