@@ -104,13 +104,14 @@ def silence(seconds: float) -> Any:
 
 def h264(frame: FrameFormat, crf: int, threads: int) -> dict[str, Any]:
     """x264 whatever is there: cuts of two encoders could not be joined by copying."""
+    return {"c:v": "libx264", "preset": "veryfast", "crf": crf, "threads": threads, **bare(frame)}
+
+
+def bare(frame: FrameFormat) -> dict[str, Any]:
+    """A key picture every two seconds, and nothing of the run in the file: the same source gives the same
+    bytes."""
     return {
-        "c:v": "libx264",
-        "preset": "veryfast",
-        "crf": crf,
         "g": round(frame.fps * 2),
-        "threads": threads,
-        # Nothing of the run in the file: the same source gives the same bytes.
         "fflags": "+bitexact",
         "flags:v": "+bitexact",
         "flags:a": "+bitexact",

@@ -8,8 +8,7 @@ that are made side by side and joined by copying (`media.master`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 NEEDS = Needs(cpu=1, ram_mib=512)
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+#: Hardly told from the source, on each encoder's scale.
+FINE = {"h264": 18, "vp9": 24}
+MOST_X264 = 51
 Frames = Annotated[int, Meta(ge=0, le=100_000_000)]
 
 
@@ -74,14 +76,20 @@ class ComposeArgs(Args, frozen=True, kw_only=True):
     width: Annotated[int, Meta(ge=32, le=7680, multiple_of=2)] = 1280
     height: Annotated[int, Meta(ge=32, le=4320, multiple_of=2)] = 720
     fps: Annotated[float, Meta(ge=1, le=240)] = 30.0
-    crf: Annotated[int, Meta(ge=0, le=51)] = 18
+    codec: Literal["h264", "vp9"] = "h264"
+    #: All stretches of a film by the same: what two encoders made is not joined by copying.
+    encoder: Literal["cpu", "nvenc"] = "cpu"
+    #: The encoder's own scale, lower is better; None: what is hardly told from the source.
+    crf: Annotated[int, Meta(ge=0, le=63)] | None = None
 
 
 @task("media.compose", lane="cpu", needs=NEEDS, timeout_s=3600, stall_s=300)
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
-    """args: layers, transition, frames, samples, overlays, subtitles, font, width, height, fps, crf.
+    """args: layers, transition, frames, samples, overlays, subtitles, font, width, height, fps, codec (h264,
+    vp9), encoder (cpu, nvenc), crf.
 
-    Writes .mkv: h264 with 48 kHz stereo FLAC. Result: {"frames", "duration_s", "width", "height", "layers"}.
+    Writes .mkv: that codec with 48 kHz stereo FLAC. Result: {"frames", "duration_s", "width", "height",
+    "layers"}.
     """
     from workers.media import common_form, ffmpeg
     from workers.media.common_form import FrameFormat
@@ -95,7 +103,7 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     for number, overlay in enumerate(given.overlays):
         video = laid_over(ctx, video, overlay, given, number)
     seconds = given.samples / common_form.SAMPLE_RATE
-    options = {"frames:v": given.frames, "c:a": "flac", **common_form.h264(frame, given.crf, cores)}
+    options = {"frames:v": given.frames, "c:a": "flac", **written_as(ctx, given, frame, cores)}
     write = write_of(ctx, ".mkv")
     job = ffmpeg.sink([video.filter("format", "yuv420p"), audio], ctx.output(write), "matroska", **options)
     made = ffmpeg.run(job, ctx, seconds=seconds, note=f"composing {name}", name=name, threads=cores)
@@ -108,6 +116,19 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         "height": given.height,
         "layers": len(given.layers),
     }
+
+
+def written_as(ctx: JobContext, given: ComposeArgs, frame: FrameFormat, cores: int) -> dict[str, Any]:
+    """The encoder's options: the same for each stretch of a film. Raises `BadInput`, `JobError`."""
+    from workers.media import codecs, common_form
+
+    quality = FINE[given.codec] if given.crf is None else given.crf
+    if given.encoder == "cpu" and given.codec == "h264":
+        if quality > MOST_X264:
+            raise BadInput(f"args.crf: x264's scale ends at {MOST_X264}, {quality} is beyond it")
+        return common_form.h264(frame, quality, cores)
+    encoder = codecs.choose(ctx, given.codec, given.encoder)
+    return codecs.options(encoder, quality, cores) | common_form.bare(frame)
 
 
 def layer_of(
@@ -153,18 +174,24 @@ def joined(given: ComposeArgs, layers: Sequence[tuple[Any, Any]]) -> tuple[Any, 
 
 
 def with_subtitles(ctx: JobContext, video: Any, given: ComposeArgs) -> Any:
-    from workers.media import fonts
+    from workers.media import fonts, subtitles
 
     if given.subtitles is None:
         return video
-    said = given.subtitles
-    source = ctx.input(read_of(ctx, said.source, 0, "subtitles"))
-    # A name of our own: a filter's argument cannot carry every name that a file may have.
-    link = ctx.scratch / f"subtitles{Path(said.source).suffix.lower()}"
-    link.unlink(missing_ok=True)
-    link.symlink_to(source)
+    said, font = given.subtitles, fonts.of_text(ctx, given.font)
+    read = read_of(ctx, said.source, 0, "subtitles")
+    cues = subtitles.read(ctx.input(read), shown(read))
+    # A file of our own: the filter would open whatever stands behind a name, and not every name can be told.
+    file = ctx.scratch / "subtitles.ass"
+    subtitles.to_burn(
+        cues,
+        file,
+        is_styled=subtitles.is_styled(read),
+        font=fonts.family(font),
+        shape=given.width / given.height,
+    )
     shifted = video.filter("setpts", f"PTS+{said.from_s:.6f}/TB")
-    burnt = shifted.filter("subtitles", str(link), fontsdir=str(fonts.of_text(ctx, given.font).parent))
+    burnt = shifted.filter("subtitles", str(file), fontsdir=str(fonts.alone(ctx, font)))
     return burnt.filter("setpts", f"PTS-{said.from_s:.6f}/TB")
 
 

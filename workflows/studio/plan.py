@@ -20,28 +20,14 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from conductor.base.errors import JobError, UsageError
+from conductor.base.errors import UsageError
 from conductor.base.files.layout import CodeSettings
-from conductor.model.spec import JobSpec, Needs
+from conductor.model.spec import JobSpec
 from conductor.planning import input_files, input_of, job, rounded_up
-from workers.media import probing
-from workflows.studio.storyboard import (
-    Storyboard,
-    StoryOverlay,
-    StoryScene,
-    Stretch,
-    read_storyboard,
-    samples_of,
-    stretches,
-)
+from workflows.studio.kinds import PRIORITIES, needs_of
+from workflows.studio.render_plan import NAME, NVENC_MIB, render_jobs
+from workflows.studio.storyboard import read_storyboard
 
-NAME = "studio"
-#: The longest stretch of one scene: so much work a crash costs, and so much can go on side by side.
-LONGEST_S = 20.0
-#: What a person waits for comes first.
-PRIORITIES = {"render": 10, "transcode": 7, "preview": 5, "quality": 4}
-#: Bytes a pixel-second that a stretch may take on scratch, at the usual quality.
-DENSITY = 0.12
 EXTENSIONS = ("mp4", "m4v", "mov", "mkv", "webm", "avi", "mts", "m2ts", "mpg", "mpeg", "wmv")
 CONTAINERS = {"h264": "mp4", "h265": "mp4", "vp9": "webm", "av1": "webm"}
 
@@ -55,6 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     transcode = kinds.add_parser("transcode", help="every film of a folder, in one or several sizes")
     transcode.add_argument("folder", type=Path, help="with films")
     transcode.add_argument("--codec", choices=sorted(CONTAINERS), default="h264", help="default: %(default)s")
+    transcode.add_argument(
+        "--container", choices=("mp4", "webm", "mkv"), help="default: webm for vp9 and av1, else mp4"
+    )
+    transcode.add_argument(
+        "--encoder",
+        choices=("cpu", "auto", "nvenc"),
+        default="cpu",
+        help="auto: each job holds a device and encodes on it, or on the cpu where that cannot; nvenc: on "
+        "nothing else; default: %(default)s",
+    )
     transcode.add_argument(
         "--heights", default="1080,720,480", metavar="H,H", help="the ladder of sizes; none is enlarged"
     )
@@ -82,22 +78,16 @@ def plan(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpe
 
 def render(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpec]:
     """Files are named as the storyboard sees them."""
-    board, folder = read_storyboard(options.storyboard), options.storyboard.resolve().parent
-    films = {scene.file: (folder / scene.file).resolve() for scene in board.scenes}
-    ends = {name: end_of(path) for name, path in films.items() if needs_end(board, name)}
-    lengths = [length_of(scene, ends.get(scene.file), board.fps) for scene in board.scenes]
-    seams = [seam_of(board, scene) for scene in board.scenes[:-1]]
-    cut = stretches(lengths, seams, max(1, round(LONGEST_S * board.fps)))
-    parts = [compose(board, stretch, folder, needs_of("render", settings, ram_mib=1024)) for stretch in cut]
-    yield from parts
-    yield master(board, parts, folder, options.storyboard.stem)
+    file = options.storyboard
+    return render_jobs(read_storyboard(file), file.resolve().parent, file.stem, settings)
 
 
 def transcode(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpec]:
-    heights, suffix = heights_of(options.heights), CONTAINERS[options.codec]
+    heights, suffix = heights_of(options.heights), container_of(options)
+    holds_device = options.encoder != "cpu"
     for film in films_of(options.folder, settings):
         for height in heights:
-            args: dict[str, Any] = {"codec": options.codec, "max_height": height, "encoder": "auto"}
+            args: dict[str, Any] = {"codec": options.codec, "max_height": height, "encoder": options.encoder}
             if options.quality is not None:
                 args["quality"] = options.quality
             if options.kbps is not None:
@@ -110,7 +100,10 @@ def transcode(options: argparse.Namespace, settings: CodeSettings) -> Iterator[J
                 args,
                 inputs=input_of(film),
                 writes={f"published:studio/{film.stem}-{height}-{{short}}.{suffix}": rounded_up(size)},
-                needs=needs_of("transcode", settings, cpu=2, ram_mib=1024),
+                needs=needs_of(
+                    "transcode", settings, cpu=2, ram_mib=1024, vram_mib=NVENC_MIB if holds_device else 0
+                ),
+                lane="gpu" if holds_device else None,
                 priority=PRIORITIES["transcode"],
                 size=float(size),
             )
@@ -151,6 +144,15 @@ def films_of(folder: Path, settings: CodeSettings) -> list[Path]:
     return found
 
 
+def container_of(options: argparse.Namespace) -> str:
+    chosen = options.container or CONTAINERS[options.codec]
+    if chosen == "webm" and options.codec not in ("vp9", "av1"):
+        raise UsageError(f"--container webm holds vp9 or av1, not {options.codec}: take mp4 or mkv")
+    if options.encoder == "nvenc" and options.codec == "vp9":
+        raise UsageError("--encoder nvenc: no card encodes vp9; take h264, h265 or av1")
+    return chosen
+
+
 def heights_of(text: str) -> list[int]:
     """Largest first."""
     try:
@@ -160,126 +162,6 @@ def heights_of(text: str) -> list[int]:
     if not all(32 <= height <= 8640 for height in heights):
         raise UsageError(f"--heights {text}: each between 32 and 8640")
     return heights
-
-
-def needs_of(kind: str, settings: CodeSettings, *, ram_mib: int, cpu: float = 1) -> Needs:
-    """One of those that may go on at once, where conductor.toml has `[counters.KIND]`."""
-    return Needs(cpu=cpu, ram_mib=ram_mib, counters={kind: 1} if kind in settings.counters else {})
-
-
-def needs_end(board: Storyboard, name: str) -> bool:
-    return any(scene.file == name and scene.out_s is None for scene in board.scenes)
-
-
-def end_of(path: Path) -> float:
-    """Seconds. Raises `UsageError` where the film cannot be read."""
-    try:
-        return probing.film(path, path.name).ends_s
-    except JobError as e:
-        raise UsageError(f"{path} cannot be read: {e}; give its scene an out_s, or another file") from None
-
-
-def length_of(scene: StoryScene, end_s: float | None, fps: float) -> int:
-    """In pictures of the film that is made."""
-    out_s = end_s if scene.out_s is None else scene.out_s
-    assert out_s is not None
-    if out_s <= scene.in_s:
-        raise UsageError(f"the scene of {scene.file}: out_s {out_s:g} is not after in_s {scene.in_s:g}")
-    return max(1, round((out_s - scene.in_s) * fps))
-
-
-def seam_of(board: Storyboard, scene: StoryScene) -> int:
-    chosen = scene.transition or board.transition
-    return 0 if chosen.name == "none" else round(chosen.seconds * board.fps)
-
-
-def compose(board: Storyboard, stretch: Stretch, folder: Path, needs: Needs) -> JobSpec:
-    scenes = [board.scenes[part.scene] for part in stretch.parts]
-    layers = [
-        {
-            "source": str((folder / scene.file).resolve()),
-            "start_s": round(scene.in_s + part.skipped / board.fps, 6),
-        }
-        for scene, part in zip(scenes, stretch.parts, strict=True)
-    ]
-    over = [each for overlay in board.overlays if (each := shown_in(board, overlay, stretch, folder))]
-    args: dict[str, Any] = {
-        "layers": layers,
-        "frames": stretch.frames,
-        "samples": samples_of(stretch, board.fps),
-        **{name: getattr(board, name) for name in ("width", "height", "fps", "crf")},
-    }
-    files = [str(layer["source"]) for layer in layers]
-    files += [str(each["source"]) for each in over if "source" in each]
-    if len(layers) == 2:
-        args["transition"] = (scenes[0].transition or board.transition).name
-    if over:
-        args["overlays"] = over
-    if board.subtitles is not None and board.subtitles.burnt_in:
-        subtitles = str((folder / board.subtitles.file).resolve())
-        args["subtitles"] = {"source": subtitles, "from_s": round(stretch.first / board.fps, 6)}
-        files.append(subtitles)
-    if board.font is not None and (over or "subtitles" in args):
-        args["font"] = str((folder / board.font).resolve())
-        files.append(args["font"])
-    seconds = stretch.frames / board.fps
-    size = board.width * board.height * seconds
-    return job(
-        NAME,
-        "media.compose",
-        args,
-        inputs={path: mark for file in dict.fromkeys(files) for path, mark in input_of(Path(file)).items()},
-        writes={"scratch:studio/{id}.mkv": rounded_up(size * DENSITY + seconds * 200_000)},
-        needs=needs,
-        priority=PRIORITIES["render"],
-        duration_s=max(1.0, round(size / 20e6, 1)),
-        size=size,
-    )
-
-
-def shown_in(
-    board: Storyboard, overlay: StoryOverlay, stretch: Stretch, folder: Path
-) -> dict[str, Any] | None:
-    """As `media.compose` takes it; None where it is not seen in this stretch."""
-    first = round(overlay.at_s * board.fps)
-    end = first + max(1, round(overlay.seconds * board.fps))
-    if end <= stretch.first or first >= stretch.end:
-        return None
-    said: dict[str, Any] = {
-        "first": max(0, first - stretch.first),
-        "end": min(end, stretch.end) - stretch.first,
-        **{name: getattr(overlay, name) for name in ("x", "y", "opacity", "height", "color")},
-    }
-    if overlay.file is not None:
-        said["source"] = str((folder / overlay.file).resolve())
-    if overlay.text is not None:
-        said["text"] = overlay.text
-    return said
-
-
-def master(board: Storyboard, parts: list[JobSpec], folder: Path, name: str) -> JobSpec:
-    args: dict[str, Any] = {
-        "stretches": [part.writes[0].path for part in parts],
-        "loudness": board.loudness,
-    }
-    inputs: dict[str, str] = {}
-    if board.subtitles is not None and not board.subtitles.burnt_in:
-        file = (folder / board.subtitles.file).resolve()
-        args |= {"subtitles": str(file), "language": board.subtitles.language}
-        inputs = input_of(file)
-    size = sum(part.writes[0].bytes for part in parts)
-    return job(
-        NAME,
-        "media.master",
-        args,
-        reads=args["stretches"],
-        inputs=inputs,
-        writes={f"published:studio/{name}-{{short}}.{board.container}": rounded_up(size)},
-        after=parts,
-        needs=Needs(cpu=1, ram_mib=512),
-        priority=PRIORITIES["render"],
-        size=float(size),
-    )
 
 
 if __name__ == "__main__":

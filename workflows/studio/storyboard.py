@@ -6,9 +6,9 @@ less the pictures of the transition between them; each stretch shows one scene, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -73,6 +73,17 @@ class StorySubtitles(StoryPart, frozen=True, kw_only=True):
     language: str = "und"
 
 
+class StoryMusic(StoryPart, frozen=True, kw_only=True):
+    """Under the whole film, again from its start where it is shorter."""
+
+    file: str
+    from_s: Seconds = 0.0
+    #: As loud as it is: 0.
+    level_db: Annotated[float, Meta(ge=-60, le=20)] = -18.0
+    #: At the film's beginning, and at its end.
+    fade_s: Annotated[float, Meta(ge=0, le=60)] = 2.0
+
+
 class Storyboard(StoryPart, frozen=True, kw_only=True):
     scenes: Annotated[list[StoryScene], Meta(min_length=1, max_length=10_000)]
     #: Between scenes that do not say their own.
@@ -82,11 +93,20 @@ class Storyboard(StoryPart, frozen=True, kw_only=True):
     width: Annotated[int, Meta(ge=32, le=7680, multiple_of=2)] = 1280
     height: Annotated[int, Meta(ge=32, le=4320, multiple_of=2)] = 720
     fps: Annotated[float, Meta(ge=1, le=240)] = 25.0
-    crf: Annotated[int, Meta(ge=0, le=51)] = 18
+    #: The encoder's own scale, lower is better. Default: what is hardly told from the source.
+    crf: Annotated[int, Meta(ge=0, le=63)] | None = None
+    #: «nvenc»: each stretch holds a device, and its encoder writes it.
+    encoder: Literal["cpu", "nvenc"] = "cpu"
+    music: StoryMusic | None = None
     #: LUFS of the whole; null leaves it as it is.
     loudness: Annotated[float, Meta(ge=-40, le=-5)] | None = -14.0
     font: str | None = None
-    container: Annotated[str, Meta(pattern="^(?:mp4|mov|mkv)$")] = "mp4"
+    container: Literal["mp4", "mov", "mkv", "webm"] = "mp4"
+
+    @property
+    def codec(self) -> str:
+        """Of the picture: what everything plays that plays the container."""
+        return "vp9" if self.container == "webm" else "h264"
 
 
 def read_storyboard(file: Path) -> Storyboard:
@@ -104,6 +124,11 @@ def read_storyboard(file: Path) -> Storyboard:
         if each.name not in TRANSITIONS:
             near = did_you_mean(each.name, TRANSITIONS)
             raise ConfigError(f"{file}: no transition is named {each.name!r}{near or ' (`fade` is one)'}")
+    for number, overlay in enumerate(board.overlays, start=1):
+        if (overlay.file is None) == (overlay.text is None):
+            raise ConfigError(f"{file}: overlay {number} is a `file` or a `text`, one of them")
+    if board.encoder == "nvenc" and board.codec != "h264":
+        raise ConfigError(f"{file}: no card encodes for .{board.container}: take mp4, mov or mkv, or the cpu")
     return board
 
 
@@ -125,9 +150,17 @@ class Stretch(NamedTuple):
         return self.end - self.first
 
 
-def stretches(lengths: Sequence[int], seams: Sequence[int], longest: int) -> Iterator[Stretch]:
+def stretches(
+    lengths: Sequence[int],
+    seams: Sequence[int],
+    longest: int,
+    shortest: int = 1,
+    edges: Collection[int] = (),
+) -> Iterator[Stretch]:
     """`lengths`: pictures of each scene; `seams`: of each transition, one less; `longest`: of a stretch that
-    shows one scene. Raises `UsageError` for a scene that is shorter than its transitions."""
+    shows one scene, and `shortest`: of one that is ended early, by one of the `edges` on the timeline.
+
+    Raises `UsageError` for a scene that is shorter than its transitions."""
     begin = 0
     for number, length in enumerate(lengths):
         before = seams[number - 1] if number else 0
@@ -137,12 +170,22 @@ def stretches(lengths: Sequence[int], seams: Sequence[int], longest: int) -> Ite
                 f"scene {number + 1} has {length} pictures, its transitions take {before} and {after}: "
                 "make it longer or them shorter"
             )
-        for first in range(before, length - after, longest):
-            end = min(first + longest, length - after)
+        own = sorted(edge - begin for edge in edges)
+        for first, end in pieces(before, length - after, longest, shortest, own):
             yield Stretch(begin + first, begin + end, (ScenePart(number, first),))
         begin += length - after
         if after:
             yield Stretch(begin, begin + after, (ScenePart(number, length - after), ScenePart(number + 1, 0)))
+
+
+def pieces(
+    first: int, end: int, longest: int, shortest: int, edges: Sequence[int]
+) -> Iterator[tuple[int, int]]:
+    """From `first` to `end`: a new one at each edge that leaves enough on both sides, and after `longest`."""
+    while first < end:
+        following = next((edge for edge in edges if first + shortest <= edge <= end - shortest), end)
+        yield first, min(first + longest, following)
+        first = min(first + longest, following)
 
 
 def samples_of(stretch: Stretch, fps: float) -> int:
