@@ -24,6 +24,7 @@ from conductor.base.errors import UsageError
 from conductor.base.files.layout import CodeSettings
 from conductor.model.spec import JobSpec
 from conductor.planning import input_files, input_of, job, rounded_up
+from workflows.studio import captions_plan
 from workflows.studio.kinds import PRIORITIES, needs_of
 from workflows.studio.render_plan import NAME, NVENC_MIB, render_jobs
 from workflows.studio.storyboard import read_storyboard
@@ -33,7 +34,7 @@ CONTAINERS = {"h264": "mp4", "h265": "mp4", "vp9": "webm", "av1": "webm"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="render|transcode|preview")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="render|transcode|captions|preview")
     render = kinds.add_parser("render", help="a film out of a storyboard")
     render.add_argument(
         "storyboard", type=Path, help="a JSON file: scenes, transitions, overlays, subtitles, sound"
@@ -62,6 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     transcode.add_argument(
         "--floor", type=float, default=0.0, metavar="X", help="what `verify` holds the mean to"
     )
+    captions = kinds.add_parser("captions", help="what is said in every film of a folder, as SRT and WebVTT")
+    captions_plan.add_options(captions)
     preview = kinds.add_parser("preview", help="a poster and a small clip of every film of a folder")
     preview.add_argument("folder", type=Path, help="with films")
 
@@ -73,7 +76,8 @@ def manifest_name(options: argparse.Namespace) -> str:
 
 def plan(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpec]:
     """Render: a job a stretch, and one for the film. Transcode: a job a size, and one that measures it."""
-    return {"render": render, "transcode": transcode, "preview": preview}[options.kind](options, settings)
+    kinds = {"render": render, "transcode": transcode, "captions": captions, "preview": preview}
+    return kinds[options.kind](options, settings)
 
 
 def render(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpec]:
@@ -120,6 +124,10 @@ def transcode(options: argparse.Namespace, settings: CodeSettings) -> Iterator[J
                     priority=PRIORITIES["quality"],
                     size=float(size),
                 )
+
+
+def captions(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpec]:
+    return captions_plan.caption_jobs(NAME, films_of(options.folder, settings), options, settings)
 
 
 def preview(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpec]:
