@@ -17,7 +17,7 @@ from conductor.model.decision import Hold, Verdict
 from conductor.model.limits import Limits
 from conductor.model.reason import Reason
 from conductor.model.report import CounterReading, NodeReport, QueueReport
-from conductor.model.snapshot import Candidate, Reservation, Snapshot
+from conductor.model.snapshot import Candidate, KindState, Reservation, Snapshot
 from conductor.model.spec import ResourceName
 
 
@@ -257,8 +257,15 @@ def close_breaker(scene: SceneInCure, v: Verdict) -> None:
 
 
 def verify_canary(scene: SceneInCure, v: Verdict) -> None:
+    """Those of its kind, whatever code they have."""
     end(scene, v)
-    scene.rule = replace(scene.rule, canary={})
+    of = next(c.job_class for c in scene.candidates if c.job_class.id == scene.hold.class_id)
+    known = {k.version: k for k in scene.snapshot.kinds if k.kind == of.kind}
+    versions = {n.code.get(of.task, "") for n in scene.snapshot.nodes} | known.keys()
+    fresh = KindState(kind=of.kind, since=NOW, last_at=NOW)
+    own = [replace(known.get(version, fresh), version=version, verified=99) for version in versions]
+    others = [k for k in scene.snapshot.kinds if k.kind != of.kind]
+    scene.change(kinds=(*others, *own))
 
 
 def review(scene: SceneInCure, v: Verdict) -> None:

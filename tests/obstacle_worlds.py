@@ -278,10 +278,14 @@ class WorldsByChance:
         if self.of(0, 0, 0, 0, 1) == 0:
             return ()
         node = self.of(*nodes).node
-        ids = self.of(["chained-0", "chained-1"], [head.job_id for head in waiting[0].heads])
+        first = waiting[0]
+        sizes = self.of(
+            {f"chained-{i}": self.of(5, 30) * GIB for i in range(2)},
+            {head.job_id: first.job_class.writes.get("scratch", 0) for head in first.heads},
+        )
         jobs = tuple(
-            FileJob(job_id=job_id, reads=("scratch:x",), writes={f"scratch:{job_id}": self.of(5, 30) * GIB})
-            for job_id in ids
+            FileJob(job_id=job_id, reads=("scratch:x",), writes={f"scratch:{job_id}": size} if size else {})
+            for job_id, size in sizes.items()
         )
         return (Chain(id="chain", node=self.of(node, None), jobs=jobs, kept={"scratch:x": 20 * GIB}),)
 

@@ -44,16 +44,30 @@ UNSEEN = frozenset(
         Reason.COUNTER_SILENT,
     }
 )
+KEPT = (Reason.PLACE_RESERVED, Reason.BUDGET_RESERVED, Reason.NOT_ITS_TURN)
 MOST_ROUNDS = 5
 #: Of 32,000 worlds beyond the thousand, those in which something was not said, by what it was.
 ONCE_WRONG = {
     "a place, a budget or a counter was kept for a job that can never run": [2897, 6015, 6514, 11352, 14485],
-    "a large device has no worker of its own": [1919, 4922, 5030, 5775, 7903, 9479, 11780, 15242, 17175],
+    "a large device has no worker of its own": [
+        1919,
+        4922,
+        5030,
+        5775,
+        7903,
+        9479,
+        11780,
+        15242,
+        17175,
+        27571,
+    ],
     "the breaker of the code that some nodes have": [
         *(3552, 4185, 6513, 8037, 8888, 9032, 9276, 9667, 10010),
         *(10652, 10853, 11144, 11332, 11874),
     ],
-    "others are shut by the same thing, or by a part of it": [5628, 5653, 7006, 9624, 11368, 11523],
+    "others are shut by the same thing, or by a part of it": [
+        *(5628, 5653, 7006, 9624, 11368, 11523, 23028, 25297, 26217, 30033, 30133),
+    ],
     "a node that can never take it hid what begun chains say": [1423],
 }
 #: How a place that no wait opens is named.
@@ -111,7 +125,7 @@ def without_others(of: ObstacleWorld, hold: Hold) -> ObstacleWorld:
 def named_before(hold: Hold) -> set[str]:
     """Jobs that wait themselves, and are named: who goes before it, who may, for whom a place or a budget is
     kept."""
-    kept = {holder for v in hold.closed if v.gate == "hold" for holder in v.holders}
+    kept = {holder for v in hold.closed if v.reason in KEPT for holder in v.holders}
     return kept | {front.job_id for front in (hold.front, hold.contenders) if front}
 
 
@@ -150,6 +164,7 @@ def check(of: ObstacleWorld, seen: Counter[str] | None = None) -> list[str]:
 
 def follow(of: ObstacleWorld, hold: Hold, seen: Counter[str]) -> str:
     """Round by round what is named is done; a second round only where something could not be seen before."""
+    words = ""
     for number in range(MOST_ROUNDS):
         assert all(v.passed == (v.reason in PASSING) for v in hold.verdicts)
         words = sentence(hold, NOW, 60.0)

@@ -148,6 +148,7 @@ class Deciding:
             self.starvation,
             self.backfill,
             self._closings,
+            self.kinds.is_counted,
         )
         held = list(self.held.values())
         is_cut_short = self.has_more_heads or len(self.admissions) >= MOST_ADMITTED

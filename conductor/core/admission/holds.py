@@ -17,6 +17,7 @@ from conductor.core.ordering.starvation import Bound, Starvation, bounds, longes
 from conductor.core.ordering.turns import Ages, Turns
 from conductor.model.decision import Front, Hold, Verdict
 from conductor.model.limits import Limits
+from conductor.model.reason import OF_KINDS
 from conductor.model.snapshot import Candidate, JobClass
 from conductor.model.spec import Lane
 
@@ -37,6 +38,7 @@ class Holds:
         starvation: Starvation,
         kept: BackfillReservation | None,
         closings: Callable[[JobClass], Sequence[Verdict]],
+        is_counted: Callable[[JobClass], bool],
     ) -> None:
         self.standing = standing
         self.free = standing.free
@@ -46,6 +48,8 @@ class Holds:
         self.safety = safety
         self.kept = kept
         self.closings = closings
+        #: May only so many of its kind start.
+        self.is_counted = is_counted
         self.starvation = starvation
         self.passed_over = starvation.since()
         #: How soon to look again.
@@ -53,12 +57,12 @@ class Holds:
         self._reasons = Reasons(self.free, standing.kinds, standing.never, standing.questions)
         self._denials: dict[tuple[int, int], GateAnswers] = {}
         self._idle: dict[Lane, bool] = {}
-        #: Class → all that shuts it, whatever is free.
-        self._shut: dict[str, frozenset[str]] = {}
+        #: Class → all that shuts it, whatever is free; and with it what shuts some places to it.
+        self._shut: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
 
     def of(self, held: Sequence[HeldClass], candidates: Sequence[Candidate]) -> tuple[Hold, ...]:
         """In the order of this tick's turns."""
-        waiting = [one._replace(shut=self._shut_by(one)) for one in held if one.waiting > 0]
+        waiting = [self._with_closings(one) for one in held if one.waiting > 0]
         staying = self._at_next_levels(waiting, candidates)
         never = {one.head.job_id: self._never(one.member) for one in staying if one.member is not None}
         hopeless = {one.head.job_id for one in staying if self._reasons.is_infeasible(one.ask)}
@@ -125,20 +129,21 @@ class Holds:
         fronts, found = Fronts(), dict[str, Front | None]()
         for one in of_next_tick(staying, self.turns, self.passed_over, self.limits.keep_after_s, self.now):
             job_id, bits = one.head.job_id, self.starvation.bits(one.ask)
-            found[job_id] = fronts.before(bits, one.level, one.shut)
+            found[job_id] = fronts.before(bits, one.level, one.opens)
             if job_id not in hopeless:
                 fronts.add(bits, one.level, job_id, one.waiting, one.shut)
         return found
 
-    def _shut_by(self, one: HeldClass) -> frozenset[str]:
+    def _with_closings(self, one: HeldClass) -> HeldClass:
         job_class = one.turn.job_class
         known = self._shut.get(job_class.id)
         if known is None:
-            names = {shutter_of(verdict, job_class) for verdict in self.closings(job_class)}
-            if job_class.lane in self.free.snapshot.controls.paused_lanes:
-                names.add(job_class.lane)
-            known = self._shut[job_class.id] = frozenset(names - {""})
-        return known
+            said = [(shutter_of(v, job_class), v) for v in self.closings(job_class)]
+            paused = {job_class.lane} & {*self.free.snapshot.controls.paused_lanes}
+            opens = {name for name, _ in said if name} | paused
+            shut = {name for name, v in said if name and not (v.reason in OF_KINDS and v.where)} | paused
+            known = self._shut[job_class.id] = (frozenset(shut), frozenset(opens))
+        return one._replace(shut=known[0], opens=known[1])
 
     def _contenders(
         self, one: HeldClass, verdicts: Sequence[Verdict], others: Sequence[HeldClass], hopeless: Set[str]
@@ -149,7 +154,12 @@ class Holds:
         if since is not None and keep_after_s is not None and self.now - since >= keep_after_s:
             return None
         over = self.free.reservations.of({job_id for v in verdicts if not v.passed for job_id in v.holders})
-        return contenders(one, others, over, self.turns, self.starvation.bits, hopeless)
+        return contenders(one, others, over, self.turns, self._bits, hopeless)
+
+    def _bits(self, one: HeldClass) -> int:
+        """What it takes a part of; where few of its kind may start, that is one of them."""
+        bits, job_class = self.starvation.bits(one.ask), one.turn.job_class
+        return bits | self.starvation.bit_of_kind(job_class.kind) if self.is_counted(job_class) else bits
 
     def _bounds(self, candidates: Sequence[Candidate]) -> dict[str, Bound]:
         if not self.passed_over or self.limits.keep_after_s is None:
@@ -177,8 +187,8 @@ class Holds:
         if not self.standing.explains:
             return ()
         answer = self._reasons.answer(one.ask)
-        known_of = {(v.reason, v.where) for v in said if v is not None}
-        more = [v for v in self.closings(one.turn.job_class) if (v.reason, v.where) not in known_of]
+        known_of = {(v.reason, _place_of(v)) for v in said if v is not None}
+        more = [v for v in self.closings(one.turn.job_class) if (v.reason, _place_of(v)) not in known_of]
         for verdict in (*said, *more):
             if verdict is None:
                 continue
@@ -196,7 +206,7 @@ class Holds:
         """Room that will be wanted on the disks; asked only where somebody reads it."""
         if not self.standing.life or not self.standing.explains:
             return {}
-        upcoming = (one.member for one in held if not self._shut_by(one) and _is_of_new_chain(one))
+        upcoming = (one.member for one in held if not self._with_closings(one).shut and _is_of_new_chain(one))
         able = (node for node in self.free.nodes.values() if node.is_open)
         return self.safety.wanted(able, next(upcoming, None))
 
@@ -215,6 +225,11 @@ class Holds:
         if known is None:
             known = self._idle[lane] = any(queue.has_idle_worker for queue in self.free.queues[lane])
         return known
+
+
+def _place_of(verdict: Verdict) -> str:
+    """What holds a kind back is said once, wherever it is."""
+    return "" if verdict.reason in OF_KINDS else verdict.where
 
 
 def _is_of_new_chain(one: HeldClass) -> bool:

@@ -36,6 +36,8 @@ class HeldClass(NamedTuple):
     denied: Verdict | None
     #: All that shuts it whatever is free: its lane, its hours, its task, its kind.
     shut: frozenset[str] = frozenset()
+    #: The same, and what shuts some places to it: once its own gates are open, these are for others too.
+    opens: frozenset[str] = frozenset()
     #: Was it tried before all others, as one that was passed over for too long, and was nothing kept for it.
     was_tried_in_vain: bool = False
 
@@ -45,13 +47,12 @@ class HeldClass(NamedTuple):
 
 
 def shutter_of(verdict: Verdict, job_class: JobClass) -> str:
-    """What has to open for all that share it: the lane or backlog, the task, the kind; "" where only some
-    places are shut."""
+    """What has to open for all that share it: the lane or backlog, the task, the kind; "" of a place."""
     reason = verdict.reason
     if reason in OF_TASKS:
         return verdict.detail.task
     if reason in OF_KINDS:
-        return "" if verdict.where else job_class.kind
+        return job_class.kind
     if reason is Reason.REVIEW_DEBT:
         return f"review of {job_class.backlog}"
     return "" if reason in OF_ONE_PLACE else verdict.where

@@ -129,6 +129,21 @@ class TickBreakers:
             self._unknown[task] = None if is_known else _no_task(task, fresh)
         return self._unknown[task]
 
+    def is_counted(self, job_class: JobClass) -> bool:
+        """May only so many of its kind start: the rest of those that may fail alike, a try, canaries."""
+        if self.is_free or not job_class.kind:
+            return False
+        wanted = max(
+            rule.get(job_class.task, 0) for rule in (self._limits.canary_by_eye, self._limits.canary)
+        )
+        states = self._states.get(job_class.kind, ())
+        return any(s.failed or s.opened_at is not None for s in states) or any(
+            state is None or state.verified < wanted
+            for node in self._able_by_code(job_class)
+            for state in (self._state(job_class.kind, self._code_on(job_class, node)),)
+            if wanted
+        )
+
     def fresh_first(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         """Of a kind that fails: who has not failed yet goes before who has. A retry is no evidence against
         the others, and what is wrong with a few would otherwise close the kind by their retries alone."""

@@ -63,6 +63,9 @@ class Starvation:
             bits = ask.bits = bits | sum([bit for bit, n in zip(_OF_NODE, ask.steps, strict=True) if n])
         return bits | self._bits_by_name(ask) if ask.rates or ask.counts else bits
 
+    def bit_of_kind(self, kind: str) -> int:
+        return self._rate_bits.setdefault(f"kind {kind}", 1 << (_RATES + len(self._rate_bits)))
+
     def _bits_by_name(self, ask: Ask) -> int:
         """Of budgets and counters, which get theirs as they are met."""
         bits = 0

@@ -61,8 +61,9 @@ def usable_devices(ask: Ask, node: NodeFree) -> list[DeviceFree]:
 
 
 def unserved_devices(ask: Ask, node: NodeFree) -> list[DeviceFree]:
-    """Large enough for one of the gpu lane, and of no worker; none where a device that has workers is."""
-    served = usable_devices(ask, node)
+    """Large enough for one of the gpu lane, and of no worker; none where a device that has workers is: of
+    several, one has to be its worker's own."""
+    served = [queue.device for queue in node.queues.get(ask.lane, ()) if queue.device is not None]
     if ask.lane != "gpu" or any(could_fit(device.amounts, ask.of_device) for device in served):
         return []
     others = (device for device in node.devices_for(ask) if device not in served)
