@@ -15,6 +15,8 @@ from conductor.base.text import printable
 from conductor.model.alerts import AlertMessage
 
 NOT_INSTALLED = "apprise is not installed: pip install 'conductor-jobs[alerts]'"
+#: How its log says what a warning is about: of all that it says there, no more is shown.
+BEHIND = re.compile(r"(?:Socket|I/O) Exception: (.*)")
 #: So much of a service's words is kept.
 SHOWN = 200
 
@@ -38,7 +40,7 @@ class AppriseAddress:
             return NOT_INSTALLED
         _quiet()
         kind = "success" if message.is_over else "failure" if message.level == "urgent" else "warning"
-        capture: Any = apprise.LogCapture(level=logging.WARNING)
+        capture: Any = apprise.LogCapture(level=logging.DEBUG)
         with capture as said:
             service: Any = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))
             if not service.add(self._address):
@@ -56,9 +58,17 @@ class AppriseAddress:
             return "" if has_arrived else self._shown(said.getvalue())
 
     def _shown(self, said: str) -> str:
-        """The last line, without its time and without what is secret of the address."""
-        line = (said.strip().splitlines() or ["it gave no reason"])[-1]
-        line = re.sub(r"^\S+ \S+ - [A-Z]+ - ", "", line)
+        """Its last warning, and what was behind it, without what is secret of the address."""
+        warned, why = "", ""
+        for line in said.strip().splitlines():
+            level, _, words = re.sub(r"^\S+ \S+ - (?=[A-Z]+ - )", "", line).partition(" - ")
+            if level in ("WARNING", "ERROR", "CRITICAL"):
+                warned = words
+            elif level == "DEBUG" and (behind := BEHIND.match(words)):
+                why = behind[1]
+        if not warned and not why:
+            warned = said.strip().rpartition("\n")[2] or "it gave no reason"
+        line = ": ".join(part for part in (warned, why) if part)
         hidden = mask(scrub(line), {self._address, *tokens(self._address)})
         return printable(hidden)[:SHOWN]
 
