@@ -25,18 +25,23 @@ class Picture(NamedTuple):
 
 
 def is_picture(path: str) -> bool:
-    return path.lower().endswith((".png", ".jpg", ".jpeg"))
+    return path.lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".webp"))
 
 
 def look(file: BinaryIO) -> Picture:
-    """A PNG or a JPEG, by its content. Raises `OSError`."""
+    """A PNG, a JPEG, a GIF or a WebP, by its content. Raises `OSError`."""
     head = file.read(len(_PNG))
     if head == _PNG:
         return _png(file)
     if head[:2] == b"\xff\xd8":
         file.seek(2)
         return _jpeg(file)
-    return Picture(fault="is no picture (neither PNG nor JPEG)")
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        file.seek(6)
+        return _gif(file)
+    if head[:4] == b"RIFF":
+        return _webp(file, int.from_bytes(head[4:8], "little"))
+    return Picture(fault="is no picture (neither PNG, JPEG, GIF nor WebP)")
 
 
 def _png(file: BinaryIO) -> Picture:
@@ -87,3 +92,62 @@ def _has_end(file: BinaryIO) -> bool:
     ends = file.seek(0, 2)
     file.seek(max(begins, ends - _TAIL))
     return b"\xff\xd9" in file.read()
+
+
+def _gif(file: BinaryIO) -> Picture:
+    """Block by block; at least one picture, and its end."""
+    screen = file.read(7)
+    if len(screen) < 7:
+        return Picture(fault="is a GIF that breaks off")
+    size = int.from_bytes(screen[:2], "little"), int.from_bytes(screen[2:4], "little")
+    file.seek(_palette(screen[4]), 1)
+    pictures = 0
+    while kind := file.read(1):
+        if kind == b";":
+            return Picture(*size) if pictures and all(size) else Picture(fault="is a GIF without a picture")
+        head = file.read(9 if kind == b"," else 1)
+        if kind == b",":
+            pictures += 1
+            # Behind its palette stands how wide its codes are.
+            file.seek(_palette(head[-1] if len(head) == 9 else 0) + 1, 1)
+        elif kind != b"!":
+            break
+        while length := file.read(1):
+            if length == b"\0":
+                break
+            file.seek(length[0], 1)
+    return Picture(fault="is a GIF that breaks off")
+
+
+def _palette(flags: int) -> int:
+    """Its bytes, where it has one."""
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _webp(file: BinaryIO, said: int) -> Picture:
+    """As long as it says, chunk by chunk, with a picture in it."""
+    size, pictures = (0, 0), 0
+    end = file.seek(0, 2)
+    file.seek(8)
+    if file.read(4) != b"WEBP":
+        return Picture(fault="is no picture (neither PNG, JPEG, GIF nor WebP)")
+    while len(head := file.read(8)) == 8:
+        kind, length = head[:4], int.from_bytes(head[4:], "little")
+        begins, first = file.tell(), file.read(min(length, 10))
+        pictures += kind in (b"ANMF", b"VP8 ", b"VP8L")
+        size = size if all(size) else _webp_size(kind, first)
+        file.seek(begins + length + length % 2)
+    if file.tell() > end or end < said + 8:
+        return Picture(fault="is a WebP that breaks off")
+    return Picture(*size) if pictures and all(size) else Picture(fault="is a WebP without a picture")
+
+
+def _webp_size(kind: bytes, first: bytes) -> tuple[int, int]:
+    if kind == b"VP8X":
+        return int.from_bytes(first[4:7], "little") + 1, int.from_bytes(first[7:10], "little") + 1
+    if kind == b"VP8 ":
+        return int.from_bytes(first[6:8], "little") & 0x3FFF, int.from_bytes(first[8:10], "little") & 0x3FFF
+    if kind == b"VP8L":
+        bits = int.from_bytes(first[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return 0, 0

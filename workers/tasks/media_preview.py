@@ -1,4 +1,4 @@
-"""media.preview: a poster and a small silent clip, for pages and for people in a hurry."""
+"""media.preview: a poster, a small silent clip, a picture that moves: for pages and for people in a hurry."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 NEEDS = Needs(cpu=1, ram_mib=512)
 POSTER = (".jpg", ".jpeg")
 CLIP = (".webm", ".mp4")
-#: A preview is for a look: a picture less at its end is held, not complained about.
-HOLD_S = 1.0
-#: A poster is the picture of this fine a grid.
-POSTER_FPS = 50.0
+MOVING = (".gif", ".webp")
 
 
 class PreviewArgs(Args, frozen=True, kw_only=True):
@@ -41,99 +38,82 @@ class PreviewArgs(Args, frozen=True, kw_only=True):
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: source (default: the first read), width, at (0 to 1), seconds, fps, review.
 
-    Makes what the line declares: a write ending in .jpg, one in .webm or .mp4, or both.
+    Makes what the line declares: a write ending in .jpg, one in .webm or .mp4, one in .gif, one in .webp.
     Result: {"at_s", "made", "changed", "outputs"}.
     """
-    from workers.media import common_form, probing
+    from workers.media import common_form, probing, small_pictures
 
     given = parse(args, PreviewArgs)
     read = read_of(ctx, given.source, 0)
     path, name = ctx.input(read), shown(read)
     facts = probing.film(path, name, is_reading(ctx, f"reading {name}"))
     at_s = round(given.at * (facts.picture_s or 0.0), 3)
-    made = [output.path for output in ctx.spec.writes if output.path.lower().endswith((*POSTER, *CLIP))]
+    made = [o.path for o in ctx.spec.writes if o.path.lower().endswith((*POSTER, *CLIP, *MOVING))]
     if not made:
-        write_of(ctx, *POSTER, *CLIP)
-    if any(write.lower().endswith(POSTER) for write in made):
-        poster(ctx, path, name, facts, given, at_s)
-    frames = (
-        clip(ctx, path, name, facts, given, at_s)
-        if any(write.lower().endswith(CLIP) for write in made)
-        else 0
-    )
+        write_of(ctx, *POSTER, *CLIP, *MOVING)
+    frames = max(1, round(min(given.seconds, (facts.picture_s or 0.0) - at_s) * given.fps))
+    for number, write in enumerate(made):
+        target, part = ctx.output(write), (number / len(made), (number + 1) / len(made))
+        if write.lower().endswith(POSTER):
+            small_pictures.still(ctx, path, name, facts, given.width, at_s, target, part)
+        else:
+            clip(ctx, path, name, facts, given, at_s, frames, write, part)
     if given.review:
         ctx.needs_review([{"words": f"preview of {name}, at {at_s:.1f} s", **of_kinds(made)}])
     changed = common_form.changes(facts)
-    return {"at_s": at_s, "made": made, "changed": changed, "outputs": said(ctx, made, given, frames)}
+    return {"at_s": at_s, "made": made, "changed": changed, "outputs": said(made, given.width, frames)}
 
 
 def of_kinds(made: list[str]) -> dict[str, str]:
-    """What of it a person sees: a poster, a clip, or both."""
-    kinds = {"picture": POSTER, "clip": CLIP}
+    """What of it a person sees: a picture, a clip, or both."""
+    kinds = {"picture": (*POSTER, *MOVING), "clip": CLIP}
     found = {kind: next((m for m in made if m.lower().endswith(ends)), "") for kind, ends in kinds.items()}
     return {kind: path for kind, path in found.items() if path}
 
 
-def said(ctx: JobContext, made: list[str], given: PreviewArgs, frames: int) -> dict[str, dict[str, int]]:
+def said(made: list[str], width: int, frames: int) -> dict[str, dict[str, int]]:
     """What is in each of the files that it wrote."""
-    written = {
-        write_of(ctx, *kinds) for kinds in (POSTER, CLIP) if any(m.lower().endswith(kinds) for m in made)
+    return {
+        path: {"width": width, **({"frames": frames} if path.lower().endswith(CLIP) else {})} for path in made
     }
-    clips = {path: {"frames": frames} for path in written if path.lower().endswith(CLIP)}
-    return {path: {"width": given.width, **clips.get(path, {})} for path in sorted(written)}
 
 
-def pictures(
-    path: Path, name: str, facts: MediaFacts, fps: float, width: int, at_s: float, cores: int
-) -> Any:
-    """From the one that is shown at that instant on, small."""
-    from workers.media import common_form, ffmpeg, seeking
-
-    read_s = seeking.start_before(path, name, facts, at_s - 1 / fps)
-    video = ffmpeg.stream(ffmpeg.begun_at(path, read_s, threads=cores), facts.film)
-    video = common_form.timed(common_form.progressive(video, facts), fps, at_s - read_s, HOLD_S)
-    return common_form.small(video, facts, width)
-
-
-def poster(
-    ctx: JobContext, path: Path, name: str, facts: MediaFacts, given: PreviewArgs, at_s: float
+def clip(
+    ctx: JobContext,
+    path: Path,
+    name: str,
+    facts: MediaFacts,
+    given: PreviewArgs,
+    at_s: float,
+    frames: int,
+    write: str,
+    part: tuple[float, float],
 ) -> None:
-    from workers.media import ffmpeg
+    """So many pictures, as a film or as a picture that moves."""
+    from workers.media import ffmpeg, small_pictures
 
-    target = ctx.output(write_of(ctx, *POSTER))
-    video = pictures(path, name, facts, POSTER_FPS, given.width, at_s, 1)
-    # A JPEG says nothing of its colours: they are those of BT.601, and of full range.
-    video = video.filter("scale", out_color_matrix="bt601", out_range="pc")
-    # The mjpeg muxer writes one picture as a .jpg; image2 would obey a %03d in the name.
-    job = ffmpeg.sink(
-        [video], target, "mjpeg", **{"frames:v": 1, "c:v": "mjpeg", "pix_fmt": "yuvj420p", "q:v": 4}
-    )
-    ffmpeg.run(job, ctx, seconds=1, note=f"poster of {name}", name=name, threads=1, part=(0.0, 0.2))
-    if not target.exists() or target.stat().st_size == 0:
-        raise BadInput(f"{name} cannot be decoded: no picture at {at_s:.1f} s")
-
-
-def clip(ctx: JobContext, path: Path, name: str, facts: MediaFacts, given: PreviewArgs, at_s: float) -> int:
-    """How many pictures it holds."""
-    from workers.media import codecs, ffmpeg
-
-    write, cores = write_of(ctx, *CLIP), threads(ctx, NEEDS)
-    muxer = ffmpeg.MUXERS[Path(write).suffix.lower()]
-    encoder = codecs.choose(ctx, "vp9" if muxer == "webm" else "h264", "cpu")
-    frames = max(1, round(min(given.seconds, (facts.picture_s or 0.0) - at_s) * given.fps))
-    options = {"frames:v": frames, **codecs.options(encoder, None, cores)}
-    if muxer == "webm":
-        options |= {"deadline": "realtime", "cpu-used": 8}
-    job = ffmpeg.sink(
-        [pictures(path, name, facts, given.fps, given.width, at_s, cores)],
-        ctx.output(write),
-        muxer,
-        **options,
-    )
+    cores, target = threads(ctx, NEEDS), ctx.output(write)
+    video = small_pictures.begun_at(path, name, facts, given.fps, given.width, at_s, cores)
+    video = video.filter("trim", end_frame=frames)
+    if write.lower().endswith(CLIP):
+        job = film(ctx, video, write, cores)
+    else:
+        job = (small_pictures.gif if write.lower().endswith(".gif") else small_pictures.webp)(video, target)
     seconds, note = frames / given.fps, f"preview of {name}"
-    made = ffmpeg.run(job, ctx, seconds=seconds, note=note, name=name, threads=cores, part=(0.2, 1.0))
-    if made.frames < frames:
+    made = ffmpeg.run(job, ctx, seconds=seconds, note=note, name=name, threads=cores, part=part)
+    # A WebP is one packet, whatever moves in it.
+    if made.frames < (1 if write.lower().endswith(".webp") else frames):
         raise BadInput(
             f"{name} breaks off: {made.frames} of {frames} frames could be decoded from {at_s:.1f} s on"
         )
-    return made.frames
+
+
+def film(ctx: JobContext, video: Any, write: str, cores: int) -> Any:
+    from workers.media import codecs, ffmpeg
+
+    muxer = ffmpeg.MUXERS[Path(write).suffix.lower()]
+    encoder = codecs.choose(ctx, "vp9" if muxer == "webm" else "h264", "cpu")
+    options = codecs.options(encoder, None, cores)
+    if muxer == "webm":
+        options |= {"deadline": "realtime", "cpu-used": 8}
+    return ffmpeg.sink([video], ctx.output(write), muxer, **options)

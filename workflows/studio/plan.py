@@ -24,7 +24,7 @@ from conductor.base.errors import UsageError
 from conductor.base.files.layout import CodeSettings
 from conductor.model.spec import JobSpec
 from conductor.planning import input_files, input_of, job, rounded_up
-from workflows.studio import captions_plan
+from workflows.studio import captions_plan, preview_plan
 from workflows.studio.kinds import PRIORITIES, needs_of
 from workflows.studio.render_plan import NAME, NVENC_MIB, render_jobs
 from workflows.studio.storyboard import read_storyboard
@@ -65,8 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     captions = kinds.add_parser("captions", help="what is said in every film of a folder, as SRT and WebVTT")
     captions_plan.add_options(captions)
-    preview = kinds.add_parser("preview", help="a poster and a small clip of every film of a folder")
-    preview.add_argument("folder", type=Path, help="with films")
+    preview = kinds.add_parser("preview", help="small pictures and clips of every film of a folder")
+    preview_plan.add_options(preview)
 
 
 def manifest_name(options: argparse.Namespace) -> str:
@@ -131,17 +131,7 @@ def captions(options: argparse.Namespace, settings: CodeSettings) -> Iterator[Jo
 
 
 def preview(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpec]:
-    for film in films_of(options.folder, settings):
-        place = f"published:studio/{film.stem}-{{short}}"
-        yield job(
-            NAME,
-            "media.preview",
-            {},
-            inputs=input_of(film),
-            writes={f"{place}.jpg": 1 << 20, f"{place}.webm": 4 << 20},
-            needs=needs_of("preview", settings, ram_mib=512),
-            priority=PRIORITIES["preview"],
-        )
+    return preview_plan.preview_jobs(films_of(options.folder, settings), options, settings)
 
 
 def films_of(folder: Path, settings: CodeSettings) -> list[Path]:
