@@ -39,7 +39,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--width", type=int, default=320, metavar="PIXELS", help="default: %(default)s")
     parser.add_argument("--frames", type=int, default=0, metavar="N", help="so many pictures, each a .jpg")
-    parser.add_argument("--every", type=float, metavar="S", help="a picture each so many seconds, each a .jpg")
+    parser.add_argument(
+        "--every", type=float, metavar="S", help="a picture each so many seconds, each a .jpg"
+    )
 
 
 def preview_jobs(
