@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from postgres_server import PostgresServer, binaries, running_postgres
 
 from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.redis import valkey
@@ -60,6 +61,17 @@ def redis_url(valkey_url: str) -> str:
     with Redis.from_url(valkey_url, protocol=2) as client:
         client.flushall()
     return valkey_url
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for the session; a test that has it has a database of its own by `postgres.database()`."""
+    tools = binaries()
+    if tools is None:
+        words = "no PostgreSQL is installed (initdb is neither in /usr/lib/postgresql nor on PATH)"
+        pytest.fail(words) if os.environ.get("CI") else pytest.skip(words)
+    with running_postgres(tools) as server:
+        yield server
 
 
 @pytest.fixture

@@ -6,6 +6,11 @@ table reads. Everything else is raised by the conductor itself and ends a comman
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conductor.model.calls import Trouble
+
 
 class ConductorError(Exception):
     """Base of all: one sentence for the user; the command line prints it and exits with `exit_code`."""
@@ -41,6 +46,20 @@ class Unreachable(ConductorError):
     """
 
     exit_code = 4
+
+
+class StoreFault(Unreachable):
+    """A database is away, full, locked, or lets nobody in. `trouble`: for how long that may last.
+
+    A commit without a reply is a «maybe» here too: its rows are written so that a second time adds none."""
+
+    def __init__(self, message: str, trouble: Trouble) -> None:
+        super().__init__(message)
+        self.trouble: Trouble = trouble
+
+
+class StatementRefused(ConductorError):
+    """A database does not take this statement, or these values: no such table, a text with a NUL."""
 
 
 class Fenced(ConductorError):
@@ -117,6 +136,18 @@ class EndpointShut(JobError):
         super().__init__(message)
         self.rate_key = rate_key
         self.retry_after_s = retry_after_s
+
+
+class StoreShut(JobError):
+    """A store is away, full, locked, or lets nobody in. Shuts the gate of `rate_key` for all; costs no
+    retry.
+    """
+
+    cause = "store_shut"
+
+    def __init__(self, message: str, rate_key: str) -> None:
+        super().__init__(message)
+        self.rate_key = rate_key
 
 
 class ServerError(JobError):

@@ -38,8 +38,9 @@ _known: set[str] = set()
 class SecretSources:
     """Where the settings say that secrets are."""
 
-    #: Names of the environment variables that hold an API's key: task bodies need them.
-    api_key_variables: frozenset[str] = frozenset()
+    #: Names of the environment variables that hold what task bodies need: the key of an API, the password of
+    #: a store.
+    variables_of_bodies: frozenset[str] = frozenset()
     #: Names of those that hold any other secret.
     other_variables: frozenset[str] = frozenset()
     #: Names of those that hold an address which lets whoever knows it speak (a webhook, a chat).
@@ -52,7 +53,7 @@ class SecretSources:
     @property
     def variables(self) -> frozenset[str]:
         """Names of all environment variables that hold a secret."""
-        return self.api_key_variables | self.other_variables | self.address_variables
+        return self.variables_of_bodies | self.other_variables | self.address_variables
 
 
 def remember(sources: SecretSources, environ: Mapping[str, str] = os.environ) -> None:
@@ -187,7 +188,7 @@ def for_bodies(sources: SecretSources, environ: Mapping[str, str] = os.environ) 
     stay.
     """
     return _without(
-        environ, (sources.other_variables | sources.address_variables) - sources.api_key_variables
+        environ, (sources.other_variables | sources.address_variables) - sources.variables_of_bodies
     )
 
 

@@ -14,6 +14,7 @@ Cause = Literal[
     "no_space",
     "rate_limited",
     "endpoint_shut",
+    "store_shut",
     "server_error",
     "timeout",
     "stalled",

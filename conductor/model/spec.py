@@ -19,6 +19,9 @@ ResourceName = Literal["ram", "cpu"]
 
 SPEC_VERSION = 1
 
+#: What the rate key of a store begins with.
+STORE_KEY = "store:"
+
 #: What users name that is counted: it is a part of the ledger's charge keys.
 COUNTER_NAME = r"^[a-z][a-z0-9_-]*\Z"
 
@@ -137,6 +140,9 @@ class TaskDecl(Value, frozen=True, kw_only=True):
     #: The API that each of its jobs calls, arguments in braces: «{endpoint}». A line that names no rate of
     #: that key in its `needs` takes one request of it, so that its gate counts for it.
     rate: str = ""
+    #: The `[stores.NAME]` that each of its jobs opens, arguments in braces: «{store}»; its gate counts for
+    #: them.
+    store: str = ""
     #: Module that holds the body, imported in the worker's child only.
     module: str
     function: str = "run"
@@ -167,10 +173,19 @@ def resolve(spec: JobSpec, decl: TaskDecl) -> Request:
 
 def needs_of(spec: JobSpec, decl: TaskDecl) -> Needs:
     needs = decl.needs if spec.needs is None else spec.needs
-    key = filled(decl.rate, spec.args)
-    if not key or key in needs.rates:
-        return needs
-    return msgspec.structs.replace(needs, rates={**needs.rates, key: RateNeed()})
+    store = filled(decl.store, spec.args)
+    keys = [key for key in (filled(decl.rate, spec.args), store and store_key(store)) if key]
+    added = {key: RateNeed() for key in keys if key not in needs.rates}
+    return msgspec.structs.replace(needs, rates={**needs.rates, **added}) if added else needs
+
+
+def store_key(store: str) -> str:
+    """A store has a gate as an API has one, and no budget: under this rate key."""
+    return f"{STORE_KEY}{store}"
+
+
+def is_store(key: str) -> bool:
+    return key.startswith(STORE_KEY)
 
 
 def filled(pattern: str, args: Mapping[str, Any]) -> str:

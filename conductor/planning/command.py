@@ -45,6 +45,7 @@ def run_plan(
     from conductor.record.counter_rules import rule_of
     from conductor.record.manifest import Checker, write
     from conductor.record.plan_rules import rules_of
+    from conductor.record.store_rule import known_stores
 
     parser = argparse.ArgumentParser(
         prog=command or f"conductor plan {name}",
@@ -81,7 +82,11 @@ def run_plan(
     with own_code(f"plan {name}"):
         path: Path = getattr(options, "output", None) or settings.manifests_dir / manifest_name(options)
     catalogue = catalogue_of(settings)
-    rules = (*rules_of(settings), rule_of(settings.counters, catalogue))
+    rules = (
+        *rules_of(settings),
+        rule_of(settings.counters, catalogue),
+        known_stores(settings.stores, catalogue),
+    )
     checker = Checker(path, catalogue, "written", rules)
     token, tag = (
         plan_context.set((settings, getattr(options, "inputs_by", None))),

@@ -22,10 +22,12 @@ class TaskRow(Value, frozen=True, kw_only=True):
     stall_s: float
     #: So many of a new kind must verify before the rest begins.
     canary: int
-    #: What makes jobs of it different kinds, what it keeps warm, which API it calls; empty: none.
+    #: What makes jobs of it different kinds, what it keeps warm, which API it calls, which store it
+    #: opens; empty: none.
     parameters: tuple[str, ...]
     warm: str
     rate: str
+    store: str
     #: Cause → attempts that may fail so before the job is dead; None: as many as it takes.
     retry: dict[Cause, int | None]
     #: Causes whose figure above the task itself declares.
@@ -70,6 +72,7 @@ def _row(decl: TaskDecl, nodes: Iterable[NodeReport]) -> TaskRow:
         parameters=decl.parameters,
         warm=decl.warm,
         rate=decl.rate,
+        store=decl.store,
         retry={cause: decl.retry.get(cause, rule.budget) for cause, rule in TABLE.items()},
         own_retry=tuple(cause for cause in TABLE if cause in decl.retry),
         source=f"{decl.module}:{decl.function}",
@@ -103,6 +106,7 @@ def details(row: TaskRow) -> list[str]:
         ["kinds by", ", ".join(row.parameters) or "the task and its code alone"],
         *([["keeps warm", row.warm]] if row.warm else []),
         *([["calls", row.rate]] if row.rate else []),
+        *([["opens", row.store]] if row.store else []),
         ["from", row.source],
         ["on", ", ".join(row.nodes) or "no node that reports"],
     ]

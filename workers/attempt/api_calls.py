@@ -11,6 +11,7 @@ import msgspec
 
 from conductor.base import secrets
 from conductor.model.calls import MOST_WORDS, Call
+from conductor.model.spec import is_store
 from workers.attempt.attempt import Attempt
 from workers.isolation.protocol import BodyEnded
 from workers.task_api.failure_causes import AttemptFault
@@ -56,9 +57,8 @@ class ApiCalls:
             words = f"not called: {key} was closed by a 429 of another call"
             return AttemptFault("rate_limited", words, key, self._left_s(until), is_uncalled=True)
         # It waits at the gate, which says why.
-        return AttemptFault(
-            "endpoint_shut", f"not called: {endpoint_fault.words}", key, 0.0, is_uncalled=True
-        )
+        cause = "store_shut" if is_store(key) else "endpoint_shut"
+        return AttemptFault(cause, f"not called: {endpoint_fault.words}", key, 0.0, is_uncalled=True)
 
     def tell_uncalled(self, attempts: Sequence[Attempt]) -> None:
         """Handed out and not called: what was set aside for them is free again."""
@@ -85,7 +85,7 @@ class ApiCalls:
     def waiting_out(self, fault: AttemptFault, calls: Sequence[Call]) -> AttemptFault:
         """One that met an endpoint that is not well comes back when its gate opens; where that refuses
         everybody it waits at the gate, which a person opens."""
-        if fault.cause != "endpoint_shut":
+        if fault.cause not in ("endpoint_shut", "store_shut"):
             return fault
         if any(call.trouble == "refuses" for call in calls if call.key == fault.rate_key):
             return fault._replace(retry_after_s=0.0)

@@ -19,7 +19,7 @@ from conductor.model.receipt import OutputFact
 from conductor.model.spec import JobSpec
 from workers.attempt.atomic_link import Touched, Translated, fact_of, fsync, opened, place, stat_of
 from workers.attempt.existing_outputs import NotOurs, look
-from workers.task_api.context import attempt_folder, check_mounted, staged
+from workers.task_api.context import attempt_folder, staged
 
 if TYPE_CHECKING:
     from conductor.base.files.layout import Layout
@@ -55,7 +55,7 @@ def put(layout: Layout, spec: JobSpec, body: str, facts: Iterable[OutputFact]) -
 
 def _whole(layout: Layout, job_id: str, body: str, path: str, before: OutputFact | None) -> OutputFact:
     root, _ = paths.split(path)
-    check_mounted(layout, root)
+    paths.check_mounted(layout, root)
     base, parts = paths.root_folder(layout, root), _staged_parts(layout, job_id, body, path)
     file = base.joinpath(*parts)
     with Translated(path):
@@ -77,7 +77,7 @@ def _whole(layout: Layout, job_id: str, body: str, path: str, before: OutputFact
 
 def _put(layout: Layout, job_id: str, body: str, fact: OutputFact, touched: Touched) -> None:
     root, relative = paths.split(fact.path)
-    check_mounted(layout, root)
+    paths.check_mounted(layout, root)
     paths.output_place(layout, fact.path)
     base, (*parts, name) = paths.root_folder(layout, root), relative.split("/")
     with Translated(fact.path), folders_of.below(base, parts, make=True, on_made=touched.add) as folder:

@@ -25,7 +25,7 @@ from conductor.model.receipt import OutputFact, Usage, number_of
 from conductor.model.review import ReviewAsked
 from conductor.model.spec import JobSpec, Value
 from workers.attempt import publish
-from workers.task_api.context import attempt_folder, check_mounted, staged
+from workers.task_api.context import attempt_folder, staged
 
 if TYPE_CHECKING:
     from conductor.base.files.layout import Layout
@@ -165,7 +165,7 @@ def _absence(layout: Layout, path: str) -> str:
     """Why the root of an output cannot be looked at just now; empty when it can."""
     root = paths.split(path)[0]
     try:
-        check_mounted(layout, root)
+        paths.check_mounted(layout, root)
     except PublishFailed as e:
         return str(e)
     folder = paths.root_folder(layout, root)

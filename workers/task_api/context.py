@@ -5,25 +5,27 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from msgspec import structs
 
 from conductor.adapters.files.receipt_log import accepted, receipts_of
-from conductor.base.errors import BadInput, JobError, PublishFailed
+from conductor.base.errors import BadInput, JobError
 from conductor.base.files import paths, safe_open
 from conductor.model.calls import Call
 from conductor.model.receipt import body_of
 from conductor.model.review import ItemVerdict, Rejection, ReviewAsked, ReviewItem
 from conductor.model.spec import JobSpec
-from workers.task_api import checkpoint
+from workers.task_api import checkpoint, store
 from workers.task_api.checkpoint import Checkpoint
 from workers.task_api.review import asked_of
 from workers.task_api.warm_cache import WarmStore
 
 if TYPE_CHECKING:
     from conductor.base.files.layout import CodeSettings, Layout
+    from conductor.ports.store import SqlStore
 
 T = TypeVar("T")
 
@@ -102,7 +104,7 @@ class JobContext:
         when the root is not mounted.
         """
         if self._checkpoint is None:
-            check_mounted(self.settings, self.settings.checkpoint_root)
+            paths.check_mounted(self.settings, self.settings.checkpoint_root)
             self._checkpoint = checkpoint.take(self.settings, self.job_id, self.body, self._code())
         return self._checkpoint
 
@@ -133,7 +135,7 @@ class JobContext:
             )
         root, _ = paths.split(path)
         file = paths.resolve(self.settings, path, for_writing=True)
-        check_mounted(self.settings, root)
+        paths.check_mounted(self.settings, root)
         if not file.is_file():
             raise BadInput(f"the file {path!r} is not there")
         return file
@@ -151,6 +153,14 @@ class JobContext:
         folder = attempt_folder(self.settings, root, self.job_id, self.body)
         base = paths.root_folder(self.settings, root)
         return safe_open.create(base, staged(folder, relative).relative_to(base).parts)
+
+    def store(self, name: str, connections: int = 1) -> AbstractContextManager[SqlStore]:
+        """The database `[stores.NAME]`, to be used in a `with` block; `connections`: for as many threads.
+
+        What goes wrong with it is told its gate, which holds all jobs that declare it by `@task(store=…)`
+        until it is well again: that costs none of them a retry. Raises `StoreShut`, `ServerError`,
+        `BadInput` (what it does not take: no such table, a NUL in a text), `Refused`."""
+        return store.opened(self.settings, name, connections, self.called)
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Say how far it is (0 to 1) and in a word what it does. Also tells the watch that it is not
@@ -213,7 +223,7 @@ class JobContext:
         return self._warm.get(key, make)
 
     def _make(self, root: str, folder: Path) -> None:
-        check_mounted(self.settings, root)
+        paths.check_mounted(self.settings, root)
         base = paths.root_folder(self.settings, root)
         with safe_open.below(base, folder.relative_to(base).parts, make=True):
             return
@@ -221,12 +231,3 @@ class JobContext:
 
 def is_readable(fd: int) -> bool:
     return bool(select.select([fd], [], [], 0)[0])
-
-
-def check_mounted(layout: Layout, root: str) -> None:
-    """An unmounted NAS is an empty folder on the system disk: raises `PublishFailed` when the marker is
-    missing.
-    """
-    declared = layout.roots.get(root)
-    if declared is not None and declared.marker and not (declared.path / declared.marker).exists():
-        raise PublishFailed(f"{root} is not mounted: {declared.marker} is missing in {declared.path}")

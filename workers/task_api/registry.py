@@ -41,6 +41,7 @@ def task(
     canary: int = 0,
     warm: str = "",
     rate: str = "",
+    store: str = "",
 ) -> Callable[[Body], Body]:
     """Declare `def run(args, ctx) -> dict | None` as the task `name`.
 
@@ -62,6 +63,7 @@ def task(
             canary=canary,
             warm=warm,
             rate=rate,
+            store=store,
             module=body.__module__,
             function=body.__name__,
         )

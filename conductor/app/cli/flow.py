@@ -94,6 +94,7 @@ def dispatch(
     from conductor.dispatch.file_chains import rules_of
     from conductor.record.counter_rules import rule_of
     from conductor.record.manifest import missing
+    from conductor.record.store_rule import known_stores
 
     seen = 0
 
@@ -123,7 +124,10 @@ def dispatch(
                 vram_headroom_mib=settings.limits.vram_headroom_mib,
                 is_gpu_on_cpu=settings.lanes.gpu.on_cpu,
                 files=rules_of(settings.layout),
-                rules=[rule_of(settings.counters, catalogue)],
+                rules=[
+                    rule_of(settings.counters, catalogue),
+                    known_stores(settings.stores, catalogue),
+                ],
             )
         except KeyboardInterrupt:
             there = f": the first {many(seen, 'job')} are in backlog:{name}" if seen and not dry_run else ""

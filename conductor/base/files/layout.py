@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from conductor.base.settings.sections import CounterSettings, Endpoint, Lanes, ModelSettings, Root
+    from conductor.base.settings.store_settings import StoreSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,7 @@ class CodeSettings(Layout):
     counters: Mapping[str, CounterSettings]
     endpoints: Mapping[str, Endpoint]
     models: Mapping[str, ModelSettings]
+    stores: Mapping[str, StoreSettings]
     #: Programs the `shell` task may run, and variables that it may pass on to them.
     shell_programs: tuple[str, ...]
     shell_env: tuple[str, ...]

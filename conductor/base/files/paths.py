@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from conductor.base.errors import BadInput
+from conductor.base.errors import BadInput, PublishFailed
 from conductor.base.files import private_paths
 from conductor.base.files.safe_open import place_of
 
@@ -124,6 +124,15 @@ def root_folder(layout: Layout, root: str) -> Path:
         known = ", ".join(sorted(layout.roots))
         raise BadInput(f"no root is named {root!r} here; conductor.toml declares: {known}")
     return declared.path
+
+
+def check_mounted(layout: Layout, root: str) -> None:
+    """An unmounted NAS is an empty folder on the system disk: raises `PublishFailed` when the marker is
+    missing.
+    """
+    declared = layout.roots.get(root)
+    if declared is not None and declared.marker and not (declared.path / declared.marker).exists():
+        raise PublishFailed(f"{root} is not mounted: {declared.marker} is missing in {declared.path}")
 
 
 def _below_inputs(layout: Layout, path: str) -> Path:

@@ -55,6 +55,7 @@ from conductor.base.settings.sections import (
     Web,
     Workers,
 )
+from conductor.base.settings.store_settings import StoreSettings, checked_stores, rootless
 from conductor.base.settings.toml_file import read_toml
 from conductor.base.settings.unknown_keys import did_you_mean as did_you_mean
 from conductor.base.settings.unknown_keys import unknown_keys, unknown_variables
@@ -112,6 +113,7 @@ class Settings(BaseSettings):
     roots: dict[str, Root] = {}
     rates: dict[str, Rate] = {}
     endpoints: dict[str, Endpoint] = {}
+    stores: dict[str, StoreSettings] = {}
     counters: dict[str, CounterSettings] = {}
     limits: LimitSettings = LimitSettings()
     backlogs: dict[str, BacklogSettings] = {}
@@ -155,6 +157,7 @@ class Settings(BaseSettings):
             counters=self.counters,
             endpoints=self.endpoints,
             models=self.models,
+            stores=self.stores,
             shell_programs=self.shell_programs,
             shell_env=self.shell_env,
             secret_variables=self.secrets.variables,
@@ -172,7 +175,12 @@ class Settings(BaseSettings):
     def secrets(self) -> SecretSources:
         """Where a secret may stand among the settings."""
         return SecretSources(
-            api_key_variables=_named(endpoint.api_key_env for endpoint in self.endpoints.values()),
+            variables_of_bodies=_named(
+                (
+                    *(endpoint.api_key_env for endpoint in self.endpoints.values()),
+                    *(store.password_env for store in self.stores.values()),
+                )
+            ),
             other_variables=_named(
                 (
                     *(self.redis.signing_key_env, self.dashboard.password_env, self.web.token_env),
@@ -201,6 +209,11 @@ class Settings(BaseSettings):
             if not re.fullmatch(COUNTER_NAME, name) or len(name) > 40:
                 raise ValueError(f"{name!r} is to be up to 40 small letters, digits, - and _, a letter first")
         return value
+
+    @field_validator("stores")
+    @classmethod
+    def _are_stores(cls, value: dict[str, StoreSettings]) -> dict[str, StoreSettings]:
+        return checked_stores(value)
 
     @field_validator("schedules")
     @classmethod
@@ -291,6 +304,8 @@ def load(start: Path | None = None) -> Settings:
         raise ConfigError(
             f"{file}: checkpoint_root: no root is named {settings.checkpoint_root!r} (there are: {known})"
         )
+    if fault := rootless(settings.stores, settings.project, settings.roots):
+        raise ConfigError(f"{file}: {fault}")
     if settings.state_dir.exists():
         # It says which program is the server, and whom to signal.
         refuse_foreign(settings.state_dir)

@@ -47,6 +47,7 @@ COUNTS: Mapping[Cause, Counted] = {
     "publish_failed": Counted("never", "the work is done and kept; the mount gate waits for the disk"),
     "rate_limited": Counted("never", "the rate gate waits for the budget"),
     "endpoint_shut": Counted("never", "the rate gate waits for the endpoint"),
+    "store_shut": Counted("never", "the rate gate waits for the store"),
     "rejected": Counted("never", "a person's word on one result"),
     "cancelled": Counted("never", "the operator's word"),
     "dependency_dead": Counted("never", "it did not run"),

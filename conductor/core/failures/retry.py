@@ -70,6 +70,14 @@ TABLE: Mapping[Cause, RetryRule] = {
         change="its rate key is shut for all, with the server's words; then one job asks before the "
         "rest follows",
     ),
+    "store_shut": RetryRule(
+        None,
+        base_s=5,
+        factor=2,
+        cap_s=300,
+        when="its store (`[stores.NAME]`) is away, full, locked, or lets nobody in",
+        change="the store is shut for all, with its own words; then one job asks before the rest follows",
+    ),
     # The host's fault, not the job's: a long job on a host that keeps losing workers must get through.
     # Bounded, or a job that kills its worker would do so all night.
     "worker_lost": RetryRule(

@@ -1,0 +1,58 @@
+"""`ctx.store(NAME)`: a store that is open while a body works with it, and what its gate is told of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from conductor.base.errors import (
+    BadInput,
+    ConfigError,
+    Refused,
+    ServerError,
+    StatementRefused,
+    StoreFault,
+    StoreShut,
+)
+from conductor.model.calls import Call
+from conductor.model.spec import store_key
+
+if TYPE_CHECKING:
+    from conductor.base.files.layout import CodeSettings
+    from conductor.ports.store import SqlStore
+
+
+@contextmanager
+def opened(
+    settings: CodeSettings, name: str, connections: int, called: Callable[[Call], None]
+) -> Generator[SqlStore]:
+    """`called`: tells the gate. Raises `StoreShut` where nobody could work with it now, `ServerError` where
+    two jobs were in each other's way, `BadInput` for what it does not take, `Refused`."""
+    from conductor.adapters.stores.open_store import open_store
+
+    key, began = store_key(name), time.monotonic()
+    try:
+        with closing(open_store(settings, name, connections)) as store:
+            try:
+                yield store
+            except StoreFault:
+                raise
+            except BaseException:
+                _tell_well(called, key, store)
+                raise
+            _tell_well(called, key, store)
+    except StoreFault as e:
+        took_s = time.monotonic() - began
+        called(Call(key=key, outcome="failed", took_s=took_s, trouble=e.trouble, words=str(e)))
+        raise (ServerError(str(e)) if e.trouble == "faulty" else StoreShut(str(e), key)) from None
+    except StatementRefused as e:
+        raise BadInput(str(e)) from None
+    except ConfigError as e:
+        raise Refused(str(e)) from None
+
+
+def _tell_well(called: Callable[[Call], None], key: str, store: SqlStore) -> None:
+    """It answered then: a fault that was heard of later is not over for that."""
+    called(Call(key=key, outcome="ok", took_s=time.monotonic() - store.answered_at))
