@@ -56,26 +56,30 @@ def run_plan_script(name: str, argv: Sequence[str] | None = None) -> int:
 
 
 def run_verify_script(name: str, argv: Sequence[str] | None = None) -> int:
-    """`python workflows/NAME/verify.py --file MANIFEST [--json]`. → 0, 1 when something is wrong, 3 bad
-    manifest.
+    """`python workflows/NAME/verify.py MANIFEST [--json]`, or `--file MANIFEST`. → 0, 1 when something is
+    wrong, 3 bad manifest.
     """
     standard_streams.settle()
     parser = argparse.ArgumentParser(
         description=f"Hold every job of a {name} manifest against receipts and outputs."
     )
     parser.add_argument(
-        "--file", type=Path, required=True, metavar="MANIFEST", help="the manifest that was dispatched"
+        "manifest", nargs="?", type=Path, metavar="MANIFEST", help="the manifest that was dispatched"
     )
+    parser.add_argument("--file", type=Path, metavar="MANIFEST", help="the same")
     parser.add_argument("--json", action="store_true", help="all findings as JSON")
     parser.add_argument(
         "--strict", action="store_true", help="report receipts of jobs that are not in the manifest too"
     )
     options = parser.parse_args(argv)
+    if (options.manifest is None) == (options.file is None):
+        parser.error("name one manifest: verify.py MANIFEST, or verify.py --file MANIFEST")
+    manifest = options.manifest or options.file
     try:
         settings = load().for_code
-        sound(options.file)
+        sound(manifest)
         checks = checks_for((name,), settings)
-        report = verify(options.file, settings.receipts_dir, settings, checks, is_strict=options.strict)
+        report = verify(manifest, settings.receipts_dir, settings, checks, is_strict=options.strict)
     except ConductorError as e:
         return complain(e)
     text = (

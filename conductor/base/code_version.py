@@ -19,12 +19,12 @@ def code_version(module: str) -> str:
         if file is None or (stamp := _stamp(file)) is None:
             spec = importlib.util.find_spec(module)
             if spec is None or spec.origin is None:
-                return _package_version()
+                return package_version()
             file = _files[module] = spec.origin
             stamp = os.stat(file).st_mtime_ns  # noqa: PTH116
-        return f"{_package_version()}+{_short_hash(file, stamp)}"
+        return f"{package_version()}+{_short_hash(file, stamp)}"
     except OSError:
-        return _package_version()
+        return package_version()
 
 
 #: Module → where it was found: looked for again once it is not there any more.
@@ -39,7 +39,7 @@ def _stamp(file: str) -> int | None:
 
 
 @lru_cache(maxsize=1)
-def _package_version() -> str:
+def package_version() -> str:
     try:
         return version(_PACKAGE)
     except PackageNotFoundError:

@@ -16,6 +16,7 @@ from conductor.base.text import many, printable
 from conductor.model.spec import JobSpec
 from conductor.planning.input_files import plan_context
 from conductor.planning.jobs import run_tag
+from conductor.planning.origin import note_origin
 
 #: How a plan makes a job.
 MAKES = "conductor.planning.job"
@@ -93,10 +94,12 @@ def run_plan(
         run_tag.set(_tag_of(options)),
     )
     try:
-        return path, write(path, _jobs(name, lambda: plan(options, settings)), checker)
+        jobs = write(path, _jobs(name, lambda: plan(options, settings)), checker)
     finally:
         plan_context.reset(token)
         run_tag.reset(tag)
+    note_origin(path, name, argv, jobs, settings)
+    return path, jobs
 
 
 def _tag_of(options: argparse.Namespace) -> str:

@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -22,7 +23,9 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 from loguru import logger
 
-from conductor.base.errors import ConfigError, Unreachable, UsageError
+from conductor.adapters.host.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
+from conductor.base.errors import ConductorError, ConfigError, Unreachable, UsageError
+from conductor.base.files.layout import Layout
 from conductor.base.files.safe_open import make_own
 from conductor.base.redis_keys import PLAIN, Keys
 from conductor.base.settings.sections import Dashboard as DashboardSettings
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 #: Another name in the Host header is a web page elsewhere that had its name point here (DNS rebinding).
 HOSTS = frozenset({"localhost", LOOPBACK})
+#: From a detached start to its listening.
+READY_S = 30.0
 #: So many ports are tried from the wished one on.
 PORTS = 50
 READER = "conductor-dashboard"
@@ -78,16 +83,46 @@ def serve_dashboard(
     client = connect(own_url or redis_url, keys, is_own=redis.url is None and own_url is None)
     server = listen(make_app(client, password_of(chosen.password_env), keys), first)
     address = f"http://{LOOPBACK}:{server.port}/"
-    file = url_file(state_dir)
+    file, pid_file = url_file(state_dir), dashboard_pid_file(state_dir)
     make_own(file.parent)
     try:
         with ended_by_signal(server.shutdown):
             file.write_text(address + "\n", encoding="utf-8")
+            write_pid(pid_file)
             logger.info("rq-dashboard on {} (for looking only)", address)
             server.serve_forever(poll_interval=0.2)
     finally:
         server.server_close()
         file.unlink(missing_ok=True)
+        remove_pid(pid_file)
+    return 0
+
+
+def dashboard_pid_file(state_dir: Path) -> Path:
+    return state_dir / "dashboard.pid"
+
+
+def detach_dashboard(layout: Layout, port: int | None) -> int:
+    """`conductor dashboard` on its own, once it listens; the exit code. Raises `ConductorError` in words."""
+    pid_file, log = dashboard_pid_file(layout.state_dir), layout.logs_dir / "dashboard.out"
+    if live_pid(pid_file) is not None:
+        address = url_file(layout.state_dir).read_text(encoding="utf-8").strip()
+        raise ConfigError(
+            f"a dashboard of this project runs already, on {address} (conductor dashboard --stop)"
+        )
+    argv = [sys.executable, "-P", "-m", "conductor", "dashboard"]
+    argv += [] if port is None else ["--port", str(port)]
+    words = detach(argv, log, pid_file, READY_S, {"CONDUCTOR_PROJECT": str(layout.project)})
+    if words:
+        raise ConductorError(f"the dashboard did not come up:\n{words}")
+    logger.info("rq-dashboard on {}", url_file(layout.state_dir).read_text(encoding="utf-8").strip())
+    return 0
+
+
+def stop_dashboard(layout: Layout) -> int:
+    """Also 0 when none runs."""
+    if not stop_by_file(dashboard_pid_file(layout.state_dir), is_now=True):
+        logger.info("No dashboard of {} runs here", layout.project)
     return 0
 
 

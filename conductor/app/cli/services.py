@@ -125,15 +125,23 @@ def dashboard(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="The first port to try; 0 takes any.")
     ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="In the background; returns when it listens.")
+    ] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the one in the background.")] = False,
 ) -> None:
     """rq-dashboard on loopback, for looking only.
 
     Example: conductor dashboard --port 9181
     """
     from conductor.base.logs.logs import set_up
-    from conductor.views.dashboard import serve_dashboard
+    from conductor.views.dashboard import detach_dashboard, serve_dashboard, stop_dashboard
 
     settings = settings_here()
     set_up(settings.logs_dir, "dashboard")
+    if stop:
+        raise typer.Exit(stop_dashboard(settings.layout))
+    if detach:
+        raise typer.Exit(detach_dashboard(settings.layout, port))
     with redis_address(settings) as url:
         raise typer.Exit(serve_dashboard(settings.dashboard, settings.redis, settings.state_dir, url, port))

@@ -87,6 +87,11 @@ def test_plan_and_verify_run_as_plain_files_from_anywhere(project: Settings) -> 
     verified = script("verify.py", "--file", "manifests/system_test_debug_2.jsonl", cwd=project.project)
     assert verified.returncode == 1 and "found: 2 missing" in verified.stdout
 
+    same = script("verify.py", "manifests/system_test_debug_2.jsonl", cwd=project.project)
+    assert (same.returncode, same.stdout) == (verified.returncode, verified.stdout)
+    both = script("verify.py", "a.jsonl", "--file", "b.jsonl", cwd=project.project)
+    assert both.returncode == 2 and "name one manifest" in both.stderr
+
     bad = script("verify.py", "--file", "none.jsonl", cwd=project.project)
     assert bad.returncode == 3 and bad.stdout == "" and bad.stderr.count("\n") == 1
 

@@ -1,0 +1,39 @@
+"""What a manifest comes from, beside it in its own file: the plan, its arguments, the project's commit.
+
+Beside and not in it, so that the same inputs give the same bytes whatever the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from conductor.adapters.host.git import commit_of
+from conductor.base import secrets
+from conductor.base.code_version import package_version
+from conductor.base.files.layout import CodeSettings
+
+SUFFIX = ".plan.json"
+
+
+def origin_file(manifest: Path) -> Path:
+    """`night.jsonl` → `night.plan.json`."""
+    return manifest.with_name(manifest.name.removesuffix(".gz").removesuffix(".jsonl") + SUFFIX)
+
+
+def note_origin(manifest: Path, plan: str, argv: Sequence[str], jobs: int, settings: CodeSettings) -> None:
+    """Written whole; nothing rests on it."""
+    said = {
+        "manifest": manifest.name,
+        "plan": plan,
+        "arguments": [secrets.scrub(word) for word in argv],
+        "commit": commit_of(settings.project, settings.manifests_dir),
+        "conductor": package_version(),
+        "jobs": jobs,
+    }
+    file = origin_file(manifest)
+    draft = file.with_name(f".{file.name}.new")
+    draft.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    draft.replace(file)
