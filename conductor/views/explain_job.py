@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 import orjson
@@ -17,11 +18,25 @@ from conductor.model.decision import Hold
 from conductor.model.ledger_entries import WAITED_FOR, JobView
 from conductor.model.receipt import Receipt
 from conductor.model.review import ItemVerdict, OpenReview
+from conductor.model.snapshot import Reservation
 from conductor.model.spec import Needs, Value
-from conductor.model.subject import file_of_line, named
+from conductor.model.subject import FileNames, file_of_line, named, subject_of_line
 from conductor.ports import Ledger
 from conductor.record.index.history import HistoryIndex
 from conductor.views.frozen_jobs import frozen_words
+from conductor.views.job_record import (
+    AttemptTrace,
+    BesideIt,
+    InputFile,
+    JobAmount,
+    LifeStep,
+    amounts,
+    beside,
+    life,
+    read_files,
+    traces,
+)
+from conductor.views.job_record_text import beside_lines, life_lines, read_lines, trace_lines
 from conductor.views.staleness import LedgerAge, aside, clock, no_conductor, standing_of
 from conductor.views.wait_causes import DeepestJob, roots_of
 from conductor.views.wait_causes import lines as root_lines
@@ -30,6 +45,8 @@ from conductor.views.wait_reason import lines as waiting_lines
 
 #: Of the jobs it waits for so many are named.
 SHOWN_WAITS = 8
+#: Of what runs elsewhere so many are named by their files.
+MOST_ASKED = 200
 #: A longer line (it comes after thousands) is not repeated.
 MOST_LINE_BYTES = 16 << 10
 
@@ -46,6 +63,8 @@ class Story(Value, frozen=True, kw_only=True):
     #: The first few of the jobs it waits for → their states («unknown» when no backlog has them); of all of
     #: them `job.waits` says how many are in which.
     waits_for: dict[str, str] = {}
+    #: What these are about, as far as the ledger knows them.
+    subjects: dict[str, str] = {}
     #: Behind those: who waits for nobody else, and why that one is not done.
     roots: tuple[DeepestJob, ...] = ()
     #: The gates that hold its class, as of the last tick.
@@ -58,11 +77,23 @@ class Story(Value, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     #: Needs that failed attempts raised above the line's own.
     raised: tuple[str, ...] = ()
+    #: Its life so far, step by step; what it asked for and took; what it read; what ran beside it.
+    life: tuple[LifeStep, ...] = ()
+    amounts: tuple[JobAmount, ...] = ()
+    read: tuple[InputFile, ...] = ()
+    beside: tuple[BesideIt, ...] = ()
+    #: Of the attempts that failed on this host.
+    traces: tuple[AttemptTrace, ...] = ()
     #: How old this is, where nobody decides: gates and roots are as of its `as_of`.
     standing: LedgerAge = LedgerAge()
 
+    def called(self, job_id: str) -> str:
+        """«media.cut · clip7.mp4 (k3v7…)»; the id alone of one that nobody knows."""
+        subject = self.subjects.get(job_id, "")
+        return f"{subject} ({job_id})" if subject else job_id
 
-def explained(ledger: Ledger, job: JobView, history: HistoryIndex) -> Story:
+
+def explained(ledger: Ledger, job: JobView, history: HistoryIndex, logs_dir: Path) -> Story:
     """Read what is known of `job`; `history` finds its receipts, and need not be up to date."""
     line = orjson.loads(job.line)
     mine = history.receipts_of(job.job_id)
@@ -82,6 +113,7 @@ def explained(ledger: Ledger, job: JobView, history: HistoryIndex) -> Story:
         file=file_of_line(job.line),
         workflow=line["workflow"],
         waits_for={other: state_of(ledger, other) for other in job.waits_for},
+        subjects=subjects_of(ledger, job.waits_for),
         roots=roots_of(ledger, job, moment),
         hold=hold,
         waiting=None if hold is None else waiting(job, hold, moment),
@@ -89,8 +121,22 @@ def explained(ledger: Ledger, job: JobView, history: HistoryIndex) -> Story:
         tries=tries(job.attempts, numbers(mine)),
         notes=(*inherit_priorities(job, line), *notes(ledger, job, hold), *left_out),
         raised=tuple(raised(job, line, mine)),
+        life=life(job, mine, hold, now),
+        amounts=amounts(job, mine),
+        read=read_files(line, history),
+        beside=beside(job, mine, history, going_beside(ledger, job), now),
+        traces=traces(logs_dir, job.job_id, mine),
         standing=standing,
     )
+
+
+def going_beside(ledger: Ledger, job: JobView) -> list[tuple[Reservation, str]]:
+    """What is under way, each with its subject; of a job that has not begun nothing is asked."""
+    if job.state == "waiting":
+        return []
+    held = [r for r in ledger.handover.reservations() if r.job_id != job.job_id and r.started_at]
+    files = FileNames(ledger.jobs.lines).of(r.job_id for r in held[:MOST_ASKED])
+    return [(r, named(r.task, files.get(r.job_id, ""))) for r in held]
 
 
 def raised(job: JobView, line: dict[str, object], receipts: Sequence[Receipt]) -> list[str]:
@@ -108,6 +154,11 @@ def raised(job: JobView, line: dict[str, object], receipts: Sequence[Receipt]) -
 
 def numbers(receipts: Sequence[Receipt]) -> frozenset[int]:
     return frozenset(receipt.attempt for receipt in receipts)
+
+
+def subjects_of(ledger: Ledger, ids: Sequence[str]) -> dict[str, str]:
+    lines = ledger.jobs.lines(ids) if ids else {}
+    return {job_id: subject_of_line(line, "") for job_id, line in lines.items()}
 
 
 def state_of(ledger: Ledger, job_id: str) -> str:
@@ -186,8 +237,14 @@ def lines(story: Story) -> list[str]:
         out.append(f"  last failure: {job.cause}: {job.message}")
     if job.failures:
         out.append("  failed attempts: " + ", ".join(f"{n} × {cause}" for cause, n in job.failures.items()))
-    known = numbers(story.receipts)
-    out += [line for receipt in story.receipts for line in receipt_lines(receipt, known)]
+    out += [f"  {line}" for line in life_lines(story.life)]
+    out += [f"  {line}" for line in read_lines(story.read)]
+    known, raised_by = numbers(story.receipts), {trace.attempt: trace for trace in story.traces}
+    for receipt in story.receipts:
+        out += receipt_lines(receipt, known)
+        if receipt.outcome == "failed" and (trace := raised_by.pop(receipt.attempt, None)):
+            out += [f"    {line}" for line in trace_lines(trace)]
+    out += [f"  {line}" for line in beside_lines(story.beside)]
     return [printable(line) for line in out]
 
 
@@ -195,7 +252,7 @@ def waits_lines(story: Story) -> list[str]:
     """Each of a few; of many how many are in which state, and the first."""
     waits, named = (
         story.job.waits,
-        [f"waits for {other}: {state}" for other, state in story.waits_for.items()],
+        [f"waits for {story.called(other)}: {state}" for other, state in story.waits_for.items()],
     )
     if sum(waits.values()) <= SHOWN_WAITS:
         return named

@@ -12,6 +12,7 @@ from conductor.core.admission.explain import sentence
 from conductor.model.decision import Hold
 from conductor.model.ledger_entries import JobView
 from conductor.model.spec import Value
+from conductor.model.subject import subject_of_line
 from conductor.ports import Ledger
 from conductor.views.frozen_jobs import frozen_words
 
@@ -27,6 +28,12 @@ class DeepestJob(Value, frozen=True, kw_only=True):
     state: str
     depth: int
     why: str
+    #: What it is about; empty: nobody knows it.
+    subject: str = ""
+
+    @property
+    def called(self) -> str:
+        return f"{self.subject} ({self.job_id})" if self.subject else self.job_id
 
 
 def roots_of(ledger: Ledger, job: JobView, now: float) -> tuple[DeepestJob, ...]:
@@ -53,7 +60,11 @@ def _leaves(ledger: Ledger, job: JobView) -> Iterator[tuple[str, JobView | None,
 def _root(job_id: str, view: JobView | None, depth: int, holds: Mapping[str, Hold], now: float) -> DeepestJob:
     state = "unknown" if view is None else view.state
     return DeepestJob(
-        job_id=job_id, state=state, depth=depth, why="" if view is None else _why(view, holds, now)
+        job_id=job_id,
+        state=state,
+        depth=depth,
+        why="" if view is None else _why(view, holds, now),
+        subject="" if view is None else subject_of_line(view.line, ""),
     )
 
 
@@ -77,7 +88,7 @@ def _why(view: JobView, holds: Mapping[str, Hold], now: float) -> str:
 def lines(roots: tuple[DeepestJob, ...]) -> list[str]:
     """«in the end for abc (3 jobs deep): running: on studio1/gpu0 for 40 s»."""
     out = [
-        f"in the end for {root.job_id} ({many(root.depth, 'job')} deep): {root.state}"
+        f"in the end for {root.called} ({many(root.depth, 'job')} deep): {root.state}"
         + (root.why and f": {root.why}")
         for root in roots[:SHOWN]
     ]

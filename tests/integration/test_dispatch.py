@@ -247,7 +247,8 @@ def test_what_an_urgent_job_waits_for_is_as_urgent(put: Dispatcher) -> None:
     assert put([*lows, first, second, urgent]).revised == Revised(changed=1)
     assert priorities() == [0, 100, 100, 100]
     assert [c.job_class.priority for c in put.ledger.waiting.candidates(Lookahead(heads=9))] != [0]
-    story = explained(put.ledger, view_of(put.ledger, first), HistoryIndex(put.receipts, put.receipts))
+    history = HistoryIndex(put.receipts, put.receipts)
+    story = explained(put.ledger, view_of(put.ledger, first), history, put.receipts)
     assert (
         "goes as of priority 100, which jobs that come after it hand down to it (its own is 0)" in story.notes
     )

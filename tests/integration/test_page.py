@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from browser_scene import DESK, EVENTS, PHONE, Watched, a_browser, unreadable
 from builders import a_spec
@@ -20,6 +22,10 @@ from conductor.adapters.open_ledger import connect, redis_ledger
 from conductor.analysis.what_if import ChangedEnds, MovedEnd
 from conductor.app.web.application import STATIC
 from conductor.app.web.routes.entrance import PAGES
+from conductor.base.logs import job_output
+from conductor.base.logs.running_output import RunningNote, RunningOutput
+from conductor.model.failure_outcome import Retry
+from conductor.model.receipt import Receipt
 from conductor.model.spec import Output
 from conductor.views.as_json import json_text
 
@@ -144,6 +150,56 @@ def test_a_job_says_where_it_is_and_what_stands_against_it(seen: Watched, jobs: 
     seen.page.get_by_text("Nothing was printed yet.").wait_for()
     seen.page.get_by_text("Its line in the manifest").click()
     seen.page.get_by_text(f'"id":"{job_id}"').wait_for()
+    is_whole(seen)
+
+
+RAISED = "Traceback (most recent call last):\n  File 'a.py', line 3\nKeyError: <b>audio</b>"
+
+
+def fail_once(jobs: NodeScene, n: int) -> str:
+    """A job that waited for VRAM, failed, and runs again with its words in a worker's file."""
+    job_id, logs = jobs.put(n, 1.0), jobs.settings.logs_dir
+    jobs.admit(job_id)
+    jobs.ledger.attempts.start(job_id, 1, "w1", 3600.0)
+    since = jobs.job(job_id).since
+    receipt = Receipt(
+        v=1, job_id=job_id, attempt=1, token="abcd1234", workflow="w", task="diagnostics.sleep",
+        outcome="failed", cause="task_error", message="KeyError: audio", started_at=since + 40,
+        ended_at=since + 60, node="here", worker="w1", waited_s=40.0, waited_for={"vram": 30.0},
+        checked_s=2.0,
+    )  # fmt: skip
+    jobs.settings.receipts_dir.mkdir(exist_ok=True)
+    (jobs.settings.receipts_dir / f"w{n}.jsonl").write_bytes(msgspec.json.encode(receipt) + b"\n")
+    jobs.ledger.attempts.fail(receipt, Retry(delay_s=0.0))
+    file = job_output.file_of(logs, job_id, receipt.body, since)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"hello\ndiagnostics.sleep attempt 1 failed:\n{RAISED}\n")
+    jobs.admit(job_id)
+    jobs.ledger.attempts.start(job_id, 2, "w1", 3600.0)
+    printed = logs / f"w{n}.out"
+    printed.write_text("again\n")
+    RunningNote(logs, f"w{n}").tell(
+        RunningOutput(job_id=job_id, attempt=2, file=str(printed), start=0, pid=os.getpid())
+    )
+    return job_id
+
+
+def test_a_job_shows_its_life_its_traceback_and_its_log_as_it_is_printed(
+    seen: Watched, jobs: NodeScene
+) -> None:
+    job_id = fail_once(jobs, 7)
+    seen.page.goto(f"/jobs/{job_id}")
+    seen.page.get_by_text("waited 40 s (vram 30 s), ran in vain 18 s, was verified 2.0 s").wait_for()
+    pieces = seen.page.locator(".life span")
+    assert [part.get_attribute("class") for part in pieces.all()][:3] == ["wait", "wait gate0", "failed"]
+    seen.page.locator("summary").get_by_text("KeyError: audio").click()
+    seen.page.locator("details pre").get_by_text("KeyError: <b>audio</b>").wait_for()
+    log = seen.page.get_by_role("region", name="Log")
+    log.get_by_text("── attempt 2 ──").wait_for()
+    log.get_by_text("again").wait_for()
+    with (jobs.settings.logs_dir / "w7.out").open("a") as more:
+        more.write("and on it goes\n")
+    log.get_by_text("and on it goes").wait_for()
     is_whole(seen)
 
 

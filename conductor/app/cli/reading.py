@@ -119,7 +119,8 @@ def explain(
 ) -> None:
     """Why a job waits, failed or is where it is.
 
-    Every gate with its numbers, every attempt and how it ended.
+    Every gate with its numbers, its life step by step, what it read and how large that is, every attempt with
+    its whole traceback (on the host that ran it), and what ran beside it.
 
     Example: conductor explain k3v7
     """
@@ -128,7 +129,7 @@ def explain(
 
     with ledger_to_read() as (settings, ledger):
         history = HistoryIndex(settings.state_dir, settings.receipts_dir)
-        story = explained(ledger, one_job(ledger, job), history)
+        story = explained(ledger, one_job(ledger, job), history, settings.logs_dir)
     if as_json:
         emit(story)
     else:

@@ -34,7 +34,7 @@ class TopDeeds:
             raise UsageError(str(e)) from None
 
     def explain(self, job_id: str) -> list[str]:
-        return lines(explained(self._ledger, self._view(job_id), self._history))
+        return lines(explained(self._ledger, self._view(job_id), self._history, self._logs_dir))
 
     def log(self, job_id: str) -> list[str]:
         found: list[str] = []

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -18,6 +18,7 @@ from conductor.base.files.safe_open import make_own
 from conductor.model.job_filter import JobFilter
 from conductor.model.job_row import AttemptRow, JobRow
 from conductor.model.receipt import Receipt
+from conductor.model.subject import named
 from conductor.record.index import schema
 from conductor.record.index.feed import OnFed, feed, feeder_lock
 from conductor.record.index.indexed_job import COLUMNS, GROUP, IndexedJob, LiveState
@@ -39,6 +40,14 @@ _ATTEMPTS = (
     " LEFT JOIN message ON message.m = attempt.message WHERE n = (SELECT n FROM job WHERE id = ?)"
     " ORDER BY attempt.attempt, attempt.ended_at"
 )
+#: By the index on (node, ended_at, started_at): it costs by what ended on that host within a day of it.
+_RAN_AT = (
+    "SELECT job.id, grp.task, job.file, attempt.attempt, outcome, attempt.device, attempt.started_at,"
+    " attempt.ended_at, attempt.seconds FROM attempt JOIN job ON job.n = attempt.n JOIN grp ON grp.g = job.g"
+    " WHERE attempt.node = ? AND attempt.ended_at > ? AND attempt.ended_at < ? AND attempt.started_at < ?"
+    " ORDER BY attempt.ended_at LIMIT ?"
+)
+DAY_S = 86400.0
 
 
 class HistoryIndex:
@@ -121,6 +130,13 @@ class HistoryIndex:
         with self._reading() as conn:
             rows = conn.execute(_ATTEMPTS, (job_id,)).fetchall()
         return tuple(_attempt_of(row) for row in rows)
+
+    def ran_at(self, node: str, since: float, until: float, most: int = 200) -> list[RanAttempt]:
+        """What ran there at any moment between, as far as it has ended; the first to end first."""
+        with suppress(ConfigError), self._reading() as conn:
+            rows = conn.execute(_RAN_AT, (node, since, until + DAY_S, until, most)).fetchall()
+            return [RanAttempt(row[0], named(row[1], row[2]), _short_attempt(node, row[3:])) for row in rows]
+        return []
 
     def receipts_of(self, job_id: str) -> tuple[Receipt, ...]:
         """All there are by now, whether the index knows them or not, in the order in which they were made:
@@ -226,6 +242,27 @@ def _row_of(row: tuple[object, ...]) -> JobRow:
         seconds=job.seconds,
         at=moment_of_key(k),  # type: ignore[arg-type]
         proof=job.proof,  # type: ignore[arg-type]
+    )
+
+
+class RanAttempt(NamedTuple):
+    """`subject`: what its job is about."""
+
+    job_id: str
+    subject: str
+    attempt: AttemptRow
+
+
+def _short_attempt(node: str, row: tuple[Any, ...]) -> AttemptRow:
+    attempt, outcome, device, started_at, ended_at, seconds = row
+    return AttemptRow(
+        attempt=attempt,
+        outcome=outcome,
+        node=node,
+        device=device,
+        started_at=started_at,
+        ended_at=ended_at,
+        seconds=seconds,
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 #: Another one is thrown away and made anew.
-VERSION = 2
+VERSION = 3
 #: A list goes by `job.k`: milliseconds of the moment above, and the job's number below so many bits, so that
 #: a place in the list is one number.
 TIE_BITS = 21
@@ -38,6 +38,7 @@ CREATE INDEX job_message ON job (message) WHERE message > 0;
 CREATE TABLE attempt (n INTEGER, attempt INTEGER, token TEXT, outcome TEXT, cause TEXT, message INTEGER,
   node TEXT, device TEXT, started_at REAL, ended_at REAL, seconds REAL, vram INTEGER, ram INTEGER,
   source TEXT, place INTEGER, PRIMARY KEY (n, attempt, token, outcome)) WITHOUT ROWID;
+CREATE INDEX attempt_when ON attempt (node, ended_at, started_at);
 CREATE TABLE live (n INTEGER PRIMARY KEY, state TEXT, cause TEXT);
 """
 #: Parts of names and messages are found by their trigrams, and looked at again: no text is kept twice.

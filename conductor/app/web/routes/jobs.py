@@ -76,7 +76,7 @@ async def job(request: Request, job_id: str) -> Response:
     stack = stack_of(request)
 
     def told() -> Story:
-        return explained(stack.ledger, job_of(stack, job_id), stack.jobs.index)
+        return explained(stack.ledger, job_of(stack, job_id), stack.jobs.index, stack.code.logs_dir)
 
     return json_answer(await stack.ask(told))
 

@@ -193,10 +193,9 @@ def test_explain_names_the_root_of_what_a_job_waits_for_and_why_that_one_waits(c
     shown = cli("explain", chain[-1].id)
     story = cli("explain", chain[-1].id, "--json").json
 
-    assert f"  waits for {chain[-2].id}: waiting" in shown.out
-    assert (
-        f"in the end for {night.ids[0]} (3 jobs deep): waiting: cpu needs 4 cores, node1 has 1.5" in shown.out
-    )
+    assert f"  waits for diagnostics.echo ({chain[-2].id}): waiting" in shown.out
+    root = f"in the end for diagnostics.echo ({night.ids[0]}) (3 jobs deep)"
+    assert f"{root}: waiting: cpu needs 4 cores, node1 has 1.5" in shown.out
     assert [(root["job_id"], root["state"], root["depth"]) for root in story["roots"]] == [
         (night.ids[0], "waiting", 3)
     ]

@@ -70,7 +70,7 @@ export function go(to, { replace = false } = {}) {
 
 // ── fresh ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-let asking = false;
+let asking = null; // the page that is being brought up to date: another one does not wait for it
 let again = null;
 let last = 0;
 
@@ -78,27 +78,28 @@ let last = 0;
 async function refresh(event) {
   if (event.type === "state") return mark();
   if (document.hidden || !page) return;
-  if (asking) {
+  if (asking === page) {
     again = event;
     return;
   }
-  asking = true;
+  const mine = (asking = page);
+  again = null;
   const wait = last + PAUSE_MS - performance.now();
   if (wait > 0) await new Promise((done) => setTimeout(done, wait));
   last = performance.now();
   try {
-    await page?.refresh(event);
+    await mine.refresh(event);
     heardAt = Date.now() / 1000;
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (error.status !== 0) say(error.message);
   } finally {
-    asking = false;
     mark();
-    if (again) {
+    if (asking === mine) {
+      asking = null;
       const next = again;
       again = null;
-      refresh(next);
+      if (next) refresh(next);
     }
   }
 }

@@ -2,6 +2,7 @@
 
 import { cells, h, head, put, rows } from "../dom.js";
 import { ago, many, mib, size } from "../format.js";
+import { apart } from "../apart.js";
 import { query } from "../api.js";
 import { fetched } from "../main.js";
 import { fillStrip, legend, makeStrip } from "../strips.js";
@@ -26,17 +27,26 @@ export function show(main) {
   main.append(words, choice, key, hosts);
   let past = { strips: [], jobs: [] };
   let askedAt = -HISTORY_MS;
+  let shown = [];
+  const draw = () => {
+    for (const [i, node] of shown.entries()) drawn(hosts.children[i].querySelector(".strips"), node, past);
+  };
+  const look = apart(async () => {
+    past = await history(span);
+    draw();
+  });
   return {
     async refresh() {
       const { nodes } = await fetched("/api/v1/nodes");
+      shown = nodes;
       put(words, headline(nodes));
       choice.hidden = key.hidden = nodes.length === 0;
       rows(hosts, nodes, (node) => node.node, make, fill);
+      draw();
       if (nodes.length && performance.now() - askedAt > HISTORY_MS) {
         askedAt = performance.now();
-        past = await history(span);
+        look();
       }
-      for (const [i, node] of nodes.entries()) drawn(hosts.children[i].querySelector(".strips"), node, past);
     },
   };
 }
