@@ -48,38 +48,20 @@ def run_plan(
     from conductor.record.plan_rules import rules_of
     from conductor.record.store_rule import known_stores
 
+    program = command or f"conductor plan {name}"
+    common = _common(program)
     parser = argparse.ArgumentParser(
-        prog=command or f"conductor plan {name}",
+        prog=program,
         description=about,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
+        parents=[common],
     )
     with own_code(f"plan {name}"):
         add_arguments(parser)
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="FILE",
-        default=argparse.SUPPRESS,
-        help="where to write the manifest",
-    )
-    parser.add_argument(
-        "--inputs-by",
-        choices=get_args(InputsBy),
-        default=argparse.SUPPRESS,
-        help="what tells a changed input file: size and time, or its content (read once); default: "
-        "inputs_by of "
-        "conductor.toml",
-    )
-    parser.add_argument(
-        "--tag",
-        type=_checked_tag,
-        default=argparse.SUPPRESS,
-        metavar="WORD",
-        help="plan all of it as jobs of their own, which are done again though nothing has changed",
-    )
-    options = parser.parse_args(list(argv))
+    # They are read first: of a plan with kinds they stand behind a word that has options of its own.
+    said, rest = common.parse_known_args(list(argv))
+    options = parser.parse_args(rest, said)
     with own_code(f"plan {name}"):
         path: Path = getattr(options, "output", None) or settings.manifests_dir / manifest_name(options)
     catalogue = catalogue_of(settings)
@@ -100,6 +82,35 @@ def run_plan(
         run_tag.reset(tag)
     note_origin(path, name, argv, jobs, settings)
     return path, jobs
+
+
+def _common(program: str) -> argparse.ArgumentParser:
+    """What every plan can be told."""
+    common = argparse.ArgumentParser(prog=program, add_help=False, allow_abbrev=False)
+    common.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="where to write the manifest",
+    )
+    common.add_argument(
+        "--inputs-by",
+        choices=get_args(InputsBy),
+        default=argparse.SUPPRESS,
+        help="what tells a changed input file: size and time, or its content (read once); default: "
+        "inputs_by of "
+        "conductor.toml",
+    )
+    common.add_argument(
+        "--tag",
+        type=_checked_tag,
+        default=argparse.SUPPRESS,
+        metavar="WORD",
+        help="plan all of it as jobs of their own, which are done again though nothing has changed",
+    )
+    return common
 
 
 def _tag_of(options: argparse.Namespace) -> str:
