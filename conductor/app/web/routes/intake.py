@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from conductor.app.web.answers import Problem, gives
+from conductor.app.web.answers import Problem, gives, json_answer
 from conductor.app.web.body import pieces, sent
 from conductor.app.web.command_runs import answered, run_command
 from conductor.app.web.rights import Visitor, acts, signed
@@ -28,6 +28,8 @@ from conductor.base.settings.hook_settings import HookSettings
 #: A million lines of 500 bytes.
 MOST_MANIFEST_BYTES = 512 << 20
 MOST_DELIVERY_BYTES = 1 << 20
+#: What is said to a delivery that its workflow has no job for.
+NOTHING_PLANNED: Mapping[str, int] = {"exit_code": 0, "new": 0, "known": 0}
 MANIFEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -120,15 +122,18 @@ def verified(settings: HookSettings, body: bytes, headers: Mapping[str, str]) ->
 async def taken(stack: Stack, name: str, settings: HookSettings, delivery: str, body: bytes) -> Response:
     folder = stack.code.manifests_dir / "hooks"
     make_own(folder)
-    tag = f"{name}-{hashlib.sha256(delivery.encode()).hexdigest()[:12]}"
+    # So long that no two deliveries of a lifetime share one: the second would count as known.
+    tag = f"{name}-{hashlib.sha256(delivery.encode()).hexdigest()[:24]}"
     manifest, payload = folder / f"{tag}.jsonl", folder / f"{tag}.payload"
     if not manifest.exists():
-        payload.write_bytes(body)
+        keep_payload(payload, body)
         words = [str(payload) if word == "{payload}" else word for word in shlex.split(settings.run)]
         planned = await run_command(stack.code.project, "plan", *words, "-o", str(manifest), "--tag", tag)
         if planned.exit_code:
+            # A plan that has no job is an answer, too: told a failure, its sender would come again for days.
+            is_nothing = manifest.is_file() and not manifest.stat().st_size
             manifest.unlink(missing_ok=True)
-            return answered(planned)
+            return json_answer(NOTHING_PLANNED) if is_nothing else answered(planned)
     found = await run_command(
         stack.code.project,
         "dispatch",
@@ -139,3 +144,14 @@ async def taken(stack: Stack, name: str, settings: HookSettings, delivery: str, 
     )
     emit_event("operator.dispatched", "{who}: dispatch {file}", who=f"hook {name}", file=str(manifest))
     return answered(found)
+
+
+def keep_payload(payload: Path, body: bytes) -> None:
+    """Whole or not at all: another process of ours may be planning from it, as the same was sent twice."""
+    handle, draft = tempfile.mkstemp(prefix=".payload-", dir=payload.parent)
+    try:
+        with os.fdopen(handle, "wb") as sink:
+            sink.write(body)
+        Path(draft).replace(payload)
+    finally:
+        Path(draft).unlink(missing_ok=True)
