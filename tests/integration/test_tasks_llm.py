@@ -114,7 +114,9 @@ def test_a_name_that_is_not_in_the_configuration_is_refused(tmp_path: Path):
 def test_a_path_that_the_server_does_not_know_is_the_endpoints_matter(tmp_path: Path):
     with OpenAIServer() as server:
         wrong = Endpoint(base_url=server.base_url.replace("/v1", "/v1/embeddings?x=1"), model="m")
-        with pytest.raises(EndpointShut, match=r"no chat completions there: check its base_url \(answer 404"):
+        with pytest.raises(
+            EndpointShut, match=r"takes no such request there: check its base_url \(answer 404"
+        ):
             annotate(Bench(tmp_path, endpoints={"cloud": wrong}))
 
 

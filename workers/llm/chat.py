@@ -43,7 +43,7 @@ _REMEDIES: Mapping[Meaning, str] = {
     "account": "has no credit, or its account is shut: look at its plan",
     "key": "does not accept the key: check what its api_key_env holds",
     "model": "does not have the model {model!r}: check its `model`",
-    "address": "has no chat completions there: check its base_url",
+    "address": "takes no such request there: check its base_url",
 }
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from conductor.base.settings.sections import Endpoint
 
 CONNECT_S = 10.0
-_PATH = "/chat/completions"
+#: What is asked for → its path.
+_PATHS: Mapping[str, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 #: Of one and the same server; to another one none is followed, and the key goes nowhere else.
 _MOST_REDIRECTS = 3
 #: As the client's own library names them: nothing of the request has left this host by then.
@@ -24,6 +25,7 @@ _MALFORMED = frozenset({"UnsupportedProtocol", "InvalidURL", "LocalProtocolError
 _MOST_WORDS = 300
 
 
+RequestKind = Literal["chat", "embeddings"]
 #: Nobody there; an address that is none; what came was no whole answer.
 Silence = Literal["down", "address", "broke off"]
 
@@ -44,13 +46,15 @@ class NoReply(Exception):
         self.kind: Silence = kind
 
 
-def post(endpoint: Endpoint, key: str, body: Mapping[str, Any], limit_s: float) -> Reply:
+def post(
+    endpoint: Endpoint, key: str, body: Mapping[str, Any], limit_s: float, kind: RequestKind = "chat"
+) -> Reply:
     """One request, never repeated here: the conductor keeps the budget. Raises `NoReply`."""
     address = endpoint.base_url
     _check(address)
     for _ in range(_MOST_REDIRECTS + 1):
-        reply = _post(address, key, body, limit_s)
-        moved = _moved_to(address, reply)
+        reply = _post(address, key, body, limit_s, kind)
+        moved = _moved_to(address, reply, _PATHS[kind])
         if moved is None:
             return reply
         address = moved
@@ -76,11 +80,11 @@ def _check(address: str) -> None:
         raise NoReply("address", f"its base_url is no address: {fault}")
 
 
-def _post(address: str, key: str, body: Mapping[str, Any], limit_s: float) -> Reply:
+def _post(address: str, key: str, body: Mapping[str, Any], limit_s: float, kind: RequestKind) -> Reply:
+    import httpx
     import openai
 
     parts = urlsplit(address)
-    rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
     # Retries of the client would spend a budget that the conductor keeps: one 429 would become three.
     try:
         with openai.OpenAI(
@@ -90,11 +94,12 @@ def _post(address: str, key: str, body: Mapping[str, Any], limit_s: float) -> Re
             timeout=openai.Timeout(max(1.0, limit_s), connect=min(CONNECT_S, max(1.0, limit_s))),
             http_client=openai.DefaultHttpxClient(follow_redirects=False),
         ) as client:
-            raw = client.chat.completions.with_raw_response.create(
-                model=body["model"],
-                messages=body["messages"],
-                extra_body=rest,
-                extra_query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+            # Not by its methods for each kind: they add members that not every server takes.
+            raw = client.post(
+                _PATHS[kind],
+                cast_to=httpx.Response,
+                body=body,
+                options={"params": dict(parse_qsl(parts.query, keep_blank_values=True))},
             )
             return Reply(raw.status_code, raw.headers, raw.content)
     except openai.APIStatusError as e:
@@ -118,21 +123,21 @@ def _no_reply(error: BaseException) -> NoReply:
     return NoReply("down" if name in _UNREACHED else "broke off", words)
 
 
-def _moved_to(address: str, reply: Reply) -> str | None:
+def _moved_to(address: str, reply: Reply, path_of_kind: str) -> str | None:
     """Where the same server has it instead; None where it is no redirect, or one that is not followed."""
     location = reply.headers.get("location")
     if reply.status not in (307, 308) or not location:
         return None
     asked = urlsplit(address)
     full = urlsplit(
-        urljoin(urlunsplit(asked._replace(path=asked.path.rstrip("/") + _PATH, query="")), location)
+        urljoin(urlunsplit(asked._replace(path=asked.path.rstrip("/") + path_of_kind, query="")), location)
     )
     if (full.scheme, full.hostname, full.port) != (asked.scheme, asked.hostname, asked.port):
         return None
     path = full.path.rstrip("/")
-    if not path.endswith(_PATH):
+    if not path.endswith(path_of_kind):
         return None
-    return urlunsplit(asked._replace(path=path.removesuffix(_PATH), query=full.query or asked.query))
+    return urlunsplit(asked._replace(path=path.removesuffix(path_of_kind), query=full.query or asked.query))
 
 
 def elsewhere(reply: Reply) -> str:
