@@ -55,7 +55,9 @@ _WRITES = (
     *("sadd", "srem"),
     *("zadd", "zrem", "zremrangebyscore", "zremrangebyrank", "zpopmin"),
     *("lpush", "rpush", "lpop", "rpop", "lrem", "ltrim", "lset", "lmove", "blmove", "blpop", "xadd"),
+    "publish",
 )
+_LISTENS = ("subscribe", "psubscribe", "unsubscribe", "punsubscribe")
 #: The atomic steps: by their hash only. EVAL stays forbidden; what a loaded script calls is checked like all
 #: else.
 _STEPS = ("evalsha", "script|load", "script|exists", "multi", "exec", "discard", "watch", "unwatch", "time")
@@ -99,6 +101,7 @@ _WRITTEN_BY_WORKERS = (
         "preloaded",
         "successor_feed:*",
         "heard:*",
+        "status:*",
     ),
     # Whether the ledger forgot something, and who holds what.
     *(
@@ -187,16 +190,20 @@ def rules_of(keys: Keys) -> dict[str, tuple[str, ...]]:
     """
     ledger, rq = f"{keys.ledger}*", f"{keys.rq}*"
     written = (f"~{keys.ledger}{name}" for name in _WRITTEN_BY_WORKERS)
+    channels = f"&{keys.ledger}progress:*"
     return {
-        CONDUCTOR: (*_keys(f"~{ledger}", f"~{rq}"), *_commands(_CONNECTION, _READS, _WRITES, _STEPS, _ASK)),
+        CONDUCTOR: (
+            *_keys(f"~{ledger}", f"~{rq}", channels),
+            *_commands(_CONNECTION, _READS, _WRITES, _STEPS, _ASK),
+        ),
         WORKER: (
-            *_keys(f"%R~{ledger}", *written, f"~{rq}"),
+            *_keys(f"%R~{ledger}", *written, f"~{rq}", channels),
             *_commands(_CONNECTION, _READS, _WRITES, _STEPS, _ASK, ("client|unblock",)),
         ),
         # MULTI only groups reads here: rq-dashboard's pages are read in pipelines.
         READER: (
-            *_keys(f"%R~{ledger}", f"%R~{rq}"),
-            *_commands(_CONNECTION, _READS, ("multi", "exec", "scan"), _ASK),
+            *_keys(f"%R~{ledger}", f"%R~{rq}", channels),
+            *_commands(_CONNECTION, _READS, _LISTENS, ("multi", "exec", "scan"), _ASK),
         ),
         ADMIN: ("allkeys", "allchannels", "+@all"),
     }

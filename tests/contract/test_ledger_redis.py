@@ -226,7 +226,8 @@ def test_one_life_of_a_job_takes_four_round_trips_and_leaves_little(client: Redi
     ledger.attempts.accept(a_receipt("a"))
     assert there() == set()
     about_the_job = {k.decode() for k in client.keys("*") if an_id("a") in k.decode()}
-    assert about_the_job == {f"rq:job:{an_id('a')}-a1"}
+    assert about_the_job == {f"rq:job:{an_id('a')}-a1", f"conductor:status:{an_id('a')}"}
+    assert 0 < int(client.pttl(f"conductor:status:{an_id('a')}")) <= 60_000  # type: ignore[arg-type]
 
 
 def test_open_ledger_on_no_url_brings_its_own_server_and_takes_it_away(tmp_path: Path) -> None:

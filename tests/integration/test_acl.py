@@ -22,10 +22,12 @@ from conductor.base.errors import Unreachable
 from conductor.base.redis_keys import PLAIN
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.model.calls import Call
+from conductor.model.decision import Admission
 from conductor.model.failure_outcome import Retry
 from conductor.model.ledger_entries import HeldReport
 from conductor.model.snapshot import Lookahead
 from conductor.model.spec import Output
+from conductor.model.told_event import ToldEvent
 from conductor.ports import Ledger
 from tests.builders import a_spec
 from tests.ledger_scenes import a_receipt, a_reservation, an_entry, an_id
@@ -92,8 +94,6 @@ def test_every_verb_of_the_conductor_and_of_a_worker_is_allowed(both: tuple[Ledg
     ours.intake.put("night", [an_entry(n) for n in "abcd"] + [an_entry("e", after=(an_id("a"),))])
     assert len(ours.waiting.candidates(Lookahead(heads=10))[0].heads) == 4
     for name in "abcd":
-        from conductor.model.decision import Admission
-
         assert ours.handover.admit(epoch, [Admission(reservation=a_reservation(name), backlog="night")]) == (
             None,
         )
@@ -120,6 +120,33 @@ def test_every_verb_of_the_conductor_and_of_a_worker_is_allowed(both: tuple[Ledg
     assert ours.jobs.find("a-") == (an_id("a"),) and list(ours.jobs.ids("done")) == [an_id("a")]
     assert ours.calls.closings().keys() == {"cloud"} and ours.calls.refusals() == {"cloud": 1}
     ours.leadership.resign("c1")
+
+
+def test_a_program_hears_as_the_reader_what_a_worker_tells(both: tuple[Ledger, Ledger], empty: Guarded):
+    ours, theirs = both
+    epoch = ours.leadership.lead("c1", 60)
+    assert epoch is not None
+    ours.intake.put("night", [an_entry("a")])
+    ours.handover.admit(epoch, [Admission(reservation=a_reservation("a"), backlog="night")])
+    theirs.attempts.start(an_id("a"), 1, "w1", 30)
+    with empty.client(READER) as reader, empty.client(WORKER) as worker:
+        hearing: Any = reader.pubsub(ignore_subscribe_messages=True)
+        hearing.subscribe(f"conductor:progress:{an_id('a')}")
+        hearing.get_message(timeout=1)
+        fields = {"job_id": an_id("a"), "attempt": 1, "progress": 0.5}
+        theirs.events.append([ToldEvent(name="job.progress", at=1.0, fields=fields)])
+        message = hearing.get_message(timeout=5)
+        assert json.loads(message["data"])["progress"] == 0.5
+        theirs.attempts.accept(a_receipt("a"))
+        message = hearing.get_message(timeout=5)
+        assert json.loads(message["data"])["state"] == "done"
+        kept: Any = reader.get(f"conductor:status:{an_id('a')}")
+        assert json.loads(kept)["state"] == "done"
+        for refused in (("SUBSCRIBE", "other"), ("PUBLISH", "conductor:progress:x", "y")):
+            with pytest.raises(NoPermissionError):
+                reader.execute_command(*refused)
+        with pytest.raises(NoPermissionError):
+            worker.publish("other", "x")
 
 
 def test_the_budgets_of_apis_are_kept_as_the_conductor(both: tuple[Ledger, Ledger], empty: Guarded):

@@ -1,8 +1,12 @@
-"""The stream of events in Redis: `conductor:events`, one field an entry, its event as JSON."""
+"""The stream of events in Redis: `conductor:events`, one field an entry, its event as JSON.
+
+How far jobs are is told twice: also to programs that know their job and nothing of the stream, by
+`GET conductor:status:JOB` and `SUBSCRIBE conductor:progress:JOB` (`docs/states.md`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -15,6 +19,8 @@ from conductor.model.told_event import ToldEvent
 MOST_EVENTS = 50_000
 NOTHING = "0-0"
 _FIELD = b"e"
+#: Events that say how far a job is.
+_RUNNING = ("job.started", "job.progress")
 _to_json = msgspec.json.Encoder(enc_hook=str).encode
 _event = msgspec.json.Decoder(ToldEvent).decode
 
@@ -27,6 +33,8 @@ class RedisEventStream:
     def append(self, events: Sequence[ToldEvent]) -> None:
         if events:
             self._scripts.run("tell_events", self._most, *map(_to_json, events))
+            if running := list(_of_running(events)):
+                self._scripts.run("tell_progress", *running)
 
     def read(self, after: str, limit: int = 1000, wait_s: float = 0.0) -> tuple[ToldEvent, ...]:
         # 0 would wait for ever.
@@ -46,6 +54,16 @@ class RedisEventStream:
             pipe.xrevrange(self._key, count=1)
             first, last = pipe.execute()
         return (first[0][0].decode(), last[0][0].decode()) if first and last else (NOTHING, NOTHING)
+
+
+def _of_running(events: Sequence[ToldEvent]) -> Iterator[str | int | bytes]:
+    """id, attempt and JSON of each job that was told of, the last word of each."""
+    told = (event for event in events if event.name in _RUNNING and "attempt" in event.fields)
+    last = {event.fields["job_id"]: event for event in told}
+    for job_id, event in last.items():
+        fields = {name: value for name, value in event.fields.items() if name != "device"}
+        status = {"job_id": job_id, "state": "running", **fields, "at": round(event.at, 3)}
+        yield from (job_id, int(fields["attempt"]), _to_json(status))
 
 
 def _told(rows: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Iterable[ToldEvent]:

@@ -80,7 +80,7 @@ for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
   wip[queue] = call('ZRANGE', R .. 'wip:' .. queue, 0, -1)
 end
 local by_state = {}
-for letter in pairs(LISTED_STATES) do
+for letter in pairs(states.listed) do
   if ARGV[1] == '' then by_state[letter] = call('SMEMBERS', P .. 'by_state:' .. letter) end
 end
 local preloaded, claims = call('HGETALL', P .. 'preloaded'), {}

@@ -12,6 +12,8 @@
 --       sake
 --   conductor:class_backlog hash  class number -> backlog
 --   conductor:bell  list  the bell, never longer than one
+--   conductor:status:ID  string PX  JSON, for programs that look: what was last told of a job (`states.tell`, and
+--       tell_progress.lua); conductor:progress:ID is the channel on which the same is published
 -- LETTER: w waiting, a admitted, r running, d done, x dead, v in review, c cancelled. In review with an
 --       accepted body: that one asks for a person's verdict; without one: set aside with its kind.
 
@@ -83,7 +85,28 @@ function review.is_aside(job)
   return job.letter == 'v' and job.accepted == ''
 end
 
-local LISTED_STATES = {x = true, c = true, v = true}
+-- By letter: those whose ids are kept by state, those that are an end, how each is called outside. In one table:
+-- a script has room for 200 names.
+local states = {
+  listed = {x = true, c = true, v = true},
+  ends = {d = true, x = true, v = true, c = true},
+  words = {w = 'waiting', a = 'admitted', r = 'running', d = 'done', x = 'dead', v = 'review', c = 'cancelled'},
+}
+
+-- For programs that listen: each change of a job that was told of (tell_progress.lua), and the end of every
+-- one. What was over in an instant is kept for a minute, for who subscribed too late. Nobody who looks on may
+-- end a step: refused or full, it goes on.
+function states.tell(id, job, before)
+  local is_known = call('EXISTS', P .. 'status:' .. id) == 1
+  if not is_known and not states.ends[job.letter] then return end
+  local cause = job.letter == 'x' and call('HGET', P .. 'failures:' .. id, 'cause')
+  local text = '{"job_id":"' .. id .. '","state":"' .. states.words[job.letter] .. '","attempt":' .. whole(job.attempts)
+    .. (cause and ',"cause":' .. cjson.encode(cause) or '') .. ',"at":' .. seconds(now_ms) .. '}'
+  if is_known or before == 'r' then
+    redis.pcall('SET', P .. 'status:' .. id, text, 'PX', is_known and 3600000 or 60000)
+  end
+  redis.pcall('PUBLISH', P .. 'progress:' .. id, text)
+end
 
 -- By the cause of that moment: what is noted of its failures may be another word by the time it leaves.
 local function into_the_grave(id, job)
@@ -107,13 +130,14 @@ local function move(id, job, letter)
   local counts = P .. 'count:' .. backlog_of(job.class)
   call('HINCRBY', counts, job.letter, -1)
   call('HINCRBY', counts, letter, 1)
-  if LISTED_STATES[before] then call('SREM', P .. 'by_state:' .. before, id) end
-  if LISTED_STATES[letter] then call('SADD', P .. 'by_state:' .. letter, id) end
+  if states.listed[before] then call('SREM', P .. 'by_state:' .. before, id) end
+  if states.listed[letter] then call('SADD', P .. 'by_state:' .. letter, id) end
   if before == 'x' then out_of_the_grave(id, job) end
   if letter == 'x' then into_the_grave(id, job) end
   if review.is_open(job) then review.left(id, job, letter) end
   job.letter = letter
   call('HSET', P .. 'state', id, state_line(job))
+  states.tell(id, job, before)
   if files_moved then files_moved(id, before, letter) end
 end
 
