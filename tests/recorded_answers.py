@@ -58,9 +58,17 @@ def decision_of_then(answer: Decision) -> dict[str, Any]:
     that tick, and is not passed over any more in the next. Of all others it is compared.
 
     Who had been passed over lost the promise as soon as there was room that is reserved for another; it is
-    kept now. So such a one has dates that it had not, and with it those of all who were passed over later."""
-    is_kept = any(_comes_after(hold) for hold in answer.hold)
+    kept now. So such a one has dates that it had not, and with it those of all who were passed over later.
+
+    Several who were passed over for the first time in one tick stood in the order of their ids; it is that of
+    the rule now. So each of them may have the dates of another one.
+
+    A place that the order keeps for one that is not due yet was a date; it is none now, for the next order
+    may give it to another."""
+    is_kept = any(_comes_after(hold) or _is_kept_early(hold, answer) for hold in answer.hold)
     holds = tuple(_hold_of_then(hold, bool(answer.admit), is_kept) for hold in answer.hold)
+    if any((hold.passed_over_since or 0.0) > answer.now for hold in answer.hold):
+        holds = tuple(_first_passed_over(hold, answer) for hold in holds)
     kept = ("now", "admit", "review", "order", "wanted", "next_tick_s")
     return {name: getattr(answer, name) for name in kept} | {"hold": holds, "heirs": answer.successors}
 
@@ -74,6 +82,17 @@ def _hold_of_then(hold: Hold, has_admitted: bool, is_kept: bool) -> Hold:
     if _waited_for_nothing(hold):
         other |= {"verdicts": REWORDED}
     return msgspec.structs.replace(hold, **{"verdicts": WithMore(hold.verdicts), "contenders": None} | other)
+
+
+def _is_kept_early(hold: Hold, answer: Decision) -> bool:
+    return bool(hold.reserved_at) and hold.reserved_from is not None and hold.reserved_from > answer.now
+
+
+def _first_passed_over(hold: Hold, answer: Decision) -> Hold:
+    if not isinstance(since := hold.passed_over_since, float) or since < answer.now:
+        return hold
+    dates: dict[str, Any] = {"reserved_from": REWORDED, "starts_by": REWORDED}
+    return msgspec.structs.replace(hold, **dates, passed_over_since=answer.now)
 
 
 def _comes_after(hold: Hold) -> bool:

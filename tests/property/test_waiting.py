@@ -269,9 +269,16 @@ PROMISED = (
             duration_s=150.0),
     a_class("cpu", id="kind-2", backlog="b", priority=1, ram_mib=30000, cpu=1, duration_s=150.0),
 )  # fmt: skip
+#: The order kept a place for the second, which was told as its date; the third took it one tick later.
+KEPT_EARLY = (
+    a_class("gpu", id="kind-0", backlog="a", duration_s=20.0),
+    a_class("gpu", id="kind-1", backlog="a", ram_mib=30000, duration_s=20.0),
+    a_class("gpu", id="kind-2", backlog="a", priority=2, ram_mib=30000, duration_s=20.0),
+)
 
 
 @few
+@example("guarded", KEPT_EARLY, [(0, 1), (2, 1)])
 @example("shortest", PROMISED, [(4, 2), (2, 1), (0, 1), (4, 3), (2, 2), (0, 1)])
 @given(
     st.sampled_from(ORDERS),

@@ -21,6 +21,8 @@ from conductor.model.spec import LANES
 _LANE_BIT = {lane: 1 << i for i, lane in enumerate(LANES)}
 _VRAM, _DISK, *_OF_NODE = (1 << (len(LANES) + i) for i in range(2 + len(NODE)))
 _RATES = len(LANES) + 2 + len(NODE)
+#: Those who are passed over in one tick are so much apart, in the order in which the rule tried them.
+APART_S = 1e-6
 
 
 class Bound(NamedTuple):
@@ -74,17 +76,24 @@ class Starvation:
         return bits
 
     def since(self) -> dict[str, float]:
-        """Of those that lack room: since when they are passed over. Ask it after the last admission."""
+        """Of those that lack room: since when they are passed over. Ask it after the last admission.
+
+        In a batch all are passed over in the first tick. They are served one after the other, in the rule's
+        order of this tick for as long as they wait: an order that changed would break bounds that were
+        stated, and one by id is none.
+        """
         later = [0]
         for bits in reversed(self._taken):
             later.append(later[-1] | bits)
         count = len(self._taken)
         found = {job_id: self._passed_over[job_id] for job_id in self._after if job_id in self._passed_over}
+        new = 0
         for job_id, (at, bits) in self._short.items():
             if (known := self._passed_over.get(job_id)) is not None:
                 found[job_id] = known
             elif bits & later[count - at]:
-                found[job_id] = self._now
+                found[job_id] = self._now + new * APART_S
+                new += 1
         return found
 
 
@@ -96,12 +105,14 @@ def bounds(
     now: float,
 ) -> dict[str, Bound]:
     """One after the other: each gets its place when it has been passed over for long enough and the one
-    before it has started; what runs then ends within `longest_s`."""
+    before it has started; what runs then ends within `longest_s`. A place that the order keeps for one that
+    is not due yet is no date: the next tick may order otherwise.
+    """
     found: dict[str, Bound] = {}
     free_from = now
     for at, job_id in sorted((at, job_id) for job_id, at in since.items()):
         reserved_from, starts_by = max(at + keep_after_s, free_from), None
-        if backfill is not None and backfill.job_id == job_id:
+        if backfill is not None and backfill.job_id == job_id and now - at >= keep_after_s:
             reserved_from, starts_by = at + keep_after_s, backfill.starts_at if backfill.is_known else None
         elif longest_s is not None:
             starts_by = reserved_from + longest_s
