@@ -121,7 +121,7 @@ class Client:
     def reviews(self, words: str = "", *, limit: int = 20, cursor: str = "") -> ReviewPage:
         """What waits for a person's verdict, item by item."""
         asked = {"q": words, "limit": str(limit), "cursor": cursor}
-        return self._decoded(self._send("GET", "/api/v1/review", words=asked), ReviewPage)
+        return self._decoded(self._send("GET", "/api/v1/review/pending", words=asked), ReviewPage)
 
     def judge(
         self, job_id: str, *, is_accepted: bool, note: str = "", items: Iterable[int] = ()

@@ -96,3 +96,28 @@ class JobPage(Value, frozen=True, kw_only=True):
     is_live: bool = False
     #: What is to be said of it: Redis is away, the index is being fed.
     notes: tuple[str, ...] = ()
+
+
+GroupedBy = Literal["state", "cause", "task", "workflow", "backlog", "node", "file"]
+
+
+class JobGroup(Value, frozen=True, kw_only=True):
+    """`name` empty: those that have none. `seconds`: of their last attempts; `device_s`: the same times the
+    devices that each had."""
+
+    name: str
+    jobs: int
+    seconds: float
+    device_s: float
+
+
+class JobSums(Value, frozen=True, kw_only=True):
+    """What a filter's jobs come to, and by groups, the largest first. Not `is_exact`: of the latest so
+    many."""
+
+    jobs: int = 0
+    seconds: float = 0.0
+    device_s: float = 0.0
+    by: GroupedBy | None = None
+    groups: tuple[JobGroup, ...] = ()
+    is_exact: bool = True

@@ -82,6 +82,10 @@ class JobList:
             return row
         return next(self._as_live(self._ledger, (row,), JobFilter()), row)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._notes
+
     def names(self) -> dict[str, dict[str, int]]:
         """What may stand behind `state:`, `cause:`, `task:`, `workflow:`, `backlog:` and `node:` → jobs."""
         return self.index.names()

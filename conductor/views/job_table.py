@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from conductor.base.text import duration, short, table
-from conductor.model.job_row import SHAPES, JobPage, JobRow
+from conductor.base.text import duration, many, short, table
+from conductor.model.job_row import SHAPES, JobPage, JobRow, JobSums
 from conductor.model.subject import SHORT_ID
 
 MOST_SUBJECT, MOST_WHY = 48, 60
@@ -17,6 +17,28 @@ def lines(page: JobPage, now: float) -> list[str]:
     """The table, and at its foot how many there are. `now`: epoch seconds."""
     rows = [_cells(row, now) for row in page.rows]
     return [*table([HEAD, *rows], indent=""), "", foot(page)] if rows else [foot(page)]
+
+
+def group_lines(sums: JobSums) -> list[str]:
+    """A row a group, the largest first."""
+    rows = [
+        (each.name or "none", str(each.jobs), duration(each.seconds), _hours(each.device_s))
+        for each in sums.groups
+    ]
+    return [*table([(sums.by or "", "jobs", "ran", "on devices"), *rows], indent=""), ""] if rows else []
+
+
+def sum_line(sums: JobSums) -> list[str]:
+    """What all of them come to; nothing where none has run."""
+    if not sums.seconds:
+        return [] if sums.by is None else [many(sums.jobs, "job")]
+    of = "in all" if sums.is_exact else f"the latest {sums.jobs}"
+    devices = f", {_hours(sums.device_s)} of it on devices" if sums.device_s else ""
+    return [f"{of}: {many(sums.jobs, 'job')}, their last attempts ran {duration(sums.seconds)}{devices}"]
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 360 else duration(seconds) if seconds else ""
 
 
 def foot(page: JobPage) -> str:

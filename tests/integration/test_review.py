@@ -84,11 +84,13 @@ def test_the_page_and_the_api_show_what_was_made_and_take_one_word(scene: Review
     scene.dispatch(spec, scene.reel(51, spec), name="api")
     scene.until(spec, "review")
     with web.friend() as ask:
-        answer = until(lambda: a if (a := ask.get("/api/v1/review?q=backlog:api")).json()["rows"] else None)
+        answer = until(
+            lambda: a if (a := ask.get("/api/v1/review/pending?q=backlog:api")).json()["rows"] else None
+        )
         assert ESCAPE not in answer.text and answer.headers["content-type"] == "application/json"
         (row,) = answer.json()["rows"]
         assert (row["job_id"], row["behind"], row["left"]) == (spec.id, 1, 1)
-        assert ask.get("/api/v1/review?q=backlog:none").json()["rows"] == []
+        assert ask.get("/api/v1/review/pending?q=backlog:none").json()["rows"] == []
         place = f"/api/v1/jobs/{spec.id}/artefacts/"
         picture = ask.get(place + row["items"][0]["item"]["picture"])
         assert (picture.content, picture.headers["content-type"]) == (PNG, "image/png")
@@ -98,7 +100,7 @@ def test_the_page_and_the_api_show_what_was_made_and_take_one_word(scene: Review
         at = f"/api/v1/review/{spec.id}"
         with web.stranger() as stranger:
             assert stranger.post(at, json={"is_accepted": True}).status_code == 401
-            assert stranger.get("/api/v1/review").status_code == 200, "looking is free on this host"
+            assert stranger.get("/api/v1/review/pending").status_code == 200, "looking is free on this host"
         assert ask.post(at, content=b"yes").status_code == 400
         assert ask.post(at, json={"is_accepted": True, "items": [2]}).status_code == 400
         assert ask.post("/api/v1/review/nobody", json={"is_accepted": True}).status_code == 404

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -46,6 +47,33 @@ def test_it_lives_and_says_what_it_answers(web: WebScene) -> None:
     assert "/api/v1/health" in document["paths"]
     refs = {ref for ref in json.dumps(document).split('"') if ref.startswith("#/components/schemas/")}
     assert {ref.rpartition("/")[2] for ref in refs} <= set(document["components"]["schemas"])
+
+
+#: What others build on.
+PROMISED = (
+    *("/livez", "/metrics", "/hooks/{}", "/api/v1/health", "/api/v1/jobs", "/api/v1/jobs/{}"),
+    *(
+        "/api/v1/jobs/{}/log",
+        "/api/v1/jobs/{}/events",
+        "/api/v1/events",
+        "/api/v1/jobs/{}/{}",
+        "/api/v1/bulk",
+    ),
+    *("/api/v1/gates", "/api/v1/nodes", "/api/v1/backlogs", "/api/v1/review/pending", "/api/v1/review/{}"),
+    *("/api/v1/schedules", "/api/v1/alerts", "/api/v1/report", "/api/v1/manifests"),
+)
+
+
+def test_every_address_that_is_promised_is_in_the_description(web: WebScene) -> None:
+    with web.stranger() as ask:
+        told = ask.get("/api/v1/openapi.json").json()
+    paths = {re.sub(r"\{\w+\}", "{}", path) for path in told["paths"]}
+    assert paths >= set(PROMISED)
+    one = told["paths"]["/api/v1/jobs/{job_id}/{word}"]["post"]["parameters"]
+    words = next(each["schema"]["enum"] for each in one if each["name"] == "word")
+    assert {"cancel", "fail", "requeue", "retry"} <= set(words)
+    listed = {each["name"] for each in told["paths"]["/api/v1/jobs"]["get"]["parameters"]}
+    assert {"state", "backlog", "task", "cause", "text", "since", "cursor"} <= listed
 
 
 def test_status_by_http_is_what_the_command_line_says(web: WebScene, ledger: Ledger) -> None:

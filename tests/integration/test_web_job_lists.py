@@ -63,6 +63,17 @@ def test_a_filter_may_be_written_as_parameters_too(web: WebScene) -> None:
         assert ask.get("/api/v1/jobs", params={"cursor": "x"}).status_code == 400
 
 
+def test_what_the_jobs_of_a_filter_come_to_is_told_by_groups(web: WebScene) -> None:
+    with web.stranger() as ask:
+        told = ask.get("/api/v1/sums", params={"q": "state:waiting", "by": "task"}).json()
+        assert (told["jobs"], told["is_exact"]) == (JOBS, True)
+        assert [(row["name"], row["jobs"]) for row in told["groups"]] == [("diagnostics.echo", JOBS)]
+        by_file = ask.get("/api/v1/sums", params={"q": "file:clip", "by": "file"}).json()
+        assert len(by_file["groups"]) == JOBS
+        assert ask.get("/api/v1/sums", params={"by": "id"}).status_code == 422
+        assert ask.get("/api/v1/sums", params={"q": "state:gone"}).status_code == 400
+
+
 def test_a_search_is_told_what_there_is_to_complete(web: WebScene) -> None:
     with web.stranger() as ask:
         ask.get("/api/v1/jobs")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from conductor.app.cli.context import AsJson, emit, settings_here, show
+from conductor.model.job_row import GroupedBy
 
 if TYPE_CHECKING:
     from conductor.base.files.layout import CodeSettings
@@ -35,31 +36,38 @@ def jobs(
     cursor: Annotated[
         str, typer.Option(metavar="CURSOR", help="Go on where a list ended: it is at its foot.")
     ] = "",
+    by: Annotated[
+        GroupedBy | None, typer.Option(help="Instead of the jobs: how many there are of each.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The jobs that fit, the latest first, and how many there are.
+    """The jobs that fit, the latest first, and what they come to.
 
     With Redis or without: then it is what manifests and receipts say. Words of one qualifier (with commas)
     are alternatives (of file: and plain words all hold), those of different ones all hold; times: 18:00, 2h,
     yesterday, 2026-11-28. The whole language: docs/filter.md.
 
-    Examples: conductor jobs state:dead cause:timeout since:18:00; conductor jobs file:clip7 --json
+    Examples: conductor jobs state:dead cause:timeout since:18:00; conductor jobs file:clip7 --json;
+    conductor jobs state:dead --by cause
     """
     from conductor.base.progress import Progress
+    from conductor.model.job_row import JobPage
     from conductor.views.job_list import JobList
-    from conductor.views.job_table import lines
+    from conductor.views.job_table import group_lines, lines, sum_line
 
     wanted = filter_of(words)
     with ledger_if_there() as (settings, ledger), Progress() as progress:
         found = JobList(settings.state_dir, settings.receipts_dir, ledger)
         found.refresh(progress.counted("reading the record", "line"))
-        page = found.full_page(wanted, limit, cursor)
+        sums = found.index.sums(wanted, by)
+        page = found.full_page(wanted, limit, cursor) if by is None else JobPage(notes=found.notes)
     if as_json:
-        emit({**_with_subjects(page), "filter": words or []})
+        emit(sums if by is not None else {**_with_subjects(page), "filter": words or [], "sums": sums})
         return
     for note in page.notes:
         show([f"note: {note}"], err=True)
-    show(lines(page, time.time()))
+    told = lines(page, time.time()) if by is None else group_lines(sums)
+    show([*told, *sum_line(sums)])
 
 
 def filter_of(words: list[str] | None) -> JobFilter:

@@ -177,7 +177,7 @@ TOOLS: tuple[ModelTool, ...] = (
     ),
     ModelTool(
         "list_reviews", "What waits for a person's verdict: its words, pictures and clips.",
-        "looks", ("GET", "/api/v1/review"), JobsAsked, reviews,
+        "looks", ("GET", "/api/v1/review/pending"), JobsAsked, reviews,
     ),
     ModelTool(
         "report", "The report of a night: what is done and verified, what is not and why, time lost by gate.",

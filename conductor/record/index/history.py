@@ -16,7 +16,7 @@ from conductor.adapters.files.receipt_log import receipts_of
 from conductor.base.errors import ConfigError
 from conductor.base.files.safe_open import make_own
 from conductor.model.job_filter import JobFilter
-from conductor.model.job_row import AttemptRow, JobRow
+from conductor.model.job_row import AttemptRow, GroupedBy, JobRow, JobSums
 from conductor.model.receipt import Receipt
 from conductor.model.subject import named
 from conductor.record.index import schema
@@ -166,6 +166,11 @@ class HistoryIndex:
                 )
                 found[column] = dict(conn.execute(statement, (most,)).fetchall())
         return found
+
+    def sums(self, wanted: JobFilter, by: GroupedBy | None = None, most: int = 100) -> JobSums:
+        """Raises `ConfigError` where there is no index that can be read."""
+        with self._reading() as conn:
+            return self._query(conn, wanted).sums(by, most)
 
     def _query(self, conn: sqlite3.Connection, wanted: JobFilter) -> JobQuery:
         return JobQuery(conn, wanted, has_search=schema.has_search(conn))

@@ -12,11 +12,13 @@ import heapq
 import re
 import sqlite3
 from collections.abc import Iterator
+from itertools import islice
 
 import orjson
 from msgspec import Struct
 
 from conductor.model.job_filter import JobFilter
+from conductor.model.job_row import GroupedBy, JobGroup, JobSums
 from conductor.record.index.schema import LAST_KEY, key_of
 
 #: A word that fits more jobs is looked for in the list, and not the other way round.
@@ -25,6 +27,8 @@ MOST_READ = 10_000
 MOST_MESSAGES = 2_000
 #: Of a shorter word no trigram is known.
 TRIGRAM = 3
+#: Of jobs that are not told apart by names alone so many are added up.
+MOST_SUMMED = 20_000
 
 
 class FoundJobs(Struct, frozen=True, kw_only=True):
@@ -77,6 +81,44 @@ class JobQuery:
         for k, n, _, is_meant in self._walk(None):
             if is_meant:
                 yield k, n
+
+    def sums(self, by: GroupedBy | None, most: int) -> JobSums:
+        """By name alone they are kept; else the jobs are looked at, the latest `MOST_SUMMED` of them."""
+        wanted = self._wanted
+        is_kept = wanted.since is None and wanted.until is None and by != "file"
+        if is_kept and not (self._files or self._texts or wanted.ids):
+            numbers, is_exact = [*self._groups], True
+            statement = (
+                "SELECT {by}, sum(jobs), sum(seconds), sum(device_s) FROM grp"
+                " WHERE g IN (SELECT value FROM json_each(?))"
+            )
+        else:
+            numbers = [n for _, n in islice(self.all(), MOST_SUMMED + 1)]
+            is_exact = len(numbers) <= MOST_SUMMED
+            numbers = numbers[:MOST_SUMMED]
+            statement = (
+                "SELECT {by}, count(*), coalesce(sum(seconds_), 0), coalesce(sum(seconds_ * devices_), 0)"
+                " FROM (SELECT grp.state, grp.cause, grp.task, grp.workflow, grp.backlog, grp.node, job.file,"
+                " job.seconds AS seconds_, CASE WHEN job.device = '' THEN 0 ELSE 1 + length(job.device)"
+                " - length(replace(job.device, ',', '')) END AS devices_ FROM job JOIN grp ON grp.g = job.g"
+                " WHERE job.n IN (SELECT value FROM json_each(?)))"
+            )
+        marks = orjson.dumps(numbers).decode()
+        total = self._conn.execute(statement.format(by="''"), (marks,)).fetchone()
+        grouped = f"{statement} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
+        rows = self._conn.execute(grouped.format(by=by), (marks, most)) if by else ()
+        return JobSums(
+            jobs=total[1] or 0,
+            seconds=max(0.0, total[2] or 0.0),
+            device_s=max(0.0, total[3] or 0.0),
+            by=by,
+            groups=tuple(
+                JobGroup(name=name or "", jobs=jobs, seconds=max(0.0, s), device_s=max(0.0, device_s))
+                for name, jobs, s, device_s in rows
+                if jobs
+            ),
+            is_exact=is_exact,
+        )
 
     # ── by name ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 #: Another one is thrown away and made anew.
-VERSION = 3
+VERSION = 4
 #: A list goes by `job.k`: milliseconds of the moment above, and the job's number below so many bits, so that
 #: a place in the list is one number.
 TIE_BITS = 21
@@ -17,7 +17,8 @@ TIE_MASK = (1 << TIE_BITS) - 1
 LAST_KEY = (1 << 63) - 1
 _MOST_MS = LAST_KEY >> TIE_BITS
 
-#: `grp`: jobs that are alike in all that is filtered by name; how many there are is kept, never counted.
+#: `grp`: jobs that are alike in all that is filtered by name; how many there are, how long their last
+#: attempts ran and on how many devices, is kept, never counted.
 #: `job.bodies`: «o1.TOKEN f2.TOKEN s1.TOKEN»: ok, failed, superseded. `job.base`: what the record says.
 #: `attempt.source`, `.place`: the file of the receipt, and where in it the line begins.
 #: `live`: jobs of which the ledger said something else, when it was asked last.
@@ -25,7 +26,7 @@ TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE source (name TEXT PRIMARY KEY, at INTEGER, mark TEXT) WITHOUT ROWID;
 CREATE TABLE grp (g INTEGER PRIMARY KEY, state TEXT, cause TEXT, task TEXT, workflow TEXT, backlog TEXT,
-  node TEXT, jobs INTEGER, UNIQUE (state, cause, task, workflow, backlog, node));
+  node TEXT, jobs INTEGER, seconds REAL, device_s REAL, UNIQUE (state, cause, task, workflow, backlog, node));
 CREATE TABLE message (m INTEGER PRIMARY KEY, text TEXT UNIQUE);
 CREATE TABLE manifest (f INTEGER PRIMARY KEY, name TEXT UNIQUE);
 CREATE TABLE job (n INTEGER PRIMARY KEY, id TEXT UNIQUE, g INTEGER, k INTEGER, file TEXT, manifest INTEGER,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 import orjson
@@ -20,6 +20,19 @@ _INSERT = f"INSERT INTO job ({', '.join(COLUMNS)}, g, k) VALUES ({', '.join('?' 
 _UPDATE = f"UPDATE job SET {', '.join(f'{name} = ?' for name in COLUMNS[2:])}, g = ?, k = ? WHERE n = ?"
 #: Texts that are remembered: most messages are few.
 _MOST_TEXTS = 20_000
+#: How long its last attempt ran, and the same times its devices.
+Taken = tuple[float, float]
+
+
+def taken_of(job: IndexedJob) -> Taken:
+    seconds = job.seconds or 0.0
+    return seconds, seconds * len(job.device.split(",")) if job.device else 0.0
+
+
+def _add(sums: list[float], sign: int, taken: Taken) -> None:
+    sums[0] += sign
+    sums[1] += sign * taken[0]
+    sums[2] += sign * taken[1]
 
 
 class IndexWriter:
@@ -34,7 +47,7 @@ class IndexWriter:
         self._messages: dict[str, int] = {}
         self._manifests: dict[str, int] = {}
         self._jobs: dict[str, IndexedJob] = {}
-        self._before: dict[int, tuple[str, int]] = {}
+        self._before: dict[int, tuple[str, int, Taken]] = {}
         self._attempts: list[tuple[object, ...]] = []
         #: Attempts that asked for a verdict, and have it: that line has all that the first one said.
         self._answered: list[tuple[object, ...]] = []
@@ -47,7 +60,7 @@ class IndexWriter:
         for row in self._conn.execute(_SELECT, (orjson.dumps(list(wanted)).decode(),)):
             job = IndexedJob(*row)
             self._jobs[job.id] = job
-            self._before[job.n] = (job.file, job.g)
+            self._before[job.n] = (job.file, job.g, taken_of(job))
         for job_id in wanted:
             if job_id not in self._jobs:
                 self._jobs[job_id] = IndexedJob(n=self._next, id=job_id, is_new=True)
@@ -100,7 +113,7 @@ class IndexWriter:
         """The batch that is open; how many jobs it had."""
         jobs = self._jobs.values()
         self._settle(jobs)
-        moved: Counter[int] = Counter()
+        moved: dict[int, list[float]] = defaultdict(lambda: [0, 0.0, 0.0])
         new: list[IndexedJob] = []
         changed: list[IndexedJob] = []
         for job in jobs:
@@ -109,8 +122,9 @@ class IndexWriter:
                 new.append(job)
             else:
                 changed.append(job)
-                moved[self._before[job.n][1]] -= 1
-            moved[job.g] += 1
+                _, was, taken = self._before[job.n]
+                _add(moved[was], -1, taken)
+            _add(moved[job.g], 1, taken_of(job))
         run = self._conn.executemany
         run(_INSERT, [(*row_of(job), job.g, key_of(job.at, job.n)) for job in new])
         run(_UPDATE, [(*row_of(job)[2:], job.g, key_of(job.at, job.n), job.n) for job in changed])
@@ -119,7 +133,10 @@ class IndexWriter:
             "DELETE FROM attempt WHERE n = ? AND attempt = ? AND token = ? AND outcome = 'review'",
             self._answered,
         )
-        run("UPDATE grp SET jobs = jobs + ? WHERE g = ?", [(by, g) for g, by in moved.items() if by])
+        run(
+            "UPDATE grp SET jobs = jobs + ?, seconds = seconds + ?, device_s = device_s + ? WHERE g = ?",
+            [(*by, g) for g, by in moved.items() if any(by)],
+        )
         if self._has_search:
             named = [job for job in new if job.file]
             named += [job for job in changed if job.file and not self._before[job.n][0]]
@@ -140,7 +157,7 @@ class IndexWriter:
     def _group(self, group: tuple[str, ...]) -> int:
         if (known := self._groups.get(group)) is None:
             columns = ", ".join(GROUP)
-            statement = f"INSERT INTO grp ({columns}, jobs) VALUES (?,?,?,?,?,?,0)"
+            statement = f"INSERT INTO grp ({columns}, jobs, seconds, device_s) VALUES (?,?,?,?,?,?,0,0.0,0.0)"
             known = self._groups[group] = self._conn.execute(statement, group).lastrowid or 0
         return known
 

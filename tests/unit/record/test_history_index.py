@@ -359,3 +359,39 @@ def test_receipts_are_searched_for_where_the_index_is_of_other_files(record: Rec
     record.write(a_receipt(0))
     record.index.file.write_bytes(b"nothing that SQLite made" * 100)
     assert record.index.receipts_of(an_id(0)) == (a_receipt(0),)
+
+
+def test_what_jobs_come_to_is_kept_by_names_and_added_up_for_the_rest(record: Record) -> None:
+    record.dispatch(*(a_spec(n) for n in range(1, 7)))
+    record.write(
+        a_receipt(1),
+        a_receipt(2, devices=("gpu0", "gpu1")),
+        a_receipt(3, devices=(), task="media.cut"),
+        a_receipt(4, outcome="failed", cause="timeout"),
+        a_receipt(4, attempt=2, outcome="failed", cause="cuda_oom", ended_at=NOW + 410),
+    )
+    index = record.index
+    index.refresh()
+    whole = index.sums(JobFilter(), "state")
+    assert (whole.jobs, whole.seconds, whole.device_s) == (6, 7 * 3 + 10, 7 + 14 + 10)
+    assert (whole.groups[0].name, whole.groups[0].jobs) == ("done", 3)
+    (dead,) = index.sums(JobFilter(causes=("cuda_oom",)), "cause").groups
+    assert (dead.name, dead.jobs, dead.seconds) == ("cuda_oom", 1, 10.0)
+    looked_at = index.sums(JobFilter(since=NOW), "state")
+    kept = {row.name: (row.jobs, row.seconds, row.device_s) for row in whole.groups}
+    assert {row.name: (row.jobs, row.seconds, row.device_s) for row in looked_at.groups}["done"] == kept[
+        "done"
+    ]
+    by_file = index.sums(JobFilter(states=("done",)), "file")
+    assert [row.name for row in by_file.groups] == ["clip 0001.mp4", "clip 0002.mp4", "clip 0003.mp4"]
+    assert index.sums(JobFilter(states=("cancelled",))).jobs == 0
+
+
+def test_of_too_many_that_no_name_tells_apart_the_latest_are_added_up(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query, "MOST_SUMMED", 3)
+    record.dispatch(*(a_spec(n) for n in range(1, 7)))
+    record.index.refresh()
+    found = record.index.sums(JobFilter(), "file")
+    assert (found.jobs, found.is_exact, len(found.groups)) == (3, False, 3)

@@ -17,7 +17,7 @@ from conductor.base.logs.events import emit_event
 from conductor.base.moments import moment_reader
 from conductor.model.causes import CAUSES
 from conductor.model.job_filter import QUALIFIERS, FilterError, JobFilter, parse_filter
-from conductor.model.job_row import JobPage
+from conductor.model.job_row import GroupedBy, JobPage, JobSums
 from conductor.model.spec import Value
 from conductor.record.journal import Journal
 from conductor.recovery.job_actions import ActionResult, JobVerb, act_on, refuse_unmeant
@@ -102,6 +102,19 @@ async def jobs(
     found = await stack.ask_files(page)
     notes = (*found.notes, *((seen.fault,) if seen.fault else ()))
     return json_answer(msgspec.structs.replace(found, notes=notes))
+
+
+@router.get("/api/v1/sums", dependencies=[Depends(looks)], responses=gives(JobSums, "What they come to"))
+async def sums(
+    request: Request,
+    q: Annotated[str, Query(description="As `conductor jobs`")] = "",
+    by: Annotated[GroupedBy | None, Query(description="Also by groups of these, the largest first")] = None,
+) -> Response:
+    """How many jobs a filter means, how long their last attempts ran, on devices too; as the index has
+    them."""
+    stack, wanted = stack_of(request), filter_of(q)
+    await stack.records.fresh(FEED_EVERY_S, WAIT_S if stack.records.seen().age_s is None else FEED_WAIT_S)
+    return json_answer(await stack.ask_files(lambda: stack.jobs.index.sums(wanted, by)))
 
 
 @router.get(

@@ -32,7 +32,9 @@ class VerdictGiven(Value, frozen=True, kw_only=True):
 
 
 @router.get(
-    "/api/v1/review", dependencies=[Depends(looks)], responses=gives(ReviewPage, "What waits for a verdict")
+    "/api/v1/review/pending",
+    dependencies=[Depends(looks)],
+    responses=gives(ReviewPage, "What waits for a verdict"),
 )
 async def reviews(
     request: Request,

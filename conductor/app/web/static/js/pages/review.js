@@ -138,7 +138,7 @@ export function show(main) {
 
   async function load() {
     const q = new URLSearchParams(location.search).get("q") ?? "";
-    const page = await fetched(query("/api/v1/review", { q, limit: PAGE }));
+    const page = await fetched(query("/api/v1/review/pending", { q, limit: PAGE }));
     const before = current();
     const open = page.rows.flatMap((row) => row.items.filter((each) => !each.verdict).map((each) => ({ row, shown: each })));
     queue = open.filter((one) => !judged.has(keyOf(one)));
