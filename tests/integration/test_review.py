@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import media
 import pytest
 from browser_scene import DESK, PHONE, Watched, a_browser, unreadable
+from builders import a_spec
 from cli_tools import Cli
 from node_scene import until
 from redis import Redis
@@ -19,6 +21,7 @@ from web_scene import TOKEN, WebScene, configured, web_running
 from conductor.adapters.open_ledger import connect, redis_ledger
 from conductor.base.errors import ConductorError
 from conductor.client import Client
+from conductor.model.spec import JobSpec, Output
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ViewportSize
@@ -187,6 +190,73 @@ def test_a_night_that_a_person_has_to_see_goes_on_by_her_word_and_is_proved(
         ("failed", "rejected", True), ("ok", "", True), ("review", "", False), ("review", "", False)
     ]  # fmt: skip
     assert scene.lives()
+
+
+def test_a_reviewer_who_rejects_everything_ends_the_night_with_her_reasons(
+    scene: ReviewScene, cli: Cli
+) -> None:
+    specs = [scene.render(n) for n in range(20, 23)]
+    left_out = scene.detect(23, "a goal?", "a shot?", rejected="left_out")
+    reel = scene.reel(24, left_out)
+    manifest = scene.dispatch(*specs, left_out, reel, name="no")
+    seen: set[str] = set()
+    for _ in specs:
+        # Of the canaries another one is made for each that was rejected.
+        shown = until(lambda: [spec for spec in specs if spec.id in scene.ledger.reviews.shown()], 40.0)
+        (spec,) = shown
+        assert cli("review", "reject", spec.id, "--note", "not sharp").code == 0
+        seen.add(spec.id)
+    scene.until(left_out, "review")
+    assert cli("review", "reject", "backlog:no", "--note", "not one", "--yes").code == 0
+
+    assert seen == {spec.id for spec in specs}
+    views = [scene.until(spec, "dead") for spec in specs]
+    assert {(view.cause, "not sharp" in view.message) for view in views} == {("rejected", True)}
+    scene.until(reel, "done")
+    assert [said[1:] for said in json.loads(scene.made(reel).read_text())] == [[False, "not one"]] * 2
+    assert cli("review", "--json").json["rows"] == []
+    found = cli("verify", str(manifest))
+    assert found.code == 1 and found.out.count("not sharp") == len(specs)
+    status = cli("status").out
+    assert "3 dead" in status.splitlines()[0] and "rejected" in status
+    assert cli("audit").code == 0
+
+
+def test_films_are_shown_by_the_tasks_that_come_along_and_what_waits_goes_on_at_the_word(
+    scene: ReviewScene, cli: Cli
+) -> None:
+    (scene.folder / "inputs").mkdir()
+    film = str(media.scenes(scene.folder / "inputs" / "match.mp4"))
+
+    def a_film(n: int, task: str, *names: str, **args: Any) -> JobSpec:
+        writes = tuple(Output(path=f"published:{{id}}/{name}") for name in names)
+        return a_spec(n, task=task, args=args, reads=(film,), writes=writes)
+
+    preview = a_film(0, "media.preview", "a.jpg", "a.mp4", review=True, width=64, seconds=1.0)
+    unsure = a_film(0, "vision.analyse", "a.json", review_below=10.0, seconds=1.0)
+    sure = a_film(1, "vision.analyse", "b.json", review_below=0.001, seconds=1.0)
+    reels = [scene.reel(60 + n, spec) for n, spec in enumerate((preview, unsure))]
+    manifest = scene.dispatch(preview, unsure, sure, *reels, name="films")
+    scene.until(preview, "review")
+    scene.until(unsure, "review")
+    scene.until(sure, "done")
+
+    rows = {row["job_id"]: row["items"][0]["item"] for row in cli("review", "--json").json["rows"]}
+    assert rows.keys() == {preview.id, unsure.id}
+    look = rows[preview.id]
+    assert look["words"] == "preview of match.mp4, at 0.4 s"
+    assert (look["picture"], look["clip"]) == tuple(write.path for write in preview.writes)
+    window = rows[unsure.id]
+    assert window["words"].startswith("is this worth a cut? The best of match.mp4 has a score of ")
+    assert window["clip"] == film and (window["at_s"], window["ends_s"]) == (1.0, 2.0)
+
+    assert cli("review", "accept", preview.id).code == 0
+    assert cli("review", "reject", unsure.id, "--note", "nothing moves").code == 0
+    scene.until(reels[0], "done")
+    assert scene.until(unsure, "dead").cause == "rejected"
+    assert scene.until(reels[1], "dead").cause == "dependency_dead"
+    found = cli("verify", str(manifest))
+    assert found.code == 1 and "nothing moves" in found.out
 
 
 # ── the page ──────────────────────────────────────────────────────────────────────────────────────────────
