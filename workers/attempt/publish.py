@@ -80,16 +80,27 @@ def _put(layout: Layout, job_id: str, body: str, fact: OutputFact, touched: Touc
     paths.check_mounted(layout, root)
     paths.output_place(layout, fact.path)
     base, (*parts, name) = paths.root_folder(layout, root), relative.split("/")
-    with Translated(fact.path), folders_of.below(base, parts, make=True, on_made=touched.add) as folder:
-        touched.add(folder)
-        with _source(base, _staged_parts(layout, job_id, body, fact.path)) as source:
-            if source is not None and place(name, source, folder, job_id, fact.sha256):
-                return
-        if stat_of(name, folder) is None:
-            raise JobError(f"the output {fact.path!r} was there, and was removed before its job had ended")
-        standing = look(fact.path, name, folder)
-        if standing.fact != fact:
-            raise NotOurs(standing)
+
+    def into_place() -> bool:
+        """Is it done: its file was staged, and has its name now."""
+        with (
+            folders_of.below(base, parts, make=True, on_made=touched.add) as folder,
+            _source(base, _staged_parts(layout, job_id, body, fact.path)) as source,
+        ):
+            touched.add(folder)
+            return source is not None and place(name, source, folder, job_id, fact.sha256)
+
+    with Translated(fact.path):
+        if folders_of.again_if_removed(into_place):
+            return
+        with folders_of.below(base, parts, make=True, on_made=touched.add) as folder:
+            if stat_of(name, folder) is None:
+                raise JobError(
+                    f"the output {fact.path!r} was there, and was removed before its job had ended"
+                )
+            standing = look(fact.path, name, folder)
+            if standing.fact != fact:
+                raise NotOurs(standing)
 
 
 @contextmanager

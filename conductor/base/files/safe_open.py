@@ -14,11 +14,15 @@ import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from conductor.base.errors import BadInput
 
+T = TypeVar("T")
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: So often a folder may be removed while somebody is about to write into it.
+MOST_TRIES = 20
 #: macOS: fcntl F_GETPATH, and the length of the answer.
 _F_GETPATH, _MAXPATH = 50, 1024
 
@@ -34,15 +38,35 @@ def below(
     """
     if make:
         base.mkdir(parents=True, exist_ok=True)
+        here = again_if_removed(lambda: _deepest(base, parts, True, on_made))
+    else:
+        here = _deepest(base, parts, False, on_made)
+    try:
+        yield here
+    finally:
+        os.close(here)
+
+
+def again_if_removed(act: Callable[[], T]) -> T:
+    """What makes folders and writes into them, once more where `FileNotFoundError` tells that one of them was
+    removed at that moment: the clean-up takes folders that have been empty for long."""
+    for _ in range(MOST_TRIES - 1):
+        with suppress(FileNotFoundError):
+            return act()
+    return act()
+
+
+def _deepest(base: Path, parts: Sequence[str], make: bool, on_made: Callable[[int], None]) -> int:
     here = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for depth, part in enumerate(parts, start=1):
             deeper = _enter(here, part, make, on_made, base.joinpath(*parts[:depth]))
             os.close(here)
             here = deeper
-        yield here
-    finally:
+    except BaseException:
         os.close(here)
+        raise
+    return here
 
 
 def _enter(parent: int, name: str, make: bool, on_made: Callable[[int], None], where: Path) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from conductor.base.settings.sections import Root
 from conductor.base.settings.settings import Settings, absolute
 from conductor.model.receipt import Usage
 from conductor.model.spec import JobSpec, Output
+from conductor.node.cleanup.old_files import remove_empty
 from tests.builders import a_spec
 from workers.attempt import atomic_link, outputs, publish, saved_outputs
 from workers.attempt.saved_outputs import SavedResult
@@ -247,3 +250,27 @@ def test_what_earlier_attempts_left_is_removed_whatever_their_tokens(settings: S
     saved_outputs.clean_before(settings.layout, spec, 2)
 
     assert publish.bodies(settings.layout, spec) == {"2.0000000c", "11.0000000d"}
+
+
+def test_an_old_empty_folder_that_is_cleaned_away_at_that_moment_is_made_again(settings: Settings, way: str):
+    """`conductor clean` removes empty folders as fast as it can, and every output finds its place."""
+    root, is_over = settings.roots["published"].path, threading.Event()
+    (root / "a").mkdir(parents=True)
+
+    def cleans() -> None:
+        while not is_over.is_set():
+            removed.append(remove_empty(root, math.inf, is_dry_run=False))
+
+    removed: list[int] = []
+    thread = threading.Thread(target=cleans)
+    thread.start()
+    try:
+        for n in range(60):
+            spec = a_job(n, f"published:a/old/empty{n}/a.txt")
+            stage(settings, spec)
+            (fact,) = put(settings, spec).outputs
+            assert (root / f"a/old/empty{n}/a.txt").stat().st_size == fact.bytes
+    finally:
+        is_over.set()
+        thread.join(20)
+    assert not thread.is_alive()
