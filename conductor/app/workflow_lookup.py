@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -15,11 +16,15 @@ from typing import Any, cast
 
 from conductor.base.errors import ConfigError, UsageError
 from conductor.base.files.layout import CodeSettings
+from conductor.base.operator_name import operator_name
 from conductor.base.project.own_code import load_file
 from conductor.base.project.own_code_faults import drawn, own_code
 from conductor.base.project.ownership import refuse_foreign
 from conductor.base.settings.unknown_keys import did_you_mean
 from conductor.planning import run_plan
+from conductor.planning.command import parsed
+from conductor.record.journal import Journal
+from conductor.record.plan_sessions import PlanSession, PlanSessions
 from conductor.verify.verify import Checks
 
 PACKAGE = "workflows"
@@ -53,13 +58,11 @@ def about(name: str, settings: CodeSettings) -> str:
 def plan(
     name: str, argv: Sequence[str], settings: CodeSettings, command: str | None = None
 ) -> tuple[Path, int]:
-    """Run the plan NAME with its own options. → the manifest's path and its number of jobs."""
-    module: Any = load(name, "plan", settings)
-    if not callable(getattr(module, "plan", None)):
-        raise ConfigError(
-            f"{_file(name, 'plan', settings)} has no function plan(options, settings) that yields jobs"
-        )
-    return run_plan(
+    """Run the plan NAME with its own options, behind those of the session that `--session` names. → the
+    manifest's path and its number of jobs."""
+    module = _plan_module(name, settings)
+    session, argv = of_session(name, argv, settings)
+    path, jobs = run_plan(
         name,
         inspect.getdoc(module) or "",
         getattr(module, "add_arguments", lambda parser: None),
@@ -69,6 +72,40 @@ def plan(
         settings,
         command,
     )
+    if session is not None:
+        Journal(settings.receipts_dir).acted("plan with session", operator_name(), session.handle, jobs)
+    return path, jobs
+
+
+def checked_options(name: str, argv: Sequence[str], settings: CodeSettings) -> None:
+    """A usage error exits with 2 (argparse)."""
+    module = _plan_module(name, settings)
+    parsed(name, inspect.getdoc(module) or "", getattr(module, "add_arguments", lambda parser: None), argv)
+
+
+def of_session(
+    name: str, argv: Sequence[str], settings: CodeSettings
+) -> tuple[PlanSession | None, list[str]]:
+    """The session that the options name, and all options with its own. Raises `UsageError`."""
+    argv = list(argv)
+    at = next((i for i, word in enumerate(argv) if word.partition("=")[0] == "--session"), None)
+    if at is None:
+        return None, argv
+    handle, count = (
+        (argv[at].partition("=")[2], 1) if "=" in argv[at] else ("".join(argv[at + 1 : at + 2]), 2)
+    )
+    session = PlanSessions(settings.state_dir).find(handle, name, time.time())
+    return session, [*session.arguments, *argv[:at], *argv[at + count :]]
+
+
+def _plan_module(name: str, settings: CodeSettings) -> Any:
+    """Raises `ConfigError` where it is none."""
+    module: Any = load(name, "plan", settings)
+    if not callable(getattr(module, "plan", None)):
+        raise ConfigError(
+            f"{_file(name, 'plan', settings)} has no function plan(options, settings) that yields jobs"
+        )
+    return module
 
 
 def checks_for(workflows: Sequence[str], settings: CodeSettings) -> Checks:

@@ -48,20 +48,7 @@ def run_plan(
     from conductor.record.plan_rules import rules_of
     from conductor.record.store_rule import known_stores
 
-    program = command or f"conductor plan {name}"
-    common = _common(program)
-    parser = argparse.ArgumentParser(
-        prog=program,
-        description=about,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-        parents=[common],
-    )
-    with own_code(f"plan {name}"):
-        add_arguments(parser)
-    # They are read first: of a plan with kinds they stand behind a word that has options of its own.
-    said, rest = common.parse_known_args(list(argv))
-    options = parser.parse_args(rest, said)
+    options = parsed(name, about, add_arguments, argv, command)
     with own_code(f"plan {name}"):
         path: Path = getattr(options, "output", None) or settings.manifests_dir / manifest_name(options)
     catalogue = catalogue_of(settings)
@@ -82,6 +69,28 @@ def run_plan(
         run_tag.reset(tag)
     note_origin(path, name, argv, jobs, settings)
     return path, jobs
+
+
+def parsed(
+    name: str, about: str, add_arguments: AddArguments, argv: Sequence[str], command: str | None = None
+) -> argparse.Namespace:
+    """The plan's own options, and those of every plan. A usage error exits with 2 (argparse)."""
+    from conductor.base.project.own_code_faults import own_code
+
+    program = command or f"conductor plan {name}"
+    common = _common(program)
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=about,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+        parents=[common],
+    )
+    with own_code(f"plan {name}"):
+        add_arguments(parser)
+    # They are read first: of a plan with kinds they stand behind a word that has options of its own.
+    said, rest = common.parse_known_args(list(argv))
+    return parser.parse_args(rest, said)
 
 
 def _common(program: str) -> argparse.ArgumentParser:
@@ -109,6 +118,12 @@ def _common(program: str) -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         metavar="WORD",
         help="plan all of it as jobs of their own, which are done again though nothing has changed",
+    )
+    common.add_argument(
+        "--session",
+        default=argparse.SUPPRESS,
+        metavar="HANDLE",
+        help="with the options of that session before these (conductor sessions)",
     )
     return common
 

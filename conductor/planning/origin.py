@@ -14,6 +14,7 @@ from conductor.adapters.host.git import commit_of
 from conductor.base import secrets
 from conductor.base.code_version import package_version
 from conductor.base.files.layout import CodeSettings
+from conductor.base.files.safe_open import write_whole
 
 SUFFIX = ".plan.json"
 
@@ -33,7 +34,6 @@ def note_origin(manifest: Path, plan: str, argv: Sequence[str], jobs: int, setti
         "conductor": package_version(),
         "jobs": jobs,
     }
-    file = origin_file(manifest)
-    draft = file.with_name(f".{file.name}.new")
-    draft.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    draft.replace(file)
+    write_whole(
+        origin_file(manifest), orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    )

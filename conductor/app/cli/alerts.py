@@ -81,13 +81,13 @@ def silence(
 
     Examples: conductor alerts silence scratch-low --for 2h; conductor alerts silence scratch-low --for 0
     """
-    from conductor.app.cli.bulk import who_acts
     from conductor.base.hours import about
+    from conductor.base.operator_name import operator_name
     from conductor.recovery.notice_commands import silence_rule
 
     seconds = seconds_of(for_)
     with ledger_here() as (settings, ledger):
-        done = silence_rule(ledger, settings.receipts_dir, rule, seconds, who_acts())
+        done = silence_rule(ledger, settings.receipts_dir, rule, seconds, operator_name())
         now = ledger.bell.now()
     when = "" if done.until is None else about(now)(done.until).removeprefix("about ")
     words = f"{rule}: nobody is told until {when}" if when else f"{rule}: people are told again"

@@ -10,6 +10,7 @@ import typer
 
 from conductor.app.cli.context import AsJson, answer, ledger_here, show
 from conductor.app.cli.jobs import filter_of
+from conductor.base.operator_name import operator_name
 
 if TYPE_CHECKING:
     from conductor.model.job_filter import JobFilter
@@ -90,11 +91,12 @@ def act_by_filter(
         if ids and not (is_sure or job is not None):
             confirm(said)
         result = act_on(
-            ledger, Journal(settings.receipts_dir), verb, ids, wanted, who=who_acts(), priority=number,
+            ledger, Journal(settings.receipts_dir), verb, ids, wanted, who=operator_name(), priority=number,
             on_acted=progress.counted(verb, "job"),
         )  # fmt: skip
+        what = f"{verb} {result.filter}".strip()
         tell_event(ledger.events.append, "operator.acted_on_many", "{who}: {what}: done to {jobs} jobs",
-                   who=who_acts(), what=f"{verb} {result.filter}".strip(), jobs=result.taken)  # fmt: skip
+                   who=operator_name(), what=what, jobs=result.taken)  # fmt: skip
     answer(as_json, result, sentence_of(result, wanted))
     if not result.taken:
         raise typer.Exit(1)
@@ -120,14 +122,3 @@ def sentence_of(result: ActionResult, wanted: JobFilter) -> str:
         states = " of a state in which there is something to do" if not wanted.states else ""
         return f"{result.verb}: no job{states} fits {result.filter}"
     return f"{done}; left as they are: {left}" if left else done
-
-
-def who_acts() -> str:
-    """«anna@studio1»."""
-    import getpass
-    import socket
-
-    try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (OSError, KeyError):
-        return socket.gethostname()

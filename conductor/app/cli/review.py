@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conductor.app.cli.bulk import JobOrFilter, Sure, confirm, one_id, who_acts
+from conductor.app.cli.bulk import JobOrFilter, Sure, confirm, one_id
 from conductor.app.cli.context import AsJson, emit, ledger_here, one_job, show
 from conductor.app.cli.jobs import FilterWords, filter_of
+from conductor.base.operator_name import operator_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +131,7 @@ def judge(
             confirm(f"{verb} {many(len(views), 'job')}")
         desk = ReviewDesk(ledger, settings.receipts_dir)
         try:
-            taken = [desk.judge(view, is_accepted, who_acts(), note, item or ()) for view in views]
+            taken = [desk.judge(view, is_accepted, operator_name(), note, item or ()) for view in views]
         finally:
             desk.close()
     if as_json:

@@ -76,6 +76,7 @@ def test_help_lists_every_command_that_works_and_no_other(cli: Cli):
         "config",
         "review",
         "schedule",
+        "sessions",
         "alerts",
     ]
 
