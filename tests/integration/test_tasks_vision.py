@@ -13,7 +13,7 @@ from task_bench import Bench
 
 from conductor.base.errors import BadInput, JobError
 from workers.tasks import media_cut, vision_analyse
-from workers.vision import default_model
+from workers.vision import onnx_graph
 from workers.vision.analysis import Analysis
 from workers.vision.onnx_session import best_of, score_output
 
@@ -48,11 +48,10 @@ def analysed(
 
 def mean_model(path: Path, shape: list[int | str]) -> Path:
     """A model of the user's own: the mean brightness of each image as `scores`."""
-    p = default_model
-    node = p._node("ReduceMean", ["images"], "scores", axes=[1, 2, 3], keepdims=0)
-    graph = p._block(1, node) + p._text(2, "mean") + p._block(11, p._value("images", 1, shape))
-    graph += p._block(12, p._value("scores", 1, [shape[0]]))
-    path.write_bytes(p._number(1, p.IR_VERSION) + p._block(7, graph) + p._block(8, p._number(2, p.OPSET)))
+    g = onnx_graph
+    mean = g.node("ReduceMean", ["images"], "scores", axes=[1, 2, 3], keepdims=0)
+    images, scores = g.value("images", g.FLOAT, shape), g.value("scores", g.FLOAT, [shape[0]])
+    path.write_bytes(g.model("mean", [mean], [], [images], [scores]))
     return path
 
 

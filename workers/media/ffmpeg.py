@@ -102,6 +102,13 @@ def raw_frames(stream: Any, pixel_format: str, **options: Any) -> Any:
     return ffmpeg.output(stream, "pipe:1", f="rawvideo", pix_fmt=pixel_format, **options)
 
 
+def raw_samples(stream: Any) -> Any:
+    """16-bit samples as bytes on stdout, likewise."""
+    import ffmpeg
+
+    return ffmpeg.output(stream, "pipe:1", f="s16le")
+
+
 def arguments(job: Any) -> list[str]:
     """What stands behind `ffmpeg` on the command line."""
     import ffmpeg

@@ -32,8 +32,8 @@ class Scorer(Protocol):
     def __call__(self, frames: Frames) -> list[Score]: ...
 
 
-def open_session(model: Path | None, provider: Provider, has_device: bool, threads: int) -> Any:
-    """An InferenceSession of the file, or of the project's own model.
+def open_session(model: Path | bytes | None, provider: Provider, has_device: bool, threads: int) -> Any:
+    """An InferenceSession of the file, of a model's own bytes, or of the project's own model.
 
     `auto` asks for CUDA where the job holds a device, and takes the CPU where CUDA does not load:
     `provider_of` says which it became. `cuda` refuses the CPU. Raises `JobError`, or `BadInput` for a file
@@ -50,14 +50,15 @@ def open_session(model: Path | None, provider: Provider, has_device: bool, threa
     # Idle threads that spin would take the cores of the jobs beside this one.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    content = default_model.build() if model is None else str(model)
+    content = str(model) if isinstance(model, Path) else model or default_model.build()
+    name = model.name if isinstance(model, Path) else "built in"
     loaded = [p for p in wanted if p in onnxruntime.get_available_providers()]
     try:
         session = onnxruntime.InferenceSession(content, options, providers=loaded)
     except (ValueError, RuntimeError, *model_faults()) as e:
         if cause_of(str(e), has_device) is not None:
             raise
-        raise BadInput(f"the model {model.name if model else 'built in'} cannot be loaded: {e}") from None
+        raise BadInput(f"the model {name} cannot be loaded: {e}") from None
     if provider == "cuda" and provider_of(session) != CUDA:
         raise JobError(
             "CUDA was asked for and onnxruntime runs on the CPU here: install conductor-jobs[gpu] "
@@ -136,19 +137,19 @@ class DetectionScorer:
             part = frames[start : start + size]
             # A fixed batch is filled up with copies of its last frame, whose answers are dropped.
             filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-            answer = self._session.run([self._output], {self._image.name: self._pixels(filled)})[0]
+            answer = self._session.run([self._output], {self._image.name: pixels(self._image, filled)})[0]
             scores += [Score(best) for best in best_of(answer, size)[: len(part)]]
         return scores
 
-    def _pixels(self, frames: Frames) -> Any:
-        import numpy as np
 
-        ordered = frames.transpose(0, 3, 1, 2) if self._image.is_channels_first else frames
-        if self._image.pixel_type == "uint8":
-            return np.ascontiguousarray(ordered)
-        return np.ascontiguousarray(ordered, dtype=self._image.pixel_type) / np.asarray(
-            255, self._image.pixel_type
-        )
+def pixels(image: ImageInput, frames: Frames) -> Any:
+    """Pictures [n, height, width, 3] as the model takes them."""
+    import numpy as np
+
+    ordered = frames.transpose(0, 3, 1, 2) if image.is_channels_first else frames
+    if image.pixel_type == "uint8":
+        return np.ascontiguousarray(ordered)
+    return np.ascontiguousarray(ordered, dtype=image.pixel_type) / np.asarray(255, image.pixel_type)
 
 
 def image_input(session: Any) -> ImageInput:
