@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from conductor.model.grouped_by import GroupedBy
 from conductor.model.ledger_entries import JobState
 from conductor.model.spec import Value
 from conductor.model.subject import named
@@ -96,9 +97,6 @@ class JobPage(Value, frozen=True, kw_only=True):
     is_live: bool = False
     #: What is to be said of it: Redis is away, the index is being fed.
     notes: tuple[str, ...] = ()
-
-
-GroupedBy = Literal["state", "cause", "task", "workflow", "backlog", "node", "file"]
 
 
 class JobGroup(Value, frozen=True, kw_only=True):

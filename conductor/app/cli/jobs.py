@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from conductor.app.cli.context import AsJson, emit, settings_here, show
-from conductor.model.job_row import GroupedBy
+from conductor.model.grouped_by import GroupedBy
 
 if TYPE_CHECKING:
     from conductor.base.files.layout import CodeSettings

@@ -15,8 +15,9 @@ import orjson
 from conductor.adapters.files.receipt_log import receipts_of
 from conductor.base.errors import ConfigError
 from conductor.base.files.safe_open import make_own
+from conductor.model.grouped_by import GroupedBy
 from conductor.model.job_filter import JobFilter
-from conductor.model.job_row import AttemptRow, GroupedBy, JobRow, JobSums
+from conductor.model.job_row import AttemptRow, JobRow, JobSums
 from conductor.model.receipt import Receipt
 from conductor.model.subject import named
 from conductor.record.index import schema

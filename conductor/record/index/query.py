@@ -17,8 +17,9 @@ from itertools import islice
 import orjson
 from msgspec import Struct
 
+from conductor.model.grouped_by import GroupedBy
 from conductor.model.job_filter import JobFilter
-from conductor.model.job_row import GroupedBy, JobGroup, JobSums
+from conductor.model.job_row import JobGroup, JobSums
 from conductor.record.index.schema import LAST_KEY, key_of
 
 #: A word that fits more jobs is looked for in the list, and not the other way round.

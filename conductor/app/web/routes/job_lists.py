@@ -16,8 +16,9 @@ from conductor.base.errors import Unreachable, UsageError
 from conductor.base.logs.events import emit_event
 from conductor.base.moments import moment_reader
 from conductor.model.causes import CAUSES
+from conductor.model.grouped_by import GroupedBy
 from conductor.model.job_filter import QUALIFIERS, FilterError, JobFilter, parse_filter
-from conductor.model.job_row import GroupedBy, JobPage, JobSums
+from conductor.model.job_row import JobPage, JobSums
 from conductor.model.spec import Value
 from conductor.record.journal import Journal
 from conductor.recovery.job_actions import ActionResult, JobVerb, act_on, refuse_unmeant
