@@ -160,11 +160,19 @@ def test_the_page_shows_the_night_and_gives_the_file(web: WebScene, browser: Bro
     for size, scheme in ((DESK, "light"), (PHONE, "dark")):
         context = browser.new_context(base_url=web.url, viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
         seen = Watched(context.new_page())
+        seen.page.clock.install()
+        asked: list[str] = []
+        seen.page.on("request", lambda request, asked=asked: asked.append(request.url))
         seen.page.goto("/night?since=24h")
         seen.page.get_by_role("heading", name="Waiting for you: 1 job dead of 1 cause.").wait_for()
         seen.page.get_by_role("heading", name="Retries, by task and cause").wait_for()
         assert (seen.faults, unreadable(seen.page)) == ([], [])
         assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        seen.page.get_by_text("over: this stands as of").wait_for()
+        seen.page.clock.fast_forward(120_000)
+        with seen.page.expect_response(lambda answer: "/api/v1/report?" in answer.url):
+            seen.page.get_by_role("button", name="Look again").click()
+        assert len([url for url in asked if "/api/v1/report?" in url]) == 2, "once, and when it was told to"
         seen.page.get_by_role("link", name="media.cut · broken.mp4").first.click()
         seen.page.get_by_role("heading", name="media.cut").wait_for()
         context.close()

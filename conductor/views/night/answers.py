@@ -33,6 +33,7 @@ HELP = {
     "host_oom": "give it more memory, or a smaller job",
     "refused": "allow it in conductor.toml",
     "publish_failed": "look at the folder it publishes to",
+    "rejected": "change what a person said no to",
     "timeout": "raise its timeout_s, or see what it hung on",
 }
 
@@ -263,8 +264,10 @@ def _commands(report: NightReport) -> Iterator[tuple[str, str]]:
         helps = HELP.get(row.cause, "look at what it says")
         yield f"{helps} ({many(row.jobs, 'job')} of {row.task}), then retry", f"conductor explain {first}"
         yield f"try those of {row.cause} again once that is mended", f"conductor retry --cause {row.cause}"
-    if report.jobs.review:
-        yield "look at what is in review", "conductor jobs state:review"
+    if shown := report.jobs.shown:
+        yield f"say yes or no to what {many(shown, 'job')} show{'s' * (shown == 1)}", "conductor review"
+    if aside := report.jobs.review - shown:
+        yield f"mend what {many(aside, 'job')} in review failed of", "conductor jobs state:review"
     for row in [row for row in report.waiting if row.is_never][:1]:
         yield (
             f"{many(row.jobs, 'job')} of {row.task} can never run here: cancel, or add what is missing",

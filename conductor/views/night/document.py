@@ -46,6 +46,8 @@ class JobFigures(Value, frozen=True, kw_only=True):
     behind: int = 0
     cancelled: int = 0
     review: int = 0
+    #: Of those in review: so many show something to a person, and wait for the verdict.
+    shown: int = 0
     running: int = 0
     waiting: int = 0
     #: Of the dead and cancelled: so many were so before it began.

@@ -17,6 +17,8 @@ from conductor.views.night.record import JobAttempts, NightLine, NightRecord, Op
 
 #: So many root causes are listed, and so many jobs named with each.
 MOST_CAUSES, MOST_NAMED = 100, 8
+#: So much of what a job shows is said.
+MOST_WORDS = 3
 #: Numbers, ids and names of files make no other cause of it.
 _APART = re.compile(r"'[^']*'|\"[^\"]*\"|\b[0-9a-f]{8,}\b|[\w.-]*\.[A-Za-z0-9]{2,4}\b|[\d.]+")
 
@@ -29,6 +31,8 @@ class JobFate(Struct, kw_only=True):
     message: str = ""
     at: float = 0.0
     root: str = ""
+    #: In review, for it shows something to a person.
+    is_shown: bool = False
 
 
 class JobFates(Struct, kw_only=True):
@@ -47,6 +51,7 @@ class JobFates(Struct, kw_only=True):
             behind=count["behind"],
             cancelled=count["cancelled"],
             review=count["review"],
+            shown=sum(fate.is_shown for fate in self.of.values()),
             running=count["running"],
             waiting=count["waiting"],
             earlier=earlier,
@@ -57,19 +62,23 @@ class JobFates(Struct, kw_only=True):
 def fates_of(record: NightRecord, running: Collection[str]) -> JobFates:
     """`running`: jobs that were handed over and had not ended, by the last recorded tick."""
     forgiven, stopped = record.forgiven()
-    words, back = in_review(record.notes)
+    aside, back = in_review(record.notes)
     going = set(running)
     found: dict[str, JobFate] = {}
     for job_id, line in record.lines.items():
         theirs = record.attempts.get(job_id)
         if theirs is not None and (accepted := theirs.accepted) is not None:
-            found[job_id] = JobFate(state="done", at=accepted[1][1])
+            found[job_id] = JobFate(state="done", at=theirs.oks[accepted[0]].told_at)
             continue
         fate = _not_done(line, theirs, forgiven.get(job_id, 0), stopped.get(job_id))
-        if fate.state == "waiting" and job_id in going:
+        asks = None if theirs is None or not theirs.shown else theirs.asks(forgiven.get(job_id, 0))
+        if fate.state == "waiting" and asks is not None and asks.review is not None:
+            words = "; ".join(item.words for item in asks.review.items[:MOST_WORDS])
+            fate = JobFate(state="review", message=words, is_shown=True)
+        elif fate.state == "waiting" and job_id in going:
             fate = JobFate(state="running")
-        elif fate.state == "waiting" and line.kind in words and job_id not in back[line.kind]:
-            fate = JobFate(state="review", message=words[line.kind])
+        elif fate.state == "waiting" and line.kind in aside and job_id not in back[line.kind]:
+            fate = JobFate(state="review", message=aside[line.kind])
         found[job_id] = fate
     _take_along(record.lines, found)
     return JobFates(of=found, done_before=record.done_before, since=record.since)
@@ -84,7 +93,7 @@ def _not_done(
     failures = [_failure(receipt) for receipt in failed]
     cancelled = None if stopped is None else stopped.attempts
     judged = verdict(failures, line.retry, forgiven, cancelled)
-    at = max((receipt.ended_at for receipt in failed), default=0.0)
+    at = max((receipt.told_at for receipt in failed), default=0.0)
     if judged.over == "cancelled" and stopped is not None:
         if stopped.cause is not None:
             return JobFate(state="dead", cause=stopped.cause, message="by the operator", at=stopped.at)

@@ -23,6 +23,7 @@ from conductor.record.dispatched_manifests import standing_by
 from conductor.record.journal import Journal
 from conductor.record.journal_notes import PUT, Note
 from conductor.record.manifest import opened
+from conductor.record.open_reviews import OpenReviews
 
 OnRead = Callable[[int], None]
 #: Attempt, when it ended, token: by the first of them one receipt of several counts.
@@ -50,12 +51,33 @@ class JobAttempts(Struct):
     taken_back: set[str] = set()
     oks: dict[str, Receipt] = {}
     failed: list[Receipt] = []
+    #: Bodies that showed something to a person, and the words on some of it.
+    shown: list[Receipt] = []
 
     @property
     def accepted(self) -> tuple[str, Mark] | None:
         """The body whose receipt counts, and its mark."""
         standing = [(body, mark) for body, mark in self.marks.items() if body not in self.taken_back]
         return min(standing, key=lambda each: each[1], default=None)
+
+    def ended(self) -> Iterator[Receipt]:
+        """Each body once; what only shows something has ended too."""
+        told = {*self.oks, *(receipt.body for receipt in self.failed)}
+        yield from self.oks.values()
+        yield from self.failed
+        for receipt in self.shown:
+            if receipt.outcome == "review" and receipt.body not in told:
+                told.add(receipt.body)
+                yield receipt
+
+    def asks(self, over: int) -> Receipt | None:
+        """What waits for a person's verdict, of bodies after attempt `over`."""
+        reviews = OpenReviews()
+        for receipt in (*self.shown, *self.failed, *self.oks.values()):
+            if receipt.body not in self.taken_back:
+                reviews.add(receipt)
+        found = reviews.found({receipt.job_id: over for receipt in self.shown})
+        return next(iter(found.values()), None)
 
 
 class OperatorsWord(NamedTuple):
@@ -89,7 +111,7 @@ class NightRecord(Struct, kw_only=True):
     def in_night(self) -> Iterator[Receipt]:
         """Attempts that ended in it; one that was taken back is not told twice."""
         for attempts in self.attempts.values():
-            for receipt in (*attempts.oks.values(), *attempts.failed):
+            for receipt in attempts.ended():
                 if receipt.ended_at >= self.since:
                     yield receipt
 
@@ -148,13 +170,13 @@ def _attempts(
         if count % 1000 == 0:
             on_read(count)
         job_id = receipt.job_id
-        is_old_ok = receipt.outcome == "ok" and receipt.ended_at < since
+        is_old_ok = receipt.outcome == "ok" and receipt.told_at < since
         if is_old_ok and job_id not in found and job_id not in simple:
             simple[job_id] = (receipt.body, first_of(receipt))
             continue
         theirs = found.get(job_id)
         if theirs is None:
-            theirs = found[job_id] = JobAttempts(marks={}, taken_back=set(), oks={}, failed=[])
+            theirs = found[job_id] = JobAttempts(marks={}, taken_back=set(), oks={}, failed=[], shown=[])
             if (known := simple.pop(job_id, None)) is not None:
                 theirs.marks[known[0]] = known[1]
         _add(theirs, receipt, is_old_ok=is_old_ok)
@@ -169,7 +191,7 @@ def _attempts(
 
 def _until(receipts: Iterable[Receipt], until: float) -> Iterator[Receipt]:
     """What says that an earlier receipt counts no more holds whenever it was written."""
-    return (r for r in receipts if r.ended_at <= until or r.outcome == "superseded")
+    return (r for r in receipts if r.told_at <= until or r.outcome == "superseded")
 
 
 def _add(theirs: JobAttempts, receipt: Receipt, *, is_old_ok: bool) -> None:
@@ -179,6 +201,8 @@ def _add(theirs: JobAttempts, receipt: Receipt, *, is_old_ok: bool) -> None:
         # A line that was written twice over (a disk that failed in between) is one receipt.
         if theirs.marks.setdefault(receipt.body, first_of(receipt)) == first_of(receipt) and not is_old_ok:
             theirs.oks.setdefault(receipt.body, receipt)
+    elif receipt.outcome in ("review", "verdict"):
+        theirs.shown.append(receipt)
     elif all(other.body != receipt.body for other in theirs.failed):
         theirs.failed.append(receipt)
 
@@ -251,7 +275,7 @@ def _keep_line(record: NightRecord, spec: JobSpec, backlog: str, at: float, decl
 
 
 def _line_of_receipts(theirs: JobAttempts) -> NightLine:
-    receipts = (*theirs.oks.values(), *theirs.failed)
+    receipts = (*theirs.oks.values(), *theirs.failed, *theirs.shown)
     if not receipts:
         return NightLine(task="unknown")
     outputs = next((receipt.outputs for receipt in receipts if receipt.outputs), ())

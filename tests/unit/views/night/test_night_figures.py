@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from builders import a_spec
 from report_scene import SINCE, UNTIL, ReportScene
 
 from conductor.model.receipt import AdmittedNeeds, Usage
+from conductor.model.review import ItemVerdict, ReviewAsked, ReviewItem
+from conductor.model.spec import JobSpec
 from conductor.views.night.document import NightReport
 from conductor.views.night.statistics import joined, strip
 
@@ -171,6 +175,40 @@ def test_what_was_set_aside_is_in_review(night: ReportScene) -> None:
 
     assert states(report) == {"done": 1, "review": 2}
     assert report.headline.startswith("Waiting for you: 2 jobs to review.")
+
+
+def test_what_waits_for_a_persons_eyes_is_in_review_until_her_word_and_no_failure(night: ReportScene) -> None:
+    waits, half, accepted, late, rejected, _ = specs = night.jobs(6)
+    specs[5] = a_spec(99, after=(waits.id,))
+    night.dispatch(specs)
+    asked = ReviewAsked(items=(ReviewItem(words="a goal?"), ReviewItem(words="a save?")))
+    for spec in specs[:5]:
+        night.receipt(spec, 100.0, 60.0, outcome="review", review=asked)
+
+    def says(spec: JobSpec, at: float, *items: int, is_accepted: bool = True, **more: Any) -> None:
+        words = tuple(
+            ItemVerdict(item=i, is_accepted=is_accepted, who="ann", at=SINCE + at, note="") for i in items
+        )
+        values = {"outcome": "ok" if is_accepted else "failed", "verdicts": words, "review": asked, **more}
+        night.receipt(spec, 100.0, 60.0, **values)
+
+    says(half, 200.0, 1, outcome="verdict")
+    says(accepted, 300.0, 1, 2)
+    says(late, 15 * 3600.0, 1, 2)
+    says(rejected, 400.0, 1, is_accepted=False, cause="rejected", message="rejected by ann: too dark")
+
+    report = night.report()
+
+    assert states(report) == {"done": 1, "dead": 1, "review": 3, "waiting": 1}
+    assert report.jobs.shown == 3 and report.last_done_at == SINCE + 300.0
+    assert "1 job dead of 1 cause, 3 jobs to review" in report.headline
+    assert [(row.cause, row.message) for row in report.causes] == [("rejected", "rejected by ann: too dark")]
+    assert [(row.cause, row.failed) for row in report.retries] == [("rejected", 1)]
+    (work,) = [row for row in report.tasks if row.task == waits.task]
+    assert (work.attempts, work.done, work.not_done) == (5, 1, 5), "a verdict is no attempt"
+    todo = report.answers[-1]
+    assert "say yes or no to what 3 jobs show" in todo.words and "conductor review" in todo.commands
+    assert night.report(until=SINCE + 250.0).jobs.shown == 5
 
 
 def test_of_several_receipts_one_counts_and_what_is_taken_back_does_not(night: ReportScene) -> None:

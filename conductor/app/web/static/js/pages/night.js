@@ -1,4 +1,5 @@
 // Night: what it came to, as `conductor report` says it. Eight answers first, then the tables, and the file to keep.
+// Live until nothing runs or waits any more; then it stands, as it does with `until` in its address.
 
 import { h, head, put } from "../dom.js";
 import { clock, duration, mib, size } from "../format.js";
@@ -16,18 +17,23 @@ const SHAPES = { good: ["✓", "good"], act: ["✕", "alarm"], plain: ["○", ""
 const NUMBER = { class: "number" };
 
 export function show(main) {
-  const wanted = new URLSearchParams(location.search).get("since") ?? TIMES[0][0];
+  const asked = new URLSearchParams(location.search);
+  const wanted = asked.get("since") ?? TIMES[0][0];
+  const until = asked.get("until") ?? "";
   const words = h("h1", {}, "The night is being worked out …");
   const about = h("p", { class: "grey linked" });
   const body = h("div");
   main.append(words, about, body);
   let last = -Infinity;
+  let isOver = false;
+  const again = h("button", { type: "button", onclick: () => work() }, "Look again");
   const work = async () => {
     try {
-      const night = await get(query("/api/v1/report", { since: wanted }));
+      const night = await get(query("/api/v1/report", { since: wanted, until }));
       put(words, night.headline);
       words.classList.toggle("alarm", night.answers.some((answer) => answer.tone === "act"));
-      put(about, facts(night, wanted));
+      isOver = until !== "" || !(night.jobs.running || night.jobs.waiting);
+      put(about, facts(night, wanted, until), isOver ? [` · over: this stands as of ${clock(night.until)} `, again] : "");
       put(body, sections(night));
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
@@ -37,16 +43,16 @@ export function show(main) {
   return {
     // Not waited for: whoever goes to another page meanwhile is not kept.
     async refresh() {
-      if (performance.now() - last < EVERY_MS) return;
+      if (isOver || performance.now() - last < EVERY_MS) return;
       last = performance.now();
       work();
     },
   };
 }
 
-function facts(night, wanted) {
+function facts(night, wanted, until) {
   const others = TIMES.filter(([since]) => since !== wanted).map(([since, name]) => [h("a", { href: query("/night", { since }) }, name), " · "]);
-  const file = h("a", { href: query("/api/v1/report/file", { since: wanted }), download: true }, "the file to keep (every output is read for it)");
+  const file = h("a", { href: query("/api/v1/report/file", { since: wanted, until }), download: true }, "the file to keep (every output is read for it)");
   return [`${clock(night.since)} to ${clock(night.until)} · `, others, file];
 }
 
