@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, partial
 from pathlib import Path
@@ -41,7 +41,7 @@ FILLED = 60
 
 
 @contextmanager
-def instead(owner: Any, name: str, other: object) -> Iterator[None]:
+def instead(owner: Any, name: str, other: object) -> Generator[None]:
     """`other` in the place of what `owner` has under that name."""
     own = getattr(owner, name)
     setattr(owner, name, other)
@@ -51,11 +51,15 @@ def instead(owner: Any, name: str, other: object) -> Iterator[None]:
         setattr(owner, name, own)
 
 
+def _never(*asked: object) -> bool:
+    return False
+
+
 Swap = Callable[[], AbstractContextManager[None]]
 #: Nothing that waits is little enough for it: then the shortest goes first.
 no_rehearsal: Swap = partial(instead, orders, "MOST_ITEMS", 0)
 #: Nobody has waited longer than the work there is explains: no place is kept for one.
-no_guard: Swap = partial(instead, orders.Orders, "is_overdue", lambda *asked: False)
+no_guard: Swap = partial(instead, orders.Orders, "is_overdue", _never)
 #: A share of a device counts like a whole one among the usual kinds.
 no_weight: Swap = partial(instead, workload_mix, "WEIGHT_OF_SHARES", 1.0)
 

@@ -141,7 +141,8 @@ def command(bench: ThroughputBench, *words: str) -> None:
 def explain(bench: ThroughputBench, ledger: Ledger) -> object:
     job = ledger.jobs.job(spec_of(3).id)
     assert job is not None, "it was put"
-    return explained(ledger, job, HistoryIndex(bench.settings.state_dir, bench.settings.receipts_dir))
+    history = HistoryIndex(bench.settings.state_dir, bench.settings.receipts_dir)
+    return explained(ledger, job, history, bench.settings.logs_dir)
 
 
 def runs(bench: ThroughputBench, ledger: Ledger) -> dict[str, Figure]:

@@ -78,7 +78,7 @@ def main() -> None:
         bench.run(media_captions.run, args, reads=reads, writes=WRITES)  # loads the model, which stays
         recogniser = open_recogniser(model, SPHINX, "alone", False, 1)
         with wave.open(str(bench.inputs / "a.wav")) as file:
-            samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
+            samples = (np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768).astype(np.float32)
         spans = stretches.spoken(stretches.levels(samples, RATE), 20.0)
         ratios = list[float]()
         for _ in range(options.runs):

@@ -68,9 +68,11 @@ def made_up(folder: Path, jobs: int, ticks: int) -> ReportScene:
         facts = tuple(OutputFact(path=out.path, bytes=len(CONTENT), sha256=digest) for out in spec.writes)
         for out in spec.writes:
             night.file(out.path).write_bytes(CONTENT)
-        tries = [{"attempt": 1, "outcome": "failed", "cause": "task_error", "message": f"broke at {n}"}] * (
-            n % 10 == 0
-        )
+        tries = list[dict[str, Any]]()
+        if n % 10 == 0:
+            tries.append(
+                {"attempt": 1, "outcome": "failed", "cause": "task_error", "message": f"broke at {n}"}
+            )
         tries.append({"attempt": len(tries) + 1, "outcome": "ok", "outputs": facts})
         lines += [msgspec.json.encode(Receipt(**common, **each)) + b"\n" for each in tries]
     night.log.file.parent.mkdir(parents=True, exist_ok=True)

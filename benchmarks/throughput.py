@@ -300,7 +300,7 @@ def _rate(bench: ThroughputBench, task: str, jobs: int, rounds: int) -> dict[str
 
 
 def _rates(
-    bench: ThroughputBench, ledger: Ledger, task: str, jobs: int, rounds: int, **args: object
+    bench: ThroughputBench, ledger: Ledger, task: str, jobs: int, rounds: int, **args: Any
 ) -> dict[str, Any]:
     parts = [bench.run(ledger, [bench.spec(task, **args) for _ in range(jobs)]) for _ in range(rounds)]
     rates = sorted(jobs / part["all_s"] for part in parts)
