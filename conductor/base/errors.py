@@ -128,14 +128,19 @@ class RateLimited(JobError):
 class EndpointShut(JobError):
     """An API is down, overloaded, or refuses everybody. Shuts the gate of `rate_key` for all; costs no retry.
 
-    `retry_after_s`: what the server says; None where it does not."""
+    `retry_after_s`: what the server says; None where it does not. `stays_with`: the job goes on with this one
+    of its engines and no other, for what was paid for there is under way. An empty `rate_key` shuts nothing.
+    """
 
     cause = "endpoint_shut"
 
-    def __init__(self, message: str, rate_key: str, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, rate_key: str, retry_after_s: float | None = None, *, stays_with: str = ""
+    ) -> None:
         super().__init__(message)
         self.rate_key = rate_key
         self.retry_after_s = retry_after_s
+        self.stays_with = stays_with
 
 
 class StoreShut(JobError):

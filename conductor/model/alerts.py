@@ -27,6 +27,7 @@ AlertRuleName = Literal[
     "receipts-mismatch",
     "schedule-skipped",
     "gpu-fallback",
+    "engine-fallback",
     "redis-gone",
 ]
 ALERT_RULES: tuple[AlertRuleName, ...] = get_args(AlertRuleName)
@@ -47,6 +48,7 @@ class AlertThresholds(Value, frozen=True, kw_only=True):
     review_jobs: int = 20
     budget_left_share: float = 0.2
     fallbacks_per_hour: int = 5
+    engine_fallback_share: float = 0.1
     redis_s: float = 30.0
 
 

@@ -78,7 +78,9 @@ FIELDS: dict[str, EventField] = {
     "progress": EventField("float", "", "how far it is, from 0 to 1"),
     "queue": EventField("str", "", "the queue in RQ"),
     "readings": EventField("list[str]", "", "PLACE.WHAT=AMOUNT/ALL; what is not known is left out"),
-    "reason": EventField("str", "", "what the gate's answer means (`conductor/model/reason.py`)"),
+    "reason": EventField(
+        "str", "", "what the gate's answer means (`conductor/model/reason.py`), or a cause of docs/retry.md"
+    ),
     "receipts": EventField("int", "receipts", "how many"),
     "schedule": EventField("str", "", "its name in conductor.toml"),
     "seconds": EventField("float", "s", "how long it took, or will take"),
@@ -90,7 +92,7 @@ FIELDS: dict[str, EventField] = {
     "task": EventField("str", "", "name of the task"),
     "tasks": EventField("int", "tasks", "how many are known"),
     "then": EventField("str", "", "what becomes of the job now, in words"),
-    "to_engine": EventField("str", "", "what did it"),
+    "to_engine": EventField("str", "", "what did it, or goes on with it"),
     "total": EventField("int", "", "of how many"),
     "waited": EventField("float", "s", "from dispatch to the start of the attempt; of all of them"),
     "waiting": EventField("int", "jobs", "jobs of the class that wait"),
@@ -128,6 +130,12 @@ EVENTS: dict[str, EventKind] = {
     ),
     "jobs.returned": _kind("INFO", "Jobs that nobody had started go back to the backlog.", "jobs node why"),
     "job.proved": _kind("INFO", "A receipt on disk proved a job done.", "job_id attempt task"),
+    "engine.fallback": _kind(
+        "WARNING",
+        "A job's work was done by another engine than it was meant for, or goes on with another.",
+        "job_id task from_engine to_engine why",
+        "about reason",
+    ),
     "jobs.proved": _kind("INFO", "Receipts on disk proved further jobs done.", "jobs"),
     "job.forged": _kind(
         "WARNING", "A job without the seal of the configured key was cancelled.", "job_id attempt task why"
@@ -151,11 +159,6 @@ EVENTS: dict[str, EventKind] = {
         "INFO",
         "Several short jobs are done, handed in at once.",
         "job_ids jobs task seconds waited checked frames found",
-    ),
-    "engine.fallback": _kind(
-        "WARNING",
-        "A job's work was done by another engine than it was meant for.",
-        "job_id task about from_engine to_engine why",
     ),
     "job.review": _kind(
         "INFO",

@@ -9,7 +9,18 @@ from collections.abc import Mapping
 
 import msgspec
 
-from conductor.model.spec import JobSpec, Lane, Needs, Output, TaskDecl, Value, filled, resolve
+from conductor.model.spec import (
+    EngineNeed,
+    JobSpec,
+    Lane,
+    Needs,
+    Output,
+    TaskDecl,
+    Value,
+    filled,
+    on_engine,
+    resolve,
+)
 
 #: Steps per doubling of a duration or a size: a step is 9 % above the one before.
 STEPS = 8
@@ -78,6 +89,21 @@ def _nameless(spec: JobSpec, decl: TaskDecl, backlog: str) -> JobClass:
 def named(job_class: JobClass) -> JobClass:
     """Under the id that its request gives."""
     return msgspec.structs.replace(job_class, id=class_id(job_class))
+
+
+def with_engine(job_class: JobClass, engine: EngineNeed, *, is_bound: bool = False) -> JobClass:
+    """The class of the same jobs on another one of their engines. `is_bound`: on no other from now on."""
+
+    def chosen(needs: Needs) -> Needs:
+        now = on_engine(needs, engine)
+        return msgspec.structs.replace(now, engines=(engine,)) if is_bound else now
+
+    planned = job_class.planned
+    return named(
+        msgspec.structs.replace(
+            job_class, needs=chosen(job_class.needs), planned=None if planned is None else chosen(planned)
+        )
+    )
 
 
 def class_id(job_class: JobClass) -> str:

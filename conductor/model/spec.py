@@ -46,6 +46,14 @@ class RateNeed(Value, frozen=True, kw_only=True):
     tokens: Count = 0
 
 
+class EngineNeed(Value, frozen=True, kw_only=True):
+    """One of several servers or programs that could do the job, and what an attempt takes of it."""
+
+    name: CounterName
+    rates: dict[str, RateNeed] = {}
+    counters: dict[CounterName, Annotated[int, Meta(ge=1, le=1_000_000)]] = {}
+
+
 class Needs(Value, frozen=True, kw_only=True):
     """What one attempt holds while it runs. Zero means: none, this gate does not ask."""
 
@@ -62,6 +70,11 @@ class Needs(Value, frozen=True, kw_only=True):
     #: Counter (a `[counters.NAME]` of conductor.toml) → how many one attempt holds; of one that is counted by
     #: the device: on each of its devices.
     counters: dict[CounterName, Annotated[int, Meta(ge=1, le=1_000_000)]] = {}
+    #: Of these one attempt uses one, the preferred one first (`core.rates.engine_choice`); what it takes of
+    #: that stands in `rates` and `counters` beside what it takes in any case.
+    engines: tuple[EngineNeed, ...] = ()
+    #: The one that it is admitted for. A line leaves it out.
+    engine: str = ""
 
 
 #: `root:relative/path`
@@ -173,6 +186,8 @@ def resolve(spec: JobSpec, decl: TaskDecl) -> Request:
 
 def needs_of(spec: JobSpec, decl: TaskDecl) -> Needs:
     needs = decl.needs if spec.needs is None else spec.needs
+    if needs.engines and needs.engine not in {engine.name for engine in needs.engines}:
+        needs = on_engine(needs, needs.engines[0])
     store = filled(decl.store, spec.args)
     keys = [key for key in (filled(decl.rate, spec.args), store and store_key(store)) if key]
     added = {key: RateNeed() for key in keys if key not in needs.rates}
@@ -186,6 +201,16 @@ def store_key(store: str) -> str:
 
 def is_store(key: str) -> bool:
     return key.startswith(STORE_KEY)
+
+
+def on_engine(needs: Needs, engine: EngineNeed) -> Needs:
+    """The same for an attempt that uses this one of its engines."""
+    left = next((each for each in needs.engines if each.name == needs.engine), None)
+    rates = {key: need for key, need in needs.rates.items() if left is None or key not in left.rates}
+    counters = {name: n for name, n in needs.counters.items() if left is None or name not in left.counters}
+    return msgspec.structs.replace(
+        needs, engine=engine.name, rates=rates | engine.rates, counters=counters | engine.counters
+    )
 
 
 def filled(pattern: str, args: Mapping[str, Any]) -> str:

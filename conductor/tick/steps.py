@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from conductor.base import hours
 from conductor.base.gc_pause import uncollected
+from conductor.base.logs.fallbacks import tell_fallback
 from conductor.base.settings.limits import live
 from conductor.core.admission.admission import Deciding
 from conductor.core.admission.gate_ledger import (
@@ -31,6 +32,7 @@ from conductor.core.admission.incremental import Keeping
 from conductor.core.admission.lookahead import next_look
 from conductor.core.admission.queue_depth import depths
 from conductor.core.needs.running_usage import measured
+from conductor.core.rates import engine_choice
 from conductor.model.decision import Decision, GateLedger
 from conductor.model.limits import Limits, TaskRules
 from conductor.model.report import CounterReading
@@ -139,6 +141,7 @@ def steps(
     return (
         partial(settle, housekeeping),
         partial(observe, ledger, rates, told),
+        partial(change_engines, ledger),
         remember,
         partial(limit, rules),
         partial(learn, teach),
@@ -173,6 +176,24 @@ def observe(ledger: Ledger, rates: Rates, told: Told, state: TickState) -> TickS
         candidates=candidates,
         task_durations=task_durations,
     )
+
+
+def change_engines(ledger: Ledger, state: TickState) -> TickState:
+    """Who waits at the gate of an engine that is away goes to another one of its list: it is in that one's
+    class at the next tick, which this rings for."""
+    seen = state.snapshot
+    moved = [
+        move
+        for move in engine_choice.moves(state.candidates, seen.rates, seen.now)
+        if ledger.commands.reclass(move.job_id, move.job_class)
+    ]
+    if not moved:
+        return state
+    for move in moved:
+        if move.is_fallback:
+            job_class, (reason, words) = move.job_class, move.why
+            tell_fallback(move.job_id, job_class.task, move.left, move.engine, reason, words)
+    return replace(state, candidates=engine_choice.without(state.candidates, [move.job_id for move in moved]))
 
 
 # ── what the decision goes by ─────────────────────────────────────────────────────────────────────────────

@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from conductor.base import secrets
+from conductor.base.logs.fallbacks import tell_fallback
+from conductor.core.rates import engine_choice
 from conductor.model.calls import MOST_WORDS, Call
-from conductor.model.spec import is_store
+from conductor.model.failure_outcome import Dead, Retry
+from conductor.model.job_class import with_engine
+from conductor.model.snapshot import RateState
+from conductor.model.spec import EngineNeed, is_store
 from workers.attempt.attempt import Attempt
 from workers.isolation.protocol import BodyEnded
 from workers.task_api.failure_causes import AttemptFault
@@ -44,7 +49,7 @@ class ApiCalls:
         """The gates that its calls would go through, closed since it was handed over: then nothing is
         called.
         """
-        keys = attempt.request.needs.rates
+        keys = attempt.needs.rates
         if not keys:
             return None
         closings = self._patiently(self._calls.closings) or {}
@@ -65,7 +70,7 @@ class ApiCalls:
         calls = [
             Call(key=key, outcome="uncalled", job_id=attempt.job_id, attempt=attempt.number)
             for attempt in attempts
-            for key in attempt.request.needs.rates
+            for key in attempt.needs.rates
         ]
         if calls:
             self._patiently(lambda: self._calls.tell_calls(calls))
@@ -91,6 +96,43 @@ class ApiCalls:
             return fault._replace(retry_after_s=0.0)
         until = (self._patiently(self._calls.closings) or {}).get(fault.rate_key)
         return fault if until is None else fault._replace(retry_after_s=self._left_s(until) + _BEHIND_S)
+
+    def on_another_engine(self, attempt: Attempt, fault: AttemptFault, then: Retry | Dead) -> Retry | Dead:
+        """Where the job has several: it goes on with another one when its own is away, or has given it up."""
+        job_class, needs = attempt.started.job_class, attempt.needs
+        bound = next((engine for engine in needs.engines if engine.name == fault.stays_with), None)
+        if bound is not None and isinstance(then, Retry):
+            return msgspec.structs.replace(then, job_class=with_engine(job_class, bound, is_bound=True))
+        is_given_up = isinstance(then, Dead) and fault.cause == "server_error"
+        if fault.stays_with or not (fault.cause == "endpoint_shut" or is_given_up):
+            return then
+        if (found := self._other_engine(attempt, fault, is_given_up)) is None:
+            return then
+        engine, reason = found
+        tell_fallback(attempt.job_id, attempt.spec.task, needs.engine, engine.name, reason, fault.message)
+        return Retry(job_class=with_engine(job_class, engine))
+
+    def _other_engine(
+        self, attempt: Attempt, fault: AttemptFault, is_given_up: bool
+    ) -> tuple[EngineNeed, str] | None:
+        """The one on which it goes on, and why in one word: the engine that it had is away, or gave it up.
+        None: it stays with that."""
+        needs = attempt.needs
+        own = next((engine for engine in needs.engines if engine.name == needs.engine), None)
+        if own is None:
+            return None
+        faults = self._patiently(self._calls.endpoint_faults) or {}
+        closings = self._patiently(self._calls.closings) or {}
+        now = self._patiently(self._ledger.bell.now) or 0.0
+        rates = {
+            key: RateState(key=key, closed_until=closings.get(key), endpoint_fault=faults.get(key))
+            for key in {*faults, *closings}
+        }
+        why = None if is_given_up else engine_choice.away(own, rates, now)
+        if why is None and not is_given_up:
+            return None
+        engine = engine_choice.other_engine(needs, rates, now, is_given_up=is_given_up)
+        return None if engine is None else (engine, fault.cause if why is None else why.reason)
 
     def _left_s(self, until: float) -> float:
         return max(0.0, until - (self._patiently(self._ledger.bell.now) or until))

@@ -133,6 +133,12 @@ class Attempt:
         return dict.fromkeys(self.devices, self.started.reservation.vram_mib)
 
     @property
+    def needs(self) -> Needs:
+        """Of the class that it was admitted as: its line's, with what earlier attempts taught, on the engine
+        whose budget was reserved."""
+        return self.started.job_class.needs
+
+    @property
     def run(self) -> Run:
         """What the child is told."""
         return Run(
@@ -143,6 +149,7 @@ class Attempt:
             token=self.token,
             devices=self.devices,
             vram_mib=self.started.reservation.vram_mib if self.devices else None,
+            engine=self.needs.engine,
             timeout_s=self.request.timeout_s,
         )
 
@@ -316,7 +323,8 @@ def asked(started: Started) -> AdmittedNeeds | None:
     }
     found["kind"] = "" if c.kind == c.task else c.kind
     # What it takes from an API's budget is in its line, and no memory or disk.
-    if (needs := msgspec.structs.replace(c.needs, rates={})) != Needs():
+    needs = msgspec.structs.replace(c.needs, rates={}, engines=(), engine="")
+    if needs != Needs():
         found["needs"] = needs
     if reservation.devices and reservation.vram_mib != c.needs.vram_mib:
         found["vram_mib"] = reservation.vram_mib

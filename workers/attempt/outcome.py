@@ -180,7 +180,12 @@ class Runner:
             return ended
         if ended.cause is not None:
             return AttemptFault(
-                ended.cause, ended.message, ended.rate_key, ended.retry_after_s, raised_at=ended.raised_at
+                ended.cause,
+                ended.message,
+                ended.rate_key,
+                ended.retry_after_s,
+                raised_at=ended.raised_at,
+                stays_with=ended.stays_with,
             )
         return failure_causes.CANCELLED if attempt.held.verdict == "cancel" else None
 
@@ -286,6 +291,7 @@ class Runner:
             is_lasting=fault.is_lasting,
             is_free=is_free,
         )
+        then = self.api_calls.on_another_engine(attempt, fault, then)
         if isinstance(then, Dead) and then.because:
             receipt = msgspec.structs.replace(
                 receipt, message=failure_causes.cut(f"{receipt.message}; {then.because}")

@@ -196,6 +196,7 @@ class Child:
             attempt=run.attempt,
             token=run.token,
             devices=run.devices,
+            engine=run.engine,
             timeout_s=run.timeout_s,
             on_progress=_Throttle(self._channel, run, self._pid).tell,
             stop_fd=self._stop_fd,
@@ -237,6 +238,7 @@ class Child:
                 raised_at=place,
                 rate_key=fault.rate_key,
                 retry_after_s=fault.retry_after_s,
+                stays_with=fault.stays_with,
                 calls=tuple(ctx.calls),
             )
 

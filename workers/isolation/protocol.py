@@ -43,6 +43,8 @@ class Run(Value, frozen=True, kw_only=True, tag="run", tag_field="say"):
     devices: tuple[str, ...] = ()
     #: Reserved on each of them; None without one.
     vram_mib: int | None = None
+    #: Of several that could do it, the one that it was admitted for.
+    engine: str = ""
     timeout_s: float = 3600.0
     #: So many bodies of this child had broken off the row (`Ended.breaks_off`), as far as its parent had
     #: heard when it gave this one. Where another has since, this one is passed over: it runs only if it is
@@ -82,6 +84,7 @@ class BodyEnded(Value, frozen=True, kw_only=True, tag="ended", tag_field="say"):
     raised_at: str = ""
     rate_key: str = ""
     retry_after_s: float | None = None
+    stays_with: str = ""
     #: What calls of APIs came to.
     calls: tuple[Call, ...] = ()
     #: When the body began (epoch seconds), and how long it took.

@@ -58,6 +58,7 @@ class JobContext:
         attempt: int = 1,
         token: str = "",
         devices: tuple[str, ...] = (),
+        engine: str = "",
         timeout_s: float = 3600.0,
         on_progress: Callable[[float, str], None] | None = None,
         stop_fd: int | None = None,
@@ -72,6 +73,9 @@ class JobContext:
         self.body = body_of(attempt, token)
         #: Keys of the devices reserved for this attempt; inside the process they are CUDA devices 0, 1, ….
         self.devices = devices
+        #: Of `needs.engines`, the one that this attempt is to use: only its budget was reserved. Empty: the
+        #: job names none.
+        self.engine = engine
         #: Becomes readable when the body has to stop; None where nobody can ask for it.
         self.stop_fd = stop_fd
         #: Of APIs, in order: when its answer was there, and what it came to.

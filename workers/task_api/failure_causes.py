@@ -39,6 +39,8 @@ class AttemptFault(NamedTuple):
     is_lasting: bool = False
     #: «KeyError at render.py:17», where a body raised it.
     raised_at: str = ""
+    #: The one of its engines on which the job goes on, and on no other.
+    stays_with: str = ""
 
 
 CANCELLED = AttemptFault("cancelled", "cancelled by the operator")
@@ -56,7 +58,8 @@ def of_exception(error: BaseException, has_device: bool) -> AttemptFault:
     if isinstance(error, RateLimited):
         return AttemptFault("rate_limited", cut(str(error)), error.rate_key, error.retry_after_s)
     if isinstance(error, EndpointShut):
-        return AttemptFault("endpoint_shut", cut(str(error)), error.rate_key, error.retry_after_s)
+        fault = AttemptFault("endpoint_shut", cut(str(error)), error.rate_key, error.retry_after_s)
+        return fault._replace(stays_with=error.stays_with)
     if isinstance(error, StoreShut):
         return AttemptFault("store_shut", cut(str(error)), error.rate_key)
     if isinstance(error, JobError):

@@ -77,6 +77,9 @@ class AlertSettings(Section):
     budget_left_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     #: `gpu-fallback`: more attempts of a task than that.
     fallbacks_per_hour: NotNegative = 5
+    #: `engine-fallback`: more than this part of a task's jobs of the last hour went on with a less preferred
+    #: engine.
+    engine_fallback_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     #: `redis-gone`: when it has not answered for so long.
     redis_s: NotNegativeFloat = 30.0
 

@@ -38,6 +38,9 @@ class Observations(Value, frozen=True, kw_only=True):
     failed: dict[str, int] = {}
     #: Task → attempts of the last hour that ran on another engine than was meant.
     fallbacks: dict[str, int] = {}
+    #: Task → its jobs of the last hour that could choose an engine: those that were made by a less preferred
+    #: one, and all.
+    engines: dict[str, tuple[int, int]] = {}
     #: What was wrong with receipts within the last hour, in words.
     receipt_faults: tuple[str, ...] = ()
     #: Schedule → times within the last hour that it did not run.

@@ -150,6 +150,12 @@ RULES: dict[AlertRuleName, AlertRule] = {
         work.gpu_fallback,
         "{} runs on what is meant for it again",
     ),
+    "engine-fallback": AlertRule(
+        "warning",
+        "Many jobs went on with a less preferred engine.",
+        work.engine_fallback,
+        "{} gets its preferred engine again",
+    ),
 }
 
 

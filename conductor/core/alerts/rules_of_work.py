@@ -142,3 +142,15 @@ def gpu_fallback(seen: Observations, limits: AlertThresholds) -> Iterator[AlertF
         if count > limits.fallbacks_per_hour:
             words = f"{many(count, 'attempt')} of {task} within an hour ran on another engine than was meant"
             yield AlertFinding(subject=task, words=words, figures={"fallbacks": float(count)})
+
+
+def engine_fallback(seen: Observations, limits: AlertThresholds) -> Iterator[AlertFinding]:
+    for task, (fallen, made) in sorted(seen.engines.items()):
+        if made and fallen / made > limits.engine_fallback_share:
+            words = (
+                f"{fallen} of {many(made, 'job')} of {task} within an hour were made by a less preferred "
+                f"engine, more than {limits.engine_fallback_share:.0%}"
+            )
+            yield AlertFinding(
+                subject=task, words=words, figures={"fallen": float(fallen), "made": float(made)}
+            )

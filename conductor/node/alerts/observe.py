@@ -44,6 +44,7 @@ def observe(
         in_review=in_review,
         failed=receipts.failed(now),
         fallbacks=receipts.fallbacks(now),
+        engines=receipts.engines(now),
         receipt_faults=(*receipts.faults(now), *events.receipt_faults(now)),
         skipped=events.skipped(now),
     )

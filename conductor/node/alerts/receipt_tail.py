@@ -42,6 +42,12 @@ class ReceiptFacts(msgspec.Struct, frozen=True):
     def has_fallen_back(self) -> bool:
         return bool(fallbacks_of(self.result, self.devices))
 
+    @property
+    def is_by_preferred(self) -> bool | None:
+        """By the engine that it would rather have had, as it says of itself; None: it had no choice."""
+        used, preferred = self.result.get("engine"), self.result.get("preferred_engine")
+        return used == preferred if isinstance(used, str) and isinstance(preferred, str) else None
+
 
 class Fault(NamedTuple):
     at: float
@@ -57,6 +63,8 @@ class ReceiptTail:
         self._read_to: dict[Path, int] = {}
         self._failed: deque[tuple[float, str]] = deque(maxlen=MOST_ROWS)
         self._fallbacks: deque[tuple[float, str]] = deque(maxlen=MOST_ROWS)
+        self._engines: deque[tuple[float, str]] = deque(maxlen=MOST_ROWS)
+        self._engine_fallbacks: deque[tuple[float, str]] = deque(maxlen=MOST_ROWS)
         self._cut: deque[Fault] = deque(maxlen=100)
         #: Job → bodies whose `ok` stands, and when the last came.
         self._oks: OrderedDict[str, tuple[frozenset[str], float]] = OrderedDict()
@@ -109,6 +117,10 @@ class ReceiptTail:
             self._note_ok(receipt, now)
             if receipt.outcome == "ok" and receipt.has_fallen_back:
                 self._fallbacks.append((receipt.ended_at, receipt.task))
+            if receipt.outcome == "ok" and (is_preferred := receipt.is_by_preferred) is not None:
+                self._engines.append((receipt.ended_at, receipt.task))
+                if not is_preferred:
+                    self._engine_fallbacks.append((receipt.ended_at, receipt.task))
 
     def _note_ok(self, receipt: ReceiptFacts, now: float) -> None:
         body = frozenset({body_of(receipt.attempt, receipt.token)})
@@ -125,6 +137,12 @@ class ReceiptTail:
     def fallbacks(self, now: float) -> dict[str, int]:
         """Task → attempts of the last hour."""
         return _counts(self._fallbacks, now)
+
+    def engines(self, now: float) -> dict[str, tuple[int, int]]:
+        """Task → its jobs of the last hour that had a choice of engines: those by a less preferred one, and
+        all."""
+        fallen = _counts(self._engine_fallbacks, now)
+        return {task: (fallen.get(task, 0), made) for task, made in _counts(self._engines, now).items()}
 
     def faults(self, now: float) -> tuple[str, ...]:
         """What is wrong with receipts of the last hour."""

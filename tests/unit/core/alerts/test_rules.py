@@ -114,6 +114,11 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
         "vision.analyse",
         "ran on another engine than was meant",
     ),
+    "engine-fallback": (
+        {"engines": {"toon.segment": (2, 10), "toon.other": (1, 10)}},
+        "toon.segment",
+        "2 of 10 jobs of toon.segment within an hour were made by a less preferred engine, more than 10%",
+    ),
 }
 
 

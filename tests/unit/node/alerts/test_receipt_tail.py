@@ -68,6 +68,19 @@ def test_who_had_a_device_and_ran_on_the_cpu_fell_back(tmp_path: Path) -> None:
     assert tail.fallbacks(NOW) == {"vision.analyse": 1}
 
 
+def test_who_was_made_by_a_less_preferred_engine_is_counted_beside_all_that_had_a_choice(
+    tmp_path: Path,
+) -> None:
+    def made(number: int, engine: str) -> Receipt:
+        result = {"engine": engine, "preferred_engine": "comfy"}
+        return a_receipt(f"job-{number:08d}", result=result)
+
+    write(tmp_path, made(1, "comfy"), made(2, "templates"), made(3, "comfy"), a_receipt("job-00000004"))
+    tail = ReceiptTail(tmp_path)
+    tail.look(NOW)
+    assert tail.engines(NOW) == {"vision.analyse": (1, 3)} and tail.engines(NOW + 3700) == {}
+
+
 def test_a_line_that_is_cut_is_a_fault_and_one_under_way_is_not(tmp_path: Path) -> None:
     file = write(tmp_path, a_receipt())
     with file.open("ab") as lines:
