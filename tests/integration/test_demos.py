@@ -12,6 +12,7 @@ DEMOS = {
     "match": "14 of 14 jobs verified",
     "population": "9 of 9 jobs verified",
     "studio": "8 of 8 jobs verified",
+    "toon": "9 of 9 jobs verified",
 }
 
 
@@ -46,6 +47,6 @@ def test_the_demos_are_listed_and_no_folder_of_the_user_s_is_taken(tmp_path: Pat
     assert (taken.code, not_empty.code, absent.code) == (2, 2, 2)
     assert "is a project already" in taken.err and "has something in it" in not_empty.err
     assert (
-        "there is no workflow 'trace' with a demo.py. There are: ads, highlights, match, population, studio"
+        "there is no workflow 'trace' with a demo.py. There are: ads, highlights, match, population, studio, toon"
         in absent.err
     )

@@ -16,6 +16,7 @@ from conductor.core.failures.retry import after_failure
 from conductor.core.needs.escalation import RAN_OUT_OF, Raised, as_reserved, largest, raised
 from conductor.core.needs.running_usage import held_by_kind
 from conductor.model.calls import Call
+from conductor.model.causes import Cause
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.review import ReviewAsked
@@ -331,7 +332,7 @@ class Runner:
         """`about`: of a job whose line could be read."""
         self._note(receipt)
         self.patiently(lambda: self._attempts.fail(receipt, then))
-        what = _after_words(then)
+        what = _after_words(then, receipt.cause)
         emit_event("job.failed", "Failed: {about} ({}): {cause}: {error} ({then})", receipt.job_id[:SHORT_ID],
                    job_id=receipt.job_id,
                    attempt=receipt.attempt, task=receipt.task, about=about or receipt.task,
@@ -364,10 +365,13 @@ class Runner:
                 self._parts.stopping.sleep(_AGAIN_S)
 
 
-def _after_words(then: Retry | Dead) -> str:
+def _after_words(then: Retry | Dead, cause: Cause | None) -> str:
     if isinstance(then, Dead):
         return "dead letter"
-    more = "" if then.job_class is None else ", with more of what it ran out of"
+    more = ""
+    if then.job_class is not None:
+        ran_out = cause in RAN_OUT_OF
+        more = ", with more of what it ran out of" if ran_out else f", with {then.job_class.needs.engine}"
     return f"again in {then.delay_s:g} s{more}"
 
 

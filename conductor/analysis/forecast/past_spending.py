@@ -35,7 +35,12 @@ def spent_lately(receipts_dir: Path, now: float | None = None) -> dict[tuple[str
 def dearest(endpoints: Mapping[str, Endpoint]) -> dict[str, float]:
     """Rate key → USD of its dearest token: what a token is thought to cost before the first answer."""
     prices = {
-        name: max(endpoint.usd_per_million_input, endpoint.usd_per_million_output) / 1_000_000
+        # A token of film is a millisecond.
+        name: max(
+            endpoint.usd_per_million_input / 1_000_000,
+            endpoint.usd_per_million_output / 1_000_000,
+            endpoint.usd_per_second / 1000,
+        )
         for name, endpoint in endpoints.items()
     }
     return {name: price for name, price in prices.items() if price}

@@ -38,6 +38,7 @@ UNITS = {
     "_per_day": "US dollars a day",
     "usd_per_million_input": "US dollars",
     "usd_per_million_output": "US dollars",
+    "usd_per_second": "US dollars",
     "_c": "°C",
     "_minutes": "minutes",
 }

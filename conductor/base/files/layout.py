@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from conductor.base.settings.sections import CounterSettings, Endpoint, Lanes, ModelSettings, Root
+    from conductor.base.settings.sections import (
+        CounterSettings,
+        Endpoint,
+        EngineSettings,
+        Lanes,
+        ModelSettings,
+        Root,
+    )
     from conductor.base.settings.store_settings import StoreSettings
 
 
@@ -65,6 +72,7 @@ class CodeSettings(Layout):
     endpoints: Mapping[str, Endpoint]
     models: Mapping[str, ModelSettings]
     stores: Mapping[str, StoreSettings]
+    engines: EngineSettings
     #: Programs the `shell` task may run, and variables that it may pass on to them.
     shell_programs: tuple[str, ...]
     shell_env: tuple[str, ...]

@@ -188,9 +188,12 @@ class Rate(Section):
 
 
 class Endpoint(Section):
-    """An OpenAI-shaped server that `llm.annotate` may call. Its name is also its rate key."""
+    """A server that tasks may call. Its name is also its rate key."""
 
-    #: Its address, up to `/v1`.
+    #: «chat»: OpenAI-shaped, for `llm.annotate`. «comfyui» and «video»: engines that draw (`toon.segment`), a
+    #: ComfyUI-shaped server and an API that sells film.
+    kind: Literal["chat", "comfyui", "video"] = "chat"
+    #: Its address; of a chat or video API up to `/v1`.
     base_url: str
     #: What it calls the model. Not set: it has one only.
     model: str = ""
@@ -205,6 +208,16 @@ class Endpoint(Section):
     usd_per_million_input: NotNegativeFloat = 0.0
     #: The same for the tokens of an answer.
     usd_per_million_output: NotNegativeFloat = 0.0
+    #: Of a video API: what a second of film costs.
+    usd_per_second: NotNegativeFloat = 0.0
+
+
+class EngineSettings(Section):
+    """Which of several engines jobs prefer (`docs/rates.md`)."""
+
+    #: Where a plan does not say: engines of this host's own first and then what is paid for, only the one
+    #: kind, or only the other.
+    policy: Literal["local_first", "local_only", "api_only"] = "local_first"
 
 
 class CounterSettings(Section):

@@ -39,6 +39,7 @@ from conductor.base.settings.sections import (
     Dashboard,
     Devices,
     Endpoint,
+    EngineSettings,
     Lanes,
     LearningSettings,
     LimitSettings,
@@ -114,6 +115,7 @@ class Settings(BaseSettings):
     rates: dict[str, Rate] = {}
     endpoints: dict[str, Endpoint] = {}
     stores: dict[str, StoreSettings] = {}
+    engines: EngineSettings = EngineSettings()
     counters: dict[str, CounterSettings] = {}
     limits: LimitSettings = LimitSettings()
     backlogs: dict[str, BacklogSettings] = {}
@@ -158,6 +160,7 @@ class Settings(BaseSettings):
             endpoints=self.endpoints,
             models=self.models,
             stores=self.stores,
+            engines=self.engines,
             shell_programs=self.shell_programs,
             shell_env=self.shell_env,
             secret_variables=self.secrets.variables,

@@ -24,7 +24,7 @@ TIMES = 2
 MOST_AHEAD = 16
 
 
-class Away(NamedTuple):
+class AwayReason(NamedTuple):
     reason: Reason
     #: In the server's words.
     words: str
@@ -36,7 +36,7 @@ class Move(NamedTuple):
     job_id: str
     job_class: JobClass
     left: str
-    why: Away
+    why: AwayReason
 
     @property
     def engine(self) -> str:
@@ -49,7 +49,7 @@ class Move(NamedTuple):
         return names.index(self.engine) > names.index(self.left)
 
 
-def away(engine: EngineNeed, rates: Mapping[str, RateState], now: float) -> Away | None:
+def away(engine: EngineNeed, rates: Mapping[str, RateState], now: float) -> AwayReason | None:
     """Why nobody has to wait for this engine; None: it is there, or will be soon."""
     for key, need in engine.rates.items():
         state = rates.get(key)
@@ -59,13 +59,15 @@ def away(engine: EngineNeed, rates: Mapping[str, RateState], now: float) -> Away
         if fault is not None and fault.trouble != "limited":
             is_shut = (state.closed_until or 0.0) > now or (state.going > 0 and asks_one_first(fault))
             if is_shut and fault.trouble == "refuses":
-                return Away(Reason.ENDPOINT_REFUSES, fault.words)
+                return AwayReason(Reason.ENDPOINT_REFUSES, fault.words)
             if is_shut and fault.times >= TIMES:
-                return Away(Reason.ENDPOINT_SHUT, fault.words)
+                return AwayReason(Reason.ENDPOINT_SHUT, fault.words)
         left, limit = state.usd_left, state.usd_limit
         cost = cost_of(state.usd_per_token, state.usd_per_call, need.requests, need.tokens)
         if left is not None and limit is not None and (left <= 0 or left < cost):
-            return Away(Reason.MONEY_SPENT, f"{max(0.0, left):.2f} of {limit:.2f} USD are left for {key}")
+            return AwayReason(
+                Reason.MONEY_SPENT, f"{max(0.0, left):.2f} of {limit:.2f} USD are left for {key}"
+            )
     return None
 
 
