@@ -12,13 +12,14 @@ import pytest
 import conductor
 
 ROOT = Path(__file__).resolve().parents[3]
-#: What the shipped workflows use beside, for they move with the rest: words for people, the length of a film.
+#: What the shipped workflows use beside, for they move with the rest: words for people, what a film shows.
 OWN_HELPERS = {
     "conductor.base.files.paths",
     "conductor.base.settings.unknown_keys",
     "conductor.base.text",
     "conductor.model.identity",
     "conductor.record.manifest",
+    "workers.media.picture_faults",
     "workers.media.probing",
 }
 
