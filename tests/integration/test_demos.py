@@ -46,7 +46,5 @@ def test_the_demos_are_listed_and_no_folder_of_the_user_s_is_taken(tmp_path: Pat
 
     assert (taken.code, not_empty.code, absent.code) == (2, 2, 2)
     assert "is a project already" in taken.err and "has something in it" in not_empty.err
-    assert (
-        "there is no workflow 'trace' with a demo.py. There are: ads, highlights, match, population, studio, toon"
-        in absent.err
-    )
+    named = "ads, highlights, match, population, studio, toon"
+    assert f"there is no workflow 'trace' with a demo.py. There are: {named}" in absent.err
