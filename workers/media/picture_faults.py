@@ -26,7 +26,7 @@ SILENCE_DB = -60.0
 BLANK, FROZEN = (0.1, 0.5), (0.5, 0.8)
 
 
-class Look(NamedTuple):
+class SeenPart(NamedTuple):
     """Of one part of a film. Seconds; `loudest_db`: None without a track."""
 
     frames: int
@@ -52,7 +52,7 @@ class Look(NamedTuple):
         return bad, unsure
 
 
-def look(path: Path, name: str, lengths: Sequence[int] | None = None) -> list[Look]:
+def look(path: Path, name: str, lengths: Sequence[int] | None = None) -> list[SeenPart]:
     """Of each part of `lengths` pictures, of the whole where none are named. Raises `BadInput`."""
     import av.error
 
@@ -62,13 +62,13 @@ def look(path: Path, name: str, lengths: Sequence[int] | None = None) -> list[Lo
         heard = list(_loudness(path, name, facts.sound))
     except (av.error.FFmpegError, ValueError, OSError) as e:
         raise BadInput(f"{name} cannot be decoded: {e}") from None
-    fps, found, first = facts.fps or 25.0, list[Look](), 0
+    fps, found, first = facts.fps or 25.0, list[SeenPart](), 0
     for length in lengths or [len(seen)]:
         part = seen[first : first + length]
         from_s, until_s = first / fps, (first + length) / fps
         levels = [level for at, level in heard if from_s <= at < until_s]
         found.append(
-            Look(
+            SeenPart(
                 frames=len(part),
                 seconds=round(len(part) / fps, 3),
                 blank_s=round(sum(is_blank for is_blank, _ in part) / fps, 3),
