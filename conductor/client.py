@@ -16,6 +16,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -44,6 +45,8 @@ ENDED = frozenset({"done", "dead", "cancelled", "review"})
 ERRORS: tuple[type[ConductorError], ...] = (UsageError, ConfigError, Unreachable)
 #: While it waits it looks so often, where no event told it anything.
 LOOK_S = 1.0
+#: Where a stream says nothing for so long, it looks all the same; a server says every 15 s that it lives.
+QUIET_S = 10.0
 #: An answer is waited for so long; dispatch and plan take longer.
 ANSWER_S, DISPATCH_S = 30.0, 600.0
 NO_WORDS: Mapping[str, str] = {}
@@ -225,12 +228,38 @@ class Client:
         return self.command(job_id, "cancel")
 
     def wait(self, job_id: str, timeout_s: float) -> Story:
-        """Until it has ended: done, dead, cancelled or in review. Raises `Unreachable` after `timeout_s`."""
+        """Until it has ended: done, dead, cancelled or in review. Raises `Unreachable` after `timeout_s`.
+
+        It looks when an event tells of the job, and every `LOOK_S` where it is told none."""
         deadline = time.monotonic() + timeout_s
         while (story := self.job(job_id)).job.state not in ENDED:
-            if time.monotonic() > deadline:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
                 raise Unreachable(f"{job_id} is {story.job.state} after {timeout_s:g} s")
+            story = self._heard_to_end(job_id, deadline) or story
+            if story.job.state in ENDED:
+                return story
             time.sleep(min(LOOK_S, max(0.01, deadline - time.monotonic())))
+        return story
+
+    def _heard_to_end(self, job_id: str, deadline: float) -> Story | None:
+        """As its events tell. None: the stream ended, or none was to be had (as many listen as may)."""
+        story = None
+        wait_s = max(0.01, min(QUIET_S, deadline - time.monotonic()))
+        with (
+            suppress(httpx.HTTPError),
+            self._http.stream("GET", f"{job_path(job_id)}/events", timeout=wait_s) as answer,
+        ):
+            if answer.status_code != 200:
+                return None
+            # Now that it listens nothing is missed: what was before is seen by this look.
+            story = self.job(job_id)
+            if story.job.state in ENDED:
+                return story
+            for _ in told(answer.iter_lines()):
+                story = self.job(job_id)
+                if story.job.state in ENDED or time.monotonic() > deadline:
+                    break
         return story
 
     # ── the wire ──────────────────────────────────────────────────────────────────────────────────────────

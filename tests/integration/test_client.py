@@ -79,7 +79,7 @@ class Beside(threading.Thread):
 
 
 def test_work_goes_in_is_waited_for_while_it_runs_and_is_cancelled(
-    client: Client, web: WebScene, scene: NodeScene
+    client: Client, web: WebScene, scene: NodeScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n = next(numbers)
     put = client.submit(a_spec(n, task="diagnostics.sleep", args={"seconds": 1.0, "n": n}), backlog="night")
@@ -96,6 +96,8 @@ def test_work_goes_in_is_waited_for_while_it_runs_and_is_cancelled(
         with opened(web) as other:
             yield other.wait(job, 30.0).job.state
 
+    # A look a minute: what ends it is heard of.
+    monkeypatch.setattr("conductor.client.LOOK_S", 60.0)
     waiting = Beside(ends())
     assert client.cancel(job).was == "running"
     ended = Receipt(

@@ -1,13 +1,14 @@
 """A small run against the stack that is up, measured: jobs without effect, of a backlog of their own.
 
 Every figure is what somebody who stands outside sees: the clock runs from the moment the jobs are handed in,
-and the first look comes when whoever hands them in has ended.
+and somebody looks from then on, also while they are still being handed in.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from conductor.base.errors import ConductorError
@@ -59,6 +60,18 @@ def specs_of(jobs: int, stamp: str) -> list[JobSpec]:
     ]
 
 
+#: Does it beside whoever looks meanwhile.
+Beside = Callable[[Callable[[], float]], Future[float]]
+
+
+def in_a_thread(act: Callable[[], float]) -> Future[float]:
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(act)
+    finally:
+        pool.shutdown(wait=False)
+
+
 def smoke(
     door: SmokeDoor,
     jobs: int,
@@ -66,22 +79,32 @@ def smoke(
     limit_s: float,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
+    beside: Beside = in_a_thread,
 ) -> SmokeFigures:
     """Raises `ConductorError` where it does not end well in time; it is cleaned up in any case."""
     specs = specs_of(jobs, stamp)
     before = door.counts()
-    try:
-        begin = clock()
+    begin = clock()
+
+    def elapsed() -> float:
+        return clock() - begin
+
+    def put() -> float:
         door.put(specs)
-        put_s = clock() - begin
+        return elapsed()
+
+    putting = beside(put)
+    try:
         first_admission_s, first_done_s, end_s = _followed(
-            door, before, jobs, limit_s, lambda: clock() - begin, pause
+            door, before, jobs, limit_s, elapsed, pause, putting
         )
+        put_s = putting.result()
         begin_verify = clock()
         if not door.verify():
             raise ConductorError("the jobs of the smoke run are done, and verify does not say so: see above")
         verify_s = clock() - begin_verify
     finally:
+        putting.exception()  # what is still handed in could not be taken out again
         door.clean(specs)
     return SmokeFigures(
         jobs=jobs,
@@ -101,6 +124,7 @@ def _followed(
     limit_s: float,
     elapsed: Callable[[], float],
     pause: Callable[[float], None],
+    putting: Future[float],
 ) -> tuple[float, float, float]:
     """When the first was handed to a worker, when the first was done, when the last was."""
     admitted_s = done_s = 0.0
@@ -108,12 +132,14 @@ def _followed(
         now = door.counts()
         at = elapsed()
         new = {state: count - before.get(state, 0) for state, count in now.items()}
-        begun = jobs - new.get("waiting", 0)
+        begun = sum(count for state, count in new.items() if state != "waiting")
         done, lost = new.get("done", 0), new.get("dead", 0) + new.get("review", 0) + new.get("cancelled", 0)
         if begun > 0 and not admitted_s:
             admitted_s = at
         if done > 0 and not done_s:
             done_s = at
+        if putting.done():
+            putting.result()
         if done >= jobs:
             return admitted_s, done_s, at
         if lost > 0:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,12 @@ class PlayedDoor:
         self.now += 1.0
 
     def run(self, limit_s: float = 60.0) -> SmokeFigures:
-        return smoke(self, 4, "s", limit_s, lambda: self.now, self.pause)
+        return smoke(self, 4, "s", limit_s, lambda: self.now, self.pause, self.beside)
+
+    def beside(self, act: Callable[[], float]) -> Future[float]:
+        done: Future[float] = Future()
+        done.set_result(act())
+        return done
 
 
 def test_every_figure_counts_from_the_moment_the_jobs_are_handed_in_and_old_jobs_do_not_count():
@@ -84,6 +90,43 @@ def test_a_run_that_does_not_end_well_says_why_and_is_cleaned_up_all_the_same(
         door.run(limit_s=3.0)
 
     assert door.did[-1] == "clean"
+
+
+def test_what_begins_while_the_rest_is_still_handed_in_is_seen():
+    class SlowDoor(PlayedDoor):
+        """Two of the four are in, and one of them runs, before the last two are."""
+
+        def beside(self, act: Callable[[], float]) -> Future[float]:
+            self.did.append("put begins")
+            self.putting: Future[float] = Future()
+            return self.putting
+
+        def pause(self, seconds: float) -> None:
+            super().pause(seconds)
+            if self.now == 103.0:
+                self.putting.set_result(3.0)
+
+    old: dict[JobState, int] = {"done": 4, "dead": 1}
+    door = SlowDoor(
+        old, {**old, "waiting": 1, "running": 1}, {**old, "done": 5, "waiting": 1},
+        {**old, "done": 6, "waiting": 2}, {**old, "done": 8},
+    )  # fmt: skip
+
+    found = door.run()
+
+    assert (found.put_s, found.first_admission_s, found.first_done_s, found.end_s) == (3.0, 1.0, 2.0, 4.0)
+
+
+def test_a_hand_over_that_fails_is_the_error():
+    class RefusedDoor(PlayedDoor):
+        def beside(self, act: Callable[[], float]) -> Future[float]:
+            self.did.append("put")
+            refused: Future[float] = Future()
+            refused.set_exception(ConductorError("`conductor dispatch` ended with 3"))
+            return refused
+
+    with pytest.raises(ConductorError, match="ended with 3"):
+        RefusedDoor({"done": 4, "dead": 1}).run()
 
 
 def test_no_two_runs_have_a_job_in_common():
