@@ -15,7 +15,7 @@ from conductor.base.files.layout import CodeSettings
 from conductor.base.text import many, printable
 from conductor.model.spec import JobSpec
 from conductor.planning.input_files import plan_context
-from conductor.planning.jobs import run_tag
+from conductor.planning.jobs import run_tag, task_priorities
 from conductor.planning.origin import note_origin
 
 #: How a plan makes a job.
@@ -58,15 +58,17 @@ def run_plan(
         known_stores(settings.stores, catalogue),
     )
     checker = Checker(path, catalogue, "written", rules)
-    token, tag = (
+    token, tag, priorities = (
         plan_context.set((settings, getattr(options, "inputs_by", None))),
         run_tag.set(_tag_of(options)),
+        task_priorities.set(settings.priorities),
     )
     try:
         jobs = write(path, _jobs(name, lambda: plan(options, settings)), checker)
     finally:
         plan_context.reset(token)
         run_tag.reset(tag)
+        task_priorities.reset(priorities)
     note_origin(path, name, argv, jobs, settings)
     return path, jobs
 

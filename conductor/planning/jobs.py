@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 from conductor.model.identity import identified
@@ -11,6 +12,8 @@ from conductor.model.spec import Estimate, JobSpec, Needs, Output
 
 #: Of the plan that is being made: the run that its jobs belong to.
 run_tag: ContextVar[str] = ContextVar("tag", default="")
+#: Task → what `[priorities]` of conductor.toml says.
+task_priorities: ContextVar[Mapping[str, int]] = ContextVar("priorities", default=MappingProxyType({}))
 
 #: Until the id is known, which is worked out from the rest.
 NAMELESS = "nameless"
@@ -41,6 +44,8 @@ def job(
     """
     given = dict(inputs or {})
     others.setdefault("tag", run_tag.get())
+    if task in (said := task_priorities.get()):
+        others["priority"] = said[task]
     draft = JobSpec(
         v=1,
         id=NAMELESS,

@@ -11,7 +11,7 @@ DEMOS = {
     "ads": "16 of 16 jobs verified",
     "match": "14 of 14 jobs verified",
     "population": "9 of 9 jobs verified",
-    "studio": "8 of 8 jobs verified",
+    "studio": "9 of 9 jobs verified",
     "toon": "9 of 9 jobs verified",
 }
 

@@ -12,10 +12,13 @@ import pytest
 from task_bench import Bench
 
 from conductor.base.errors import BadInput
+from conductor.planning import run_plan
+from conductor.record.manifest import read
 from conductor.verify.verify import JobFacts
 from workers.tasks import media_quality, media_transcode
 from workflows.studio import plan as studio
 from workflows.studio import verify
+from workflows.studio.kinds import SETTINGS
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +106,28 @@ def test_a_ladder_has_a_size_a_job_and_is_measured_against_its_source(tmp_path: 
     assert list(verify.FilmCheck().check_job(jobs[1], cast("Any", worst), JobFacts(outputs={}))) == [
         "its ssim is 0.8, less than the 0.9 asked for"
     ]
+
+
+def test_kinds_have_the_priorities_of_conductor_toml_and_the_readme_shows_what_the_demo_writes(
+    tmp_path: Path, source: Path
+):
+    changed = SETTINGS.replace('"media.transcode" = 7', '"media.transcode" = -3')
+    (tmp_path / "conductor.toml").write_text(changed)
+    bench = Bench(tmp_path)
+    (bench.inputs / "s.mkv").write_bytes(source.read_bytes())
+    settings = bench.settings.for_code
+    found: dict[str, tuple[int, dict[str, int]]] = {}
+    for argv in (["transcode", str(bench.inputs), "--metric", "ssim"], ["preview", str(bench.inputs)]):
+        path, _ = run_plan(
+            "studio", "", studio.add_arguments, studio.plan, studio.manifest_name, argv, settings
+        )
+        for job in read(path):
+            found[job.task] = job.priority, job.needs.counters if job.needs else {}
+
+    assert found == {
+        "media.transcode": (-3, {"transcode": 1}),
+        "media.quality": (4, {}),
+        "media.preview": (5, {"preview": 1}),
+        "media.stills": (5, {"preview": 1}),
+    }
+    assert SETTINGS.strip() in (Path(studio.__file__).parent / "README.md").read_text(encoding="utf-8")

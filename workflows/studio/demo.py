@@ -7,8 +7,10 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from conductor.base.settings.settings import CONFIG_NAME
 from workers.media import fonts
 from workflows.highlights.samples import CLIPS, make_samples
+from workflows.studio.kinds import SETTINGS
 
 SUBTITLES = """1
 00:00:00,500 --> 00:00:02,500
@@ -22,6 +24,10 @@ and verified, picture by picture
 
 @contextmanager
 def stage(folder: Path) -> Generator[Sequence[str]]:
+    settings = folder / CONFIG_NAME
+    if "[counters]" not in settings.read_text(encoding="utf-8"):
+        with settings.open("a", encoding="utf-8") as config:
+            config.write(SETTINGS)
     clips = folder / "clips"
     make_samples(clips)
     captions = clips / "captions.srt"

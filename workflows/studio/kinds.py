@@ -5,7 +5,24 @@ from __future__ import annotations
 from conductor.base.files.layout import CodeSettings
 from conductor.model.spec import Needs
 
-#: What a person waits for comes first. `[priorities]` of conductor.toml, by task, goes before it.
+#: How many of each kind go on at once, and how urgent they are: for a project's conductor.toml.
+SETTINGS = """
+[counters]
+render.limit = 2
+transcode.limit = 2
+captions.limit = 1
+preview.limit = 4
+
+[priorities]
+"media.compose" = 10
+"media.master" = 10
+"media.transcode" = 7
+"media.captions" = 6
+"media.preview" = 5
+"media.stills" = 5
+"media.quality" = 4
+"""
+#: Without settings: what a person waits for comes first.
 PRIORITIES = {"render": 10, "transcode": 7, "captions": 6, "preview": 5, "quality": 4}
 
 

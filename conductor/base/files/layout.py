@@ -69,6 +69,8 @@ class CodeSettings(Layout):
     task_modules: tuple[str, ...]
     lanes: Lanes
     counters: Mapping[str, CounterSettings]
+    #: By task.
+    priorities: Mapping[str, int]
     endpoints: Mapping[str, Endpoint]
     models: Mapping[str, ModelSettings]
     stores: Mapping[str, StoreSettings]

@@ -20,6 +20,7 @@ MOST_ROOM_BYTES = 64 << 30
 MOST = 1e9
 Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
 NotNegative = Annotated[int, Field(ge=0)]
+JobPriority = Annotated[int, Field(ge=-1000, le=1000)]
 NotNegativeFloat = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
 #: More on one host is a slip of the hand.
 Processes = Annotated[int, Field(ge=0, le=1024)]

@@ -40,6 +40,7 @@ from conductor.base.settings.sections import (
     Devices,
     Endpoint,
     EngineSettings,
+    JobPriority,
     Lanes,
     LearningSettings,
     LimitSettings,
@@ -117,6 +118,8 @@ class Settings(BaseSettings):
     stores: dict[str, StoreSettings] = {}
     engines: EngineSettings = EngineSettings()
     counters: dict[str, CounterSettings] = {}
+    #: By task: the priority of its jobs from the next plan on, over what the plan says.
+    priorities: dict[str, JobPriority] = {}
     limits: LimitSettings = LimitSettings()
     backlogs: dict[str, BacklogSettings] = {}
     waiting: WaitingSettings = WaitingSettings()
@@ -157,6 +160,7 @@ class Settings(BaseSettings):
             task_modules=self.task_modules,
             lanes=self.lanes,
             counters=self.counters,
+            priorities=self.priorities,
             endpoints=self.endpoints,
             models=self.models,
             stores=self.stores,
