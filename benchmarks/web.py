@@ -271,6 +271,10 @@ def served(settings: Settings, ledger: Ledger, options: argparse.Namespace) -> d
             until(lambda: ask.get("/api/v1/jobs").json()["count"] >= whole, 900.0)
             tell("lists")
             figures["lists"] = dict(lists(ask, web, options.times))
+            figures["sums"] = {
+                q or "all": spread(asked(ask, "/api/v1/sums", options.times, q=q, by="cause"))
+                for q in ("", "state:dead", "since:1h")
+            }
             tell("metrics and now")
             figures["metrics"] = spread(asked(ask, "/metrics", options.times, 1.05))
             figures["now"] = spread(asked(ask, "/api/v1/now", options.times, 0.3))

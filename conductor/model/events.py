@@ -117,7 +117,7 @@ EVENTS: dict[str, EventKind] = {
         "INFO", "The conductor handed many short jobs over at once.", "job_ids jobs task lane place"
     ),
     "job.not_admitted": _kind(
-        "DEBUG", "The hand-over turned down what the tick had decided.", "job_id attempt task lane why"
+        "DEBUG", "The hand-over turned down what the tick had decided.", "job_id attempt task lane why about"
     ),
     "job.rescued": _kind(
         "WARNING",
@@ -126,10 +126,10 @@ EVENTS: dict[str, EventKind] = {
         "cause",
     ),
     "job.returned": _kind(
-        "INFO", "An attempt goes back to the backlog at no cost.", "job_id attempt task why"
+        "INFO", "An attempt goes back to the backlog at no cost.", "job_id attempt task why about"
     ),
     "jobs.returned": _kind("INFO", "Jobs that nobody had started go back to the backlog.", "jobs node why"),
-    "job.proved": _kind("INFO", "A receipt on disk proved a job done.", "job_id attempt task"),
+    "job.proved": _kind("INFO", "A receipt on disk proved a job done.", "job_id attempt task about"),
     "engine.fallback": _kind(
         "WARNING",
         "A job's work was done by another engine than it was meant for, or goes on with another.",
@@ -168,7 +168,7 @@ EVENTS: dict[str, EventKind] = {
     "job.judged": _kind(
         "INFO",
         "A person's verdict ended a review: it is done, or dead.",
-        "job_id attempt task what who",
+        "job_id attempt task what who about",
     ),
     "job.failed": _kind(
         "WARNING",
@@ -197,10 +197,10 @@ EVENTS: dict[str, EventKind] = {
         "WARNING", "A worker's child told the end of an attempt that does not run.", "job_id attempt"
     ),
     "attempt.adopted": _kind(
-        "INFO", "Redis had forgotten an attempt, and it goes on.", "job_id attempt worker"
+        "INFO", "Redis had forgotten an attempt, and it goes on.", "job_id attempt worker about"
     ),
     "attempt.frozen": _kind(
-        "INFO", "A body is stopped while its host is somebody else's.", "job_id attempt why"
+        "INFO", "A body is stopped while its host is somebody else's.", "job_id attempt why about"
     ),
     "attempt.thawed": _kind("INFO", "What was frozen goes on."),
     "entry.put_back": _kind(
@@ -327,7 +327,7 @@ EVENTS: dict[str, EventKind] = {
     "part.killed": _kind(
         "WARNING", "A part of the project did not go on, and was killed.", "part", "pid seconds"
     ),
-    "operator.acted": _kind("INFO", "Somebody acted on a job by HTTP.", "who what job_id state"),
+    "operator.acted": _kind("INFO", "Somebody acted on a job by HTTP.", "who what job_id state about"),
     "operator.acted_on_many": _kind("INFO", "Somebody acted on many jobs at once.", "who what jobs"),
     "operator.acted_on_schedule": _kind("INFO", "Somebody acted on a schedule by HTTP.", "who what schedule"),
     "operator.silenced": _kind("INFO", "Somebody silenced an alert rule by HTTP.", "who rule seconds"),

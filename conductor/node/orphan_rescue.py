@@ -88,8 +88,10 @@ def _put_back(ledger: Ledger, held: Reservation) -> bool:
     """It costs the job nothing."""
     if not ledger.orphans.rescue(held.job_id, held.attempt, TOLD, Retry(is_free=True)):
         return False
-    emit_event("job.returned", "{job_id} ({task}, {}) goes back to the backlog: {why}", named(held.attempt),
-               job_id=held.job_id, attempt=held.attempt, task=held.task, why=TOLD)  # fmt: skip
+    about = subject_of_line(ledger.jobs.lines([held.job_id]).get(held.job_id, b""), held.task)
+    emit_event("job.returned", "{about} ({}, {}) goes back to the backlog: {why}", held.job_id[:SHORT_ID],
+               named(held.attempt), job_id=held.job_id, attempt=held.attempt, task=held.task, about=about,
+               why=TOLD)  # fmt: skip
     return True
 
 

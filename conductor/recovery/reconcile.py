@@ -18,6 +18,7 @@ from conductor.base.logs.events import emit_event
 from conductor.model.ledger_entries import JobState, WorkerTurn
 from conductor.model.receipt import Outcome, Receipt
 from conductor.model.snapshot import Reservation
+from conductor.model.subject import SHORT_ID, subject_of_line
 from conductor.ports import Ledger
 from conductor.record.open_reviews import open_reviews
 from conductor.recovery.verdicts import say_again
@@ -126,9 +127,12 @@ class Reconciler:
             WorkerTurn(worker="", queue="", lease_s=1.0, number="", done=done)
         )
         news = [r for r, answer in zip(done, turned.answers, strict=True) if answer == "accepted"]
+        lines = self._ledger.jobs.lines([receipt.job_id for receipt in news[:FEW]]) if news else {}
         for receipt in news[:FEW]:
-            emit_event("job.proved", "Done by its receipt: {task} {job_id} attempt {attempt}",
-                       job_id=receipt.job_id, attempt=receipt.attempt, task=receipt.task)  # fmt: skip
+            about = subject_of_line(lines.get(receipt.job_id, b""), receipt.task)
+            emit_event("job.proved", "Done by its receipt: {about} ({}) attempt {attempt}",
+                       receipt.job_id[:SHORT_ID], job_id=receipt.job_id, attempt=receipt.attempt,
+                       task=receipt.task, about=about)  # fmt: skip
         if len(news) > FEW:
             emit_event("jobs.proved", "Done by their receipts: {jobs} more jobs", jobs=len(news) - FEW)
         return len(news)

@@ -25,6 +25,7 @@ from conductor.model.ledger_entries import JobState, JobView
 from conductor.model.receipt import Receipt
 from conductor.model.review import MOST_WORDS, ItemVerdict, OpenReview, rejection_words
 from conductor.model.spec import Value
+from conductor.model.subject import SHORT_ID, subject_of_line
 from conductor.ports import Ledger
 
 
@@ -93,8 +94,9 @@ class ReviewDesk:
         finish(self._ledger, end)
         word = "accepted" if end.outcome == "ok" else "rejected"
         who = review.verdicts[-1].who if end.outcome == "ok" else rejection_words(review.verdicts)
-        emit_event("job.judged", "A person {what} {task} {job_id}: {who}", what=word, job_id=end.job_id,
-                   attempt=end.attempt, task=end.task, who=who)  # fmt: skip
+        emit_event("job.judged", "A person {what} {about} ({}): {who}", end.job_id[:SHORT_ID], what=word,
+                   job_id=end.job_id, attempt=end.attempt, task=end.task, who=who,
+                   about=subject_of_line(job.line, end.task))  # fmt: skip
 
     def _receipts(self, review: OpenReview) -> tuple[Receipt, Receipt | None]:
         """The one that asks, and the one that ends it, where somebody was interrupted behind it."""

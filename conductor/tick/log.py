@@ -79,8 +79,9 @@ class TickLog:
                 emit_event("job.admitted", "Fed {lane} {about} ({}) → {place}", r.job_id[:SHORT_ID],
                            about=named(task, files.get(r.job_id, "")), lane=lane, task=task, place=place,
                            job_id=r.job_id, attempt=r.attempt)  # fmt: skip
+        files = self._files([admission.reservation for admission, _ in applied.refused])
         for admission, why_not in applied.refused:
-            self._refused(admission, why_not)
+            self._refused(admission, files.get(admission.reservation.job_id, ""), why_not)
         for kind, count in applied.reviewed.items():
             if count:
                 words = "Into review: {} of {kind}; `conductor status` says why"
@@ -92,10 +93,11 @@ class TickLog:
             return FileNames(self._lines).of(r.job_id for r in fed)
         return {}
 
-    def _refused(self, admission: Admission, why_not: str) -> None:
+    def _refused(self, admission: Admission, file: str, why_not: str) -> None:
         r = admission.reservation
-        emit_event("job.not_admitted", "Not fed {lane} {task} {}: {why}", r.job_id[:SHORT_ID], lane=r.lane,
-                   task=r.task, job_id=r.job_id, attempt=r.attempt, why=why_not)  # fmt: skip
+        emit_event("job.not_admitted", "Not fed {lane} {about} ({}): {why}", r.job_id[:SHORT_ID], lane=r.lane,
+                   task=r.task, about=named(r.task, file), job_id=r.job_id, attempt=r.attempt,
+                   why=why_not)  # fmt: skip
 
     def held(self, holds: Sequence[Hold], now: float) -> None:
         # Classes that ask alike share one tuple of verdicts: looked through once.

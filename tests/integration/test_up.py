@@ -293,7 +293,7 @@ def test_down_now_ends_at_once_whatever_the_bodies_do(settings: Settings):
         assert all(scene.job(job).failures == {} for job in jobs.values())
         said = output_file(settings).read_text()
         assert all(
-            f"{job} (up.{kind}, attempt 1) goes back to the backlog" in said for kind, job in jobs.items()
+            f"up.{kind} ({job[:8]}, attempt 1) goes back to the backlog" in said for kind, job in jobs.items()
         )
         assert Command(settings, "audit").wait() == 0
     assert "the jobs in hand go back" in down.said and "node.jsonl" in down.said

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from conductor.adapters.host.freezing import note_folder, word, word_file
 from conductor.base.logs.events import emit_event
+from conductor.model.subject import SHORT_ID
 
 if TYPE_CHECKING:
     from workers.attempt.parts import InHand
@@ -37,8 +38,9 @@ class Freezer:
         elif self._host.frozen.is_on:
             self._host.frozen.stay(running)
         elif self._host.freeze(running, why, self._note):
-            words = "Frozen: {job_id} attempt {attempt}: {why}"
-            emit_event("attempt.frozen", words, job_id=running.job_id, attempt=running.attempt, why=why)
+            emit_event("attempt.frozen", "Frozen: {about} ({}) attempt {attempt}: {why}",
+                       running.job_id[:SHORT_ID], job_id=running.job_id, attempt=running.attempt,
+                       about=running.about, why=why)  # fmt: skip
             self._stopping.wake_keeper()
 
     def thaw(self) -> None:

@@ -18,6 +18,7 @@ from loguru import logger
 from conductor.base.errors import ConductorError, Unreachable
 from conductor.base.logs.events import emit_event
 from conductor.model.ledger_entries import RenewAnswer
+from conductor.model.subject import SHORT_ID
 from conductor.ports import Attempts
 from workers.attempt.progress_events import tell_progress
 from workers.isolation.held_attempt import Held, Verdict
@@ -186,6 +187,7 @@ class Keeper:
         adopted = self._attempts.adopt(reservation, self._worker, self._lease_s)
         if adopted == "ok":
             held.adopted += 1
-            emit_event("attempt.adopted", "Redis had forgotten {job_id} attempt {attempt}: it goes on",
-                       job_id=held.job_id, attempt=held.attempt, worker=self._worker)  # fmt: skip
+            emit_event("attempt.adopted", "Redis had forgotten {about} ({}) attempt {attempt}: it goes on",
+                       held.job_id[:SHORT_ID], job_id=held.job_id, attempt=held.attempt, about=held.about,
+                       worker=self._worker)  # fmt: skip
         return adopted

@@ -18,6 +18,7 @@ from conductor.base.logs.job_output import files_of
 from conductor.base.text import printable
 from conductor.model.ledger_entries import JobView
 from conductor.model.spec import Value
+from conductor.model.subject import SHORT_ID, subject_of_line
 from conductor.recovery.operator_commands import (
     CommandTaken,
     JobCommand,
@@ -156,11 +157,13 @@ async def command(
     """cancel, fail, requeue or retry, as on the command line."""
     stack = stack_of(request)
 
-    def taken() -> CommandTaken:
-        known = cause_of_a_fault(cause)
-        return take_command(stack.ledger, stack.code.receipts_dir, job_of(stack, job_id), word, known)
+    def taken() -> tuple[CommandTaken, str]:
+        known, view = cause_of_a_fault(cause), job_of(stack, job_id)
+        about = subject_of_line(view.line, view.job_class.task)
+        return take_command(stack.ledger, stack.code.receipts_dir, view, word, known), about
 
-    found = await stack.ask(taken)
-    words = "{who}: {what} {job_id}, which was {state}"
-    emit_event("operator.acted", words, who=who.name, what=word, job_id=found.job_id, state=found.was or "")
+    found, about = await stack.ask(taken)
+    words = "{who}: {what} {about} ({}), which was {state}"
+    emit_event("operator.acted", words, found.job_id[:SHORT_ID], who=who.name, what=word, about=about,
+               job_id=found.job_id, state=found.was or "")  # fmt: skip
     return json_answer(found)

@@ -15,7 +15,7 @@ export const title = "Jobs";
 
 const PAGE = 200;
 const GROUPS = ["state", "cause", "task", "file", "node", "backlog", "workflow"];
-const SUMS = ["", ["Jobs"], ["Ran"], ["On devices"]];
+const SUMS = ["Group", ["Jobs"], ["Ran"], ["On devices"]];
 const STATES = ["waiting", "running", "done", "dead", "review", "cancelled"];
 // Somebody who types is not asked for each letter.
 const TYPING_MS = 200;
