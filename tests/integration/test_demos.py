@@ -25,6 +25,11 @@ def test_a_demo_ends_with_its_proof_and_touches_nothing_else(tmp_path: Path, nam
     assert DEMOS[name] in found.out
     assert [each.name for each in tmp_path.iterdir()] == ["demo"]
 
+    if name == "toon":
+        receipts = "".join(file.read_text() for file in (tmp_path / "demo/toon/receipts").glob("*.jsonl"))
+        made = [receipts.count(f'"engine":"{engine}"') for engine in ("comfy", "templates")]
+        assert made == [3, 5], "its server left when it had made three"
+
     again = conductor("demo", name, cwd=tmp_path)
     assert again.code == 0 and DEMOS[name] in again.out and "nothing was left to do" in again.out
 

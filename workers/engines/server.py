@@ -185,7 +185,7 @@ class EngineServer:
         return b"".join(self._chunks(answer, most, within_s))
 
     def _chunks(self, answer: httpx.Response, most: int, within_s: float) -> Iterator[bytes]:
-        until, seen = time.monotonic() + min(within_s, self._ctx.remaining_s()), 0
+        until, seen = time.monotonic() + max(1.0, min(within_s, self._ctx.remaining_s())), 0
         for chunk in answer.iter_bytes():
             leave_if_told(self._ctx)
             seen += len(chunk)

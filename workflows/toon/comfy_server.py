@@ -114,8 +114,13 @@ def drawn(words: str) -> bytes:
         for x in range(width):
             ring = ((x - width // 2) ** 2 + (y - height // 2) ** 2) // (200 + step * 4) % 2
             rows += bytes(((r + x) % 256, (g + 2 * y) % 256, 255 - b if ring else b))
+    return png(width, height, bytes(rows))
+
+
+def png(width: int, height: int, rows: bytes) -> bytes:
+    """`rows`: each a zero, and then red, green and blue of its points."""
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(rows))), (b"IEND", b"")]
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     chunks = (
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in parts
