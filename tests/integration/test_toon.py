@@ -71,7 +71,7 @@ def said(value: Any, status: int = 200) -> ComfyReply:
     return ComfyReply(status, json.dumps(value).encode())
 
 
-class Desk:
+class SegmentBench:
     """A bench with two engines, and what was told of them."""
 
     def __init__(self, folder: Path, comfy: ComfyServer) -> None:
@@ -123,11 +123,11 @@ def comfy() -> Iterator[MoodyComfy]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, comfy: MoodyComfy) -> Desk:
-    return Desk(tmp_path, comfy)
+def desk(tmp_path: Path, comfy: MoodyComfy) -> SegmentBench:
+    return SegmentBench(tmp_path, comfy)
 
 
-def test_a_picture_of_the_graph_becomes_a_piece_that_moves(desk: Desk) -> None:
+def test_a_picture_of_the_graph_becomes_a_piece_that_moves(desk: SegmentBench) -> None:
     result = desk.draw()
     assert (result["engine"], result["preferred_engine"], result["frames"]) == ("comfy", "comfy", 12)
     assert result["frozen_s"] == 0 and result["blank_s"] == 0
@@ -150,7 +150,7 @@ def test_a_picture_of_the_graph_becomes_a_piece_that_moves(desk: Desk) -> None:
     ids=["500", "html", "401", "list", "another", "503", "huge"],
 )
 def test_whether_it_is_well_costs_the_job_nothing(
-    desk: Desk, comfy: MoodyComfy, mood: ComfyReply, trouble: str, words: str
+    desk: SegmentBench, comfy: MoodyComfy, mood: ComfyReply, trouble: str, words: str
 ) -> None:
     comfy.moods["system_stats"] = lambda: mood
     with pytest.raises(EndpointShut) as e:
@@ -159,7 +159,7 @@ def test_whether_it_is_well_costs_the_job_nothing(
 
 
 def test_a_server_that_is_gone_hangs_or_drips_is_down(
-    desk: Desk, comfy: MoodyComfy, monkeypatch: pytest.MonkeyPatch
+    desk: SegmentBench, comfy: MoodyComfy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "HEALTH_S", 0.4)
     let_go = threading.Event()
@@ -178,20 +178,20 @@ def test_a_server_that_is_gone_hangs_or_drips_is_down(
     assert desk.told[-1].trouble == "down"
 
 
-def test_a_429_closes_its_gate_until_it_says(desk: Desk, comfy: MoodyComfy) -> None:
+def test_a_429_closes_its_gate_until_it_says(desk: SegmentBench, comfy: MoodyComfy) -> None:
     comfy.moods["POST /prompt"] = lambda: said({"error": "slow down, try again in 7s"}, 429)
     with pytest.raises(RateLimited) as e:
         desk.draw()
     assert e.value.retry_after_s == pytest.approx(7, abs=1) and desk.told[-1].outcome == "refused"
 
 
-def test_a_graph_that_is_refused_is_the_jobs_own(desk: Desk, comfy: MoodyComfy) -> None:
+def test_a_graph_that_is_refused_is_the_jobs_own(desk: SegmentBench, comfy: MoodyComfy) -> None:
     comfy.moods["POST /prompt"] = lambda: said({"error": {"message": "no such node: Foo"}}, 400)
     with pytest.raises(BadInput, match="no such node: Foo"):
         desk.draw()
 
 
-def test_what_was_asked_for_before_a_kill_is_found_again(desk: Desk, comfy: MoodyComfy) -> None:
+def test_what_was_asked_for_before_a_kill_is_found_again(desk: SegmentBench, comfy: MoodyComfy) -> None:
     comfy.moods["/view"] = lambda: said({"error": "boom"}, 500)
     with pytest.raises(ServerError):
         desk.draw()
@@ -200,7 +200,7 @@ def test_what_was_asked_for_before_a_kill_is_found_again(desk: Desk, comfy: Mood
     assert len(comfy.prompts) == 1 and comfy.paths.count("POST /prompt") == 1
 
 
-def test_one_that_names_requests_itself_is_asked_once_too(desk: Desk, comfy: MoodyComfy) -> None:
+def test_one_that_names_requests_itself_is_asked_once_too(desk: SegmentBench, comfy: MoodyComfy) -> None:
     plain = comfy.prompt
     comfy.prompt = lambda said: plain({"prompt": said["prompt"]})  # type: ignore[method-assign]
     comfy.moods["/view"] = lambda: said({"error": "boom"}, 500)
@@ -214,13 +214,13 @@ def test_one_that_names_requests_itself_is_asked_once_too(desk: Desk, comfy: Moo
 @pytest.mark.parametrize(
     "answer", [{"prompt_id": 7}, {}, {"prompt_id": "../../etc"}, {"prompt_id": "a" * 999}]
 )
-def test_a_name_that_is_none_is_not_asked_for(desk: Desk, comfy: MoodyComfy, answer: Any) -> None:
+def test_a_name_that_is_none_is_not_asked_for(desk: SegmentBench, comfy: MoodyComfy, answer: Any) -> None:
     comfy.moods["POST /prompt"] = lambda: said(answer)
     with pytest.raises(ServerError, match="prompt_id"):
         desk.draw()
 
 
-def test_an_endless_queue_is_left(desk: Desk, comfy: MoodyComfy) -> None:
+def test_an_endless_queue_is_left(desk: SegmentBench, comfy: MoodyComfy) -> None:
     comfy.moods["/history"] = lambda: said({})
     comfy.moods["GET /queue"] = lambda: said({"queue_running": [], "queue_pending": [[n, n] for n in range(9)]
                                               + [[9, next(iter(comfy.prompts), "")]]})  # fmt: skip
@@ -239,7 +239,7 @@ def test_an_endless_queue_is_left(desk: Desk, comfy: MoodyComfy) -> None:
     ],
 )
 def test_a_file_name_that_leads_out_is_not_fetched(
-    desk: Desk, comfy: MoodyComfy, file: dict[str, str]
+    desk: SegmentBench, comfy: MoodyComfy, file: dict[str, str]
 ) -> None:
     def history() -> ComfyReply:
         (prompt_id,) = comfy.prompts or ("none",)
@@ -252,7 +252,7 @@ def test_a_file_name_that_leads_out_is_not_fetched(
 
 
 def test_what_it_could_not_make_and_what_is_no_picture_are_said_and_asked_for_anew(
-    desk: Desk, comfy: MoodyComfy
+    desk: SegmentBench, comfy: MoodyComfy
 ) -> None:
     comfy.moods["/view"] = lambda: ComfyReply(200, b"not a film", "video/mp4")
     with pytest.raises(ServerError, match="what comfy sent is not a video"):
@@ -262,7 +262,7 @@ def test_what_it_could_not_make_and_what_is_no_picture_are_said_and_asked_for_an
     assert len(comfy.prompts) == 2
 
 
-def test_a_picture_that_shows_nothing_is_of_no_use(desk: Desk, comfy: MoodyComfy) -> None:
+def test_a_picture_that_shows_nothing_is_of_no_use(desk: SegmentBench, comfy: MoodyComfy) -> None:
     from workflows.toon import comfy_server
 
     black = comfy_server.png(16, 9, bytes(9 * (1 + 16 * 3)))
@@ -275,7 +275,7 @@ def test_a_picture_that_shows_nothing_is_of_no_use(desk: Desk, comfy: MoodyComfy
 
 
 @pytest.fixture
-def api(tmp_path: Path, desk: Desk) -> Iterator[FilmApi]:
+def api(tmp_path: Path, desk: SegmentBench) -> Iterator[FilmApi]:
     desk.draw("templates", frames=24, samples=96_000)
     film = next(tmp_path.rglob("x.mkv"))
     copy = desk.bench.inputs / "film.mkv"
@@ -286,7 +286,7 @@ def api(tmp_path: Path, desk: Desk) -> Iterator[FilmApi]:
     found.leave()
 
 
-def test_what_was_paid_for_is_fetched_and_not_bought_again(desk: Desk, api: FilmApi) -> None:
+def test_what_was_paid_for_is_fetched_and_not_bought_again(desk: SegmentBench, api: FilmApi) -> None:
     api.moods["GET /v1/videos"] = lambda: said({"error": "overloaded"}, 503)
     with pytest.raises(EndpointShut) as e:
         desk.draw("film_api")
@@ -302,7 +302,7 @@ def test_what_was_paid_for_is_fetched_and_not_bought_again(desk: Desk, api: Film
 
 
 def test_a_key_that_is_missing_is_one_sentence_and_nothing_is_sent(
-    desk: Desk, api: FilmApi, monkeypatch: pytest.MonkeyPatch
+    desk: SegmentBench, api: FilmApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FILM_KEY", raising=False)
     desk.use(film_api=Endpoint(kind="video", base_url=f"{api.url}/v1", api_key_env="FILM_KEY"))
@@ -312,7 +312,9 @@ def test_a_key_that_is_missing_is_one_sentence_and_nothing_is_sent(
     assert desk.told[-1].trouble == "refuses" and not api.paths and not api.bought
 
 
-def test_what_was_paid_for_and_is_too_short_is_not_bought_a_second_time(desk: Desk, api: FilmApi) -> None:
+def test_what_was_paid_for_and_is_too_short_is_not_bought_a_second_time(
+    desk: SegmentBench, api: FilmApi
+) -> None:
     with pytest.raises(BadOutput, match="s long, the scene 4"):
         desk.draw("film_api", frames=48, samples=192_000)
     with pytest.raises(BadOutput):
@@ -321,7 +323,7 @@ def test_what_was_paid_for_and_is_too_short_is_not_bought_a_second_time(desk: De
 
 
 def test_what_was_paid_for_and_is_doubtful_a_person_looks_at(
-    desk: Desk, api: FilmApi, monkeypatch: pytest.MonkeyPatch
+    desk: SegmentBench, api: FilmApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(picture_faults, "FLAT", 500.0)
     desk.draw("film_api")
@@ -330,7 +332,7 @@ def test_what_was_paid_for_and_is_doubtful_a_person_looks_at(
 
 
 def test_a_full_scratch_is_found_before_anything_is_paid(
-    desk: Desk, api: FilmApi, monkeypatch: pytest.MonkeyPatch
+    desk: SegmentBench, api: FilmApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
