@@ -80,6 +80,14 @@ def set_lane_paused(ledger: Ledger, receipts_dir: Path, lane: Lane, is_paused: b
     return was_paused
 
 
+def set_device_paused(ledger: Ledger, receipts_dir: Path, place: str, is_paused: bool) -> None:
+    """`place`: «node1/gpu0». Raises `Unreachable`."""
+    number = ledger.control.set_device_paused(place, is_paused)
+    ledger.bell.ring()
+    # Second: a device is paused also where the disk is full.
+    Journal(receipts_dir).place("paused" if is_paused else "resumed", place, number)
+
+
 def _retry(ledger: Ledger, journal: Journal, view: JobView) -> CommandTaken:
     if view.is_shown:
         return CommandTaken(job_id=view.job_id, was=view.state, is_taken=False, kept=shown_words(view))

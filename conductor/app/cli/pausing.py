@@ -117,17 +117,13 @@ def is_meant(kind: str, word: str) -> bool:
 
 def set_paused(place: str, is_paused: bool, as_json: bool) -> None:
     """Raises `UsageError` for what is neither a lane nor a device that a node reports."""
-    from conductor.record.journal import Journal
-    from conductor.recovery.operator_commands import set_lane_paused
+    from conductor.recovery.operator_commands import set_device_paused, set_lane_paused
 
     lane, was_paused = LANES.get(place), True
     with ledger_here() as (settings, ledger):
         if lane is None:
             place = device_at(ledger, place)
-            number = ledger.control.set_device_paused(place, is_paused)
-            ledger.bell.ring()
-            # Second: a device is paused also where the disk is full.
-            Journal(settings.receipts_dir).place("paused" if is_paused else "resumed", place, number)
+            set_device_paused(ledger, settings.receipts_dir, place, is_paused)
         else:
             was_paused = set_lane_paused(ledger, settings.receipts_dir, lane, is_paused)
     if lane is None:

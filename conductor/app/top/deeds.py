@@ -9,12 +9,14 @@ from conductor.base.errors import UsageError
 from conductor.base.moments import moment_reader
 from conductor.model.job_filter import FilterError, JobFilter, parse_filter
 from conductor.model.ledger_entries import JobView
+from conductor.model.spec import Lane
 from conductor.ports import Ledger
 from conductor.record.index.history import HistoryIndex
-from conductor.recovery.operator_commands import set_lane_paused, take_command
+from conductor.recovery.operator_commands import set_device_paused, set_lane_paused, take_command
 from conductor.views.explain_job import explained, lines
 from conductor.views.job_log import lines_of, printed_of, text_of
 
+LANES: dict[str, Lane] = {"gpu": "gpu", "cpu": "cpu", "io": "io", "cloud": "cloud"}
 #: Of what a body printed so much is read.
 MOST_BYTES = 1 << 20
 
@@ -51,8 +53,13 @@ class TopDeeds:
         return "being stopped" if taken.was == "running" else "cancelled"
 
     def set_paused(self, lane: TopLane) -> str:
-        set_lane_paused(self._ledger, self._receipts_dir, lane.lane, not lane.is_paused)
-        return f"lane {lane.lane} is {'fed again' if lane.is_paused else 'paused: what runs is finished'}"
+        if not lane.is_device:
+            set_lane_paused(self._ledger, self._receipts_dir, LANES[lane.place], not lane.is_paused)
+            return (
+                f"lane {lane.place} is {'fed again' if lane.is_paused else 'paused: what runs is finished'}"
+            )
+        set_device_paused(self._ledger, self._receipts_dir, lane.place, not lane.is_paused)
+        return f"{lane.place} is {'used again' if lane.is_paused else 'paused: what runs there is finished'}"
 
     def _view(self, job_id: str) -> JobView:
         view = self._ledger.jobs.job(job_id)

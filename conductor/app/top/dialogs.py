@@ -74,22 +74,26 @@ class TextPage(ModalScreen[None]):
         (page.scroll_down if way == "down" else page.scroll_up)(animate=False)
 
 
+#: One digit each: lanes first. Of more, `conductor pause DEVICE`.
+MOST_PLACES = 9
+
+
 class LaneChoice(ModalScreen[TopLane | None]):
-    """Which lane is to be paused, or fed again."""
+    """Which lane, or device, is to be paused, or fed again."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(n), f"choose({n})", show=False) for n in range(1, 5)),
+        *(Binding(str(n), f"choose({n})", show=False) for n in range(1, MOST_PLACES + 1)),
         Binding("escape,q", "choose(0)", "back"),
     ]
 
     def __init__(self, lanes: Sequence[TopLane]) -> None:
         super().__init__()
-        self.lanes = lanes
+        self.lanes = lanes[:MOST_PLACES]
 
     def compose(self) -> ComposeResult:
         lines = [f"{n}  {lane.words}" for n, lane in enumerate(self.lanes, start=1)]
         with Vertical(classes="box"):
-            yield Static(plain(["Pause a lane, or feed it again:", "", *lines, "", "Esc: back"]))
+            yield Static(plain(["Pause a lane or a device, or feed it again:", "", *lines, "", "Esc: back"]))
 
     def action_choose(self, number: int) -> None:
         self.dismiss(self.lanes[number - 1] if 0 < number <= len(self.lanes) else None)

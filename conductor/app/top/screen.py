@@ -39,7 +39,7 @@ j k    down and up, as the arrows do
 e ↵    explain: why it waits, failed or is where it is
 l      what it printed
 c      cancel it (asks first)
-p      pause a lane, or feed it again (asks first)
+p      pause a lane or a device, or feed it again (asks first)
 ?      this page
 q      leave; what runs goes on"""
 
@@ -284,15 +284,17 @@ class Top(App[None]):
         def chose(lane: TopLane | None) -> None:
             if lane is None:
                 return
-            words = f"Feed lane {lane.lane} again?" if lane.is_paused else (
-                f"Pause lane {lane.lane}? What runs is finished, nothing new starts there."
+            what = lane.place if lane.is_device else f"lane {lane.place}"
+            words = f"Feed {what} again?" if lane.is_paused else (
+                f"Pause {what}? What runs is finished, nothing new starts there."
             )  # fmt: skip
             self.push_screen(YesOrNo(words), lambda is_yes: answered(lane) if is_yes else None)
 
         def answered(lane: TopLane) -> None:
             self._aside(lambda: self._deeds.set_paused(lane), self._told)
 
-        self.push_screen(LaneChoice(self._view.lanes if self._view else ()), chose)
+        view = self._view
+        self.push_screen(LaneChoice((*view.lanes, *view.places) if view else ()), chose)
 
     def action_help(self) -> None:
         self.push_screen(TextPage("the keys", HELP.split("\n")))

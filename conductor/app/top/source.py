@@ -14,7 +14,7 @@ from conductor.model.job_row import SHAPES, JobRow
 from conductor.model.ledger_entries import JobState
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
-from conductor.model.spec import Lane, Value
+from conductor.model.spec import Value
 from conductor.model.subject import SHORT_ID, FileNames, named
 from conductor.ports import Ledger
 from conductor.views.dead_jobs import DeadJobs, obituaries
@@ -42,8 +42,11 @@ class TopRow(Value, frozen=True, kw_only=True):
 
 
 class TopLane(Value, frozen=True, kw_only=True):
-    lane: Lane
+    """What can be paused: a lane, or a device («node1/gpu0»)."""
+
+    place: str
     is_paused: bool
+    is_device: bool = False
     #: «gpu 1 of 2 work, 3 queued»
     words: str
 
@@ -52,6 +55,7 @@ class TopView(Value, frozen=True, kw_only=True):
     headline: Headline
     rows: tuple[TopRow, ...] = ()
     lanes: tuple[TopLane, ...] = ()
+    places: tuple[TopLane, ...] = ()
     gates: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     #: How many fit the filter; empty without one.
@@ -81,6 +85,7 @@ class TopSource:
             headline=headline_of(status),
             rows=rows,
             lanes=tuple(_lanes(status)),
+            places=tuple(_places(status)),
             gates=tuple(
                 f"{row.gate} {row.where}: {row.waiting} wait: {row.words or row.value}" for row in gates
             ),
@@ -163,7 +168,16 @@ def _lanes(status: Status) -> Iterator[TopLane]:
         words = f"{lane.lane} {lane.running} of {lane.workers} work"
         words += f", {lane.queued} queued" if lane.queued else ""
         words += ", PAUSED" if lane.is_paused else ""
-        yield TopLane(lane=lane.lane, is_paused=lane.is_paused, words=words)
+        yield TopLane(place=lane.lane, is_paused=lane.is_paused, words=words)
+
+
+def _places(status: Status) -> Iterator[TopLane]:
+    for node in status.nodes:
+        for device in node.devices:
+            place = f"{node.node}/{device.key}"
+            is_paused = place in status.controls.paused_devices
+            words = f"{place} {device.name}".rstrip() + (", PAUSED" if is_paused else "")
+            yield TopLane(place=place, is_paused=is_paused, is_device=True, words=words)
 
 
 def _devices(node: NodeReport) -> Iterator[str]:

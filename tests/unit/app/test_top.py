@@ -18,8 +18,8 @@ from conductor.model.job_filter import JobFilter
 from conductor.views.headline import Headline
 
 LANES = (
-    TopLane(lane="gpu", is_paused=False, words="gpu 1 of 2 work"),
-    TopLane(lane="cpu", is_paused=True, words="cpu 0 of 1 work, PAUSED"),
+    TopLane(place="gpu", is_paused=False, words="gpu 1 of 2 work"),
+    TopLane(place="cpu", is_paused=True, words="cpu 0 of 1 work, PAUSED"),
 )
 
 
@@ -32,6 +32,7 @@ VIEW = TopView(
     headline=Headline(tone="runs", words="Running: 2 of 40 jobs done, the rest done about 04:10."),
     rows=(a_row("one"), a_row("[red]two\x1b[31m"), a_row("three", "dead", "bad_input: cut off")),
     lanes=LANES,
+    places=(TopLane(place="node1/gpu0", is_paused=False, is_device=True, words="node1/gpu0 RTX"),),
     gates=("vram node1/gpu0: 31 wait: needs 10.0 GiB, has 6.1 GiB",),
     devices=("node1/gpu0 RTX: 6.1 GiB used of 24.0 GiB",),
 )
@@ -68,7 +69,7 @@ class TopDesk:
         return "being stopped"
 
     def set_paused(self, lane: TopLane) -> str:
-        self.done.append(("pause", lane.lane, not lane.is_paused))
+        self.done.append(("pause", lane.place, not lane.is_paused))
         return "paused"
 
 
@@ -146,7 +147,7 @@ def test_a_job_is_cancelled_only_after_a_yes():
     at_the_desk(play)
 
 
-def test_a_lane_is_chosen_and_asked_for_before_it_is_paused_or_fed_again():
+def test_a_lane_or_a_device_is_chosen_and_asked_for_before_it_is_paused_or_fed_again():
     async def play(top: Top, pilot: Pilot[None], desk: TopDesk) -> None:
         await pilot.press("p")
         assert isinstance(top.screen, LaneChoice)
@@ -159,6 +160,11 @@ def test_a_lane_is_chosen_and_asked_for_before_it_is_paused_or_fed_again():
         await until(pilot, lambda: isinstance(top.screen, YesOrNo))
         await pilot.press("y")
         await until(pilot, lambda: desk.done == [("pause", "cpu", False)])
+        await pilot.press("p", "3")
+        await until(pilot, lambda: isinstance(top.screen, YesOrNo))
+        assert isinstance(top.screen, YesOrNo) and top.screen.words.startswith("Pause node1/gpu0?")
+        await pilot.press("y")
+        await until(pilot, lambda: desk.done[1:] == [("pause", "node1/gpu0", True)])
 
     at_the_desk(play)
 
