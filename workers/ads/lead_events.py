@@ -65,7 +65,9 @@ def read_delivery(body: bytes) -> LeadDelivery | None:
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
         what, _, where = str(e).partition(" - at `$")
         place = where.rstrip("`").lstrip(".") or "its body"
-        raise BadDelivery(f"{place}: {what[:1].lower()}{what[1:]}") from None
+        # «Expected …» goes on as a sentence, «JSON …» is a name.
+        words = what if what[1:2].isupper() else what[:1].lower() + what[1:]
+        raise BadDelivery(f"{place}: {words}") from None
     _check_names(found.data)
     return found
 
