@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from cli_tools import conductor
+
+from conductor.adapters.files.receipt_log import read_receipts
 
 DEMOS = {
     "ads": "16 of 16 jobs verified",
@@ -34,6 +39,21 @@ def test_a_demo_ends_with_its_proof_and_touches_nothing_else(tmp_path: Path, nam
     assert again.code == 0 and DEMOS[name] in again.out and "nothing was left to do" in again.out
 
 
+@pytest.mark.slow
+def test_the_corpus_of_gap_fill_is_filled_though_the_model_errs(tmp_path: Path):
+    found = conductor("demo", "gap_fill", cwd=tmp_path, timeout=200)
+
+    assert found.code == 0, found.out + found.err
+    assert "14 of 14 jobs verified" in found.out
+    receipts = read_receipts(tmp_path / "demo/gap_fill/receipts")
+    assert any(receipt.result.get("repaired") for receipt in receipts), "it was told what was wrong"
+    with closing(sqlite3.connect(tmp_path / "demo/gap_fill/data/corpus.db")) as db:
+        rows = db.execute("SELECT document_id, annotation FROM annotations ORDER BY 1").fetchall()
+    assert [document for document, _ in rows] == list(range(1, 41))
+    labels = {json.loads(annotation)["label"] for _, annotation in rows}
+    assert labels == {"by hand", "snow", "bread", "trains", "chess", "bees", "glass"}
+
+
 def test_the_demos_are_listed_and_no_folder_of_the_user_s_is_taken(tmp_path: Path):
     assert "population" in conductor("demo", cwd=tmp_path).out
     mine = tmp_path / "mine"
@@ -51,5 +71,5 @@ def test_the_demos_are_listed_and_no_folder_of_the_user_s_is_taken(tmp_path: Pat
 
     assert (taken.code, not_empty.code, absent.code) == (2, 2, 2)
     assert "is a project already" in taken.err and "has something in it" in not_empty.err
-    named = "ads, highlights, match, population, studio, toon"
+    named = "ads, gap_fill, highlights, match, population, studio, toon"
     assert f"there is no workflow 'trace' with a demo.py. There are: {named}" in absent.err

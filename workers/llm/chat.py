@@ -54,6 +54,8 @@ class ChatAnswer(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     prompt_tokens: int | None
     completion_tokens: int | None
+    #: By the prices of conductor.toml; None where these, or the counts, are not known.
+    usd: float | None
     budget: dict[str, float | str]
 
 
@@ -197,6 +199,7 @@ def told_answer(ctx: JobContext, reply: Reply, name: str, took_s: float) -> Chat
         model=said.model,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
+        usd=usd,
         budget=budget(reply.headers),
     )
 

@@ -1,17 +1,17 @@
-"""corpus.apply: annotations made by another job go into a SQLite corpus. Applied twice, they are there
-once.
+"""corpus.apply: annotations made by another job go into a corpus, which is a store, a SQLite file or a folder
+of JSON lines. Applied twice, they are there once.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from conductor.base.errors import BadInput, JobError, NoSpace, PublishFailed
+from conductor.base.errors import BadInput, JobError, NoSpace, PublishFailed, StatementRefused, StoreFault
+from conductor.base.files import paths
 from conductor.model.spec import Needs
 from workers.task_api.context import JobContext
 from workers.task_api.registry import task
@@ -20,19 +20,12 @@ from workers.task_api.toolkit import Args, leave_if_told, parse, read_of, shown
 #: How long to wait while another job writes to the same corpus.
 BUSY_S = 60.0
 
-TABLE = "CREATE TABLE IF NOT EXISTS annotations (document_id PRIMARY KEY, annotation TEXT NOT NULL)"
-#: The document's own id, in its own type; nothing where it has an annotation already, so that a second time
-#: adds none.
-INSERT = """INSERT INTO annotations (document_id, annotation)
-SELECT id, :annotation FROM documents
-WHERE {match} AND NOT EXISTS (SELECT 1 FROM annotations WHERE document_id = documents.id)"""
-IS_THERE = "SELECT 1 FROM documents WHERE {match}"
-#: An id is text in JSON. The second form finds it in a column that compares numbers and text as they are.
-MATCHES = ("id = :id", "CAST(id AS TEXT) = :id")
-
 
 class ApplyArgs(Args, frozen=True, kw_only=True):
-    #: `root:relative` of the SQLite file; default: the first of `updates`.
+    #: `[stores.NAME]`; None: the corpus is a file.
+    store: str | None = None
+    #: `root:relative` of the SQLite file, or of the `annotated.jsonl` in a folder of documents; default:
+    #: the first of `updates`.
     corpus: str | None = None
     #: JSON lines {"id", "annotation"}; default: the first read.
     annotations: str | None = None
@@ -41,22 +34,65 @@ class ApplyArgs(Args, frozen=True, kw_only=True):
 
 
 @task(
-    "corpus.apply", lane="io", needs=Needs(ram_mib=64), timeout_s=600, retry={"task_error": 5, "no_space": 5}
+    "corpus.apply",
+    lane="io",
+    needs=Needs(ram_mib=64),
+    timeout_s=600,
+    retry={"task_error": 5, "no_space": 5},
+    store="{store}",
 )
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
-    """args: corpus (default: the first of `updates`), annotations (default: the first read), round. One
-    transaction. Result: {"added", "present"}."""
+    """args: store, or corpus (default: the first of `updates`); annotations (default: the first read), round.
+    All of it or nothing. Result: {"added", "present"}."""
+    from workers.llm import corpus_tables
+
     given = parse(args, ApplyArgs)
     rows = list(lines_of(ctx.input(read_of(ctx, given.annotations, 0, "annotations"))))
-    path = update_of(ctx, given.corpus)
-    corpus, name = ctx.update(path), shown(path)
+    if given.store is not None:
+        with ctx.store(given.store) as store:
+            leave_if_told(ctx)
+            added = corpus_tables.apply(store, texts(rows), given.store)
+    else:
+        added = into_file(ctx, update_of(ctx, given.corpus), rows)
+    return {"added": added, "present": len(rows) - added}
+
+
+def into_file(ctx: JobContext, path: str, rows: list[tuple[str, Any]]) -> int:
+    from workers.llm import corpus_lines
+
+    name = shown(path)
     leave_if_told(ctx)
     try:
-        with closing(sqlite3.connect(corpus, timeout=BUSY_S, isolation_level=None)) as db:
-            added = apply(db, rows, name)
-    except sqlite3.DatabaseError as e:
-        raise understood(e, name) from e
-    return {"added": added, "present": len(rows) - added}
+        if path.rpartition("/")[2] == corpus_lines.ANNOTATIONS:
+            return corpus_lines.add(annotations_file(ctx, path), rows, BUSY_S, name)
+        return into_sqlite(ctx.update(path), texts(rows), name)
+    except StoreFault as e:
+        raise meant(e, name) from None
+    except PermissionError:
+        raise PublishFailed(f"the corpus {name} cannot be written to") from None
+
+
+def into_sqlite(file: Path, rows: list[tuple[str, str]], name: str) -> int:
+    from conductor.adapters.stores.sqlite_store import SqliteStore
+    from workers.llm import corpus_tables
+
+    try:
+        with closing(SqliteStore(name, file, BUSY_S)) as store:
+            return corpus_tables.apply(store, rows, name)
+    except StatementRefused as e:
+        raise BadInput(f"{name} is not a corpus with documents(id, text): {e}") from None
+
+
+def meant(e: StoreFault, name: str) -> JobError:
+    """Of a file that is the corpus itself: no gate holds it, and its causes have their own."""
+    words = str(e)
+    if "disk is full" in words:
+        return NoSpace(f"no room left for the corpus {name}")
+    if "cannot be written" in words or "cannot be opened" in words:
+        return PublishFailed(f"the corpus {name} cannot be written to")
+    if e.trouble == "refuses":
+        return BadInput(f"{name} is not a corpus with documents(id, text): {words}")
+    return JobError(words)
 
 
 def update_of(ctx: JobContext, given: str | None) -> str:
@@ -74,48 +110,25 @@ def update_of(ctx: JobContext, given: str | None) -> str:
     return given
 
 
-def lines_of(file: Path) -> Iterator[tuple[str, str]]:
-    """(document id, annotation as JSON) of each line. Raises `BadInput`."""
+def annotations_file(ctx: JobContext, path: str) -> Path:
+    """It need not be there yet; the folder of the documents is."""
+    file = paths.resolve(ctx.settings, path, for_writing=True)
+    paths.check_mounted(ctx.settings, path.partition(":")[0])
+    if not file.parent.is_dir():
+        raise BadInput(f"the folder of {path!r} is not there")
+    return file
+
+
+def lines_of(file: Path) -> Iterator[tuple[str, Any]]:
+    """(document id, annotation) of each line. Raises `BadInput`."""
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 value = json.loads(line)
-                yield str(value["id"]), json.dumps(value["annotation"], ensure_ascii=False, sort_keys=True)
+                yield str(value["id"]), value["annotation"]
             except (ValueError, KeyError, TypeError):
                 raise BadInput(f"line {number} of {file.name} is not an annotation") from None
 
 
-def apply(db: sqlite3.Connection, rows: list[tuple[str, str]], name: str) -> int:
-    """Add what is not there yet, all of it or nothing; the number of rows added."""
-    # What the file itself brings along (triggers, views) calls nothing that reaches beyond it.
-    db.execute("PRAGMA trusted_schema = OFF")
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        db.execute(TABLE)
-        added = sum(insert(db, document, annotation, name) for document, annotation in rows)
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-    return added
-
-
-def insert(db: sqlite3.Connection, document: str, annotation: str, name: str) -> int:
-    for match in MATCHES:
-        if db.execute(IS_THERE.format(match=match), {"id": document}).fetchone():
-            values = {"id": document, "annotation": annotation}
-            return max(0, db.execute(INSERT.format(match=match), values).rowcount)
-    raise BadInput(f"the corpus {name} has no document {document!r}")
-
-
-def understood(e: sqlite3.DatabaseError, name: str) -> JobError:
-    """What SQLite meant, as a cause."""
-    words = str(e)
-    if "full" in words:
-        return NoSpace(f"no room left for the corpus {name}")
-    if "readonly" in words or "unable to open" in words:
-        return PublishFailed(f"the corpus {name} cannot be written to")
-    if "not a database" in words or "no such table" in words or "no such column" in words:
-        return BadInput(f"{name} is not a corpus with documents(id, text): {words}")
-    return JobError(f"the corpus {name}: {words}")
+def texts(rows: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+    return [(identity, json.dumps(value, ensure_ascii=False, sort_keys=True)) for identity, value in rows]

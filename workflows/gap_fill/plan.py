@@ -1,4 +1,4 @@
-"""Fills the gaps of a SQLite corpus: every document without an annotation gets one from an LLM, local or in
+"""Fills the gaps of a corpus: every document without an annotation gets one from an LLM, local or in
 the cloud.
 
 Batches of documents go to llm.annotate; a small job behind each puts the answers into the corpus. What is
@@ -19,26 +19,28 @@ if __name__ == "__main__":
 
 import argparse
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 from conductor.base.errors import ConfigError, UsageError
 from conductor.base.files.layout import CodeSettings
 from conductor.base.settings.unknown_keys import did_you_mean
+from conductor.base.text import many
 from conductor.model.spec import JobSpec, Lane, Needs, RateNeed
-from conductor.planning import job, rounded_up
-from workflows.gap_fill.corpus import gaps, rooted
+from conductor.planning import job, note, rounded_up
+from workflows.gap_fill.corpus import corpus_of, gaps
+from workflows.gap_fill.costs import BatchAsks, Document, Purse
+from workflows.gap_fill.schema import schema_of
 
 NAME = "gap_fill"
 INSTRUCTION = 'Annotate every text with {"label": one word for its topic, "summary": one sentence}.'
-#: Tokens: of the answer to one text, and of the question by its length.
-ANSWER_TOKENS = 128
-CHARACTERS_A_TOKEN = 3
 
 Target = tuple[str, Lane]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("corpus", help="SQLite file below a root, as a path or as root:relative")
+    parser.add_argument(
+        "corpus",
+        help="store:NAME, or a SQLite file or a folder of JSON lines below a root (a path, or root:relative)",
+    )
     parser.add_argument(
         "--local", metavar="ENDPOINT", help="[endpoints.NAME] of a server on your own machine"
     )
@@ -48,7 +50,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--share", type=float, default=0.5, help="with both: how much goes to the cloud, 0 to 1"
     )
-    parser.add_argument("--batch", type=int, default=8, metavar="N", help="documents in one request")
+    parser.add_argument("--batch", type=int, default=8, metavar="N", help="documents in one request, at most")
+    parser.add_argument(
+        "--tokens", type=int, default=8000, metavar="N", help="of a question and its answer, at most"
+    )
+    parser.add_argument(
+        "--schema", metavar="FILE", help="JSON schema that every annotation is held against; default: none"
+    )
+    parser.add_argument(
+        "--usd",
+        type=float,
+        metavar="X",
+        help="the cloud is asked no more than X dollars' worth; default: all",
+    )
     parser.add_argument(
         "--instruction", default=INSTRUCTION, help="what the model is told to do with each text"
     )
@@ -64,47 +78,70 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def plan(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpec]:
-    """llm.annotate → corpus.apply for each batch, in the order of the documents' ids."""
-    if not 1 <= options.batch <= 1000:
-        raise UsageError(f"--batch {options.batch}: between 1 and 1000")
-    if not 0 <= options.share <= 1:
-        raise UsageError(f"--share {options.share:g}: between 0 and 1")
+    """llm.annotate → corpus.apply for each batch, in the order of the documents."""
+    refuse_odd(options)
+    schema = None if options.schema is None else schema_of(options.schema)
+    purse = Purse(options.usd, options.cloud, settings)
     targets = targets_of(options, settings)
-    corpus, file = rooted(options.corpus, settings)
-    for index, batch in enumerate(batches(gaps(file), options.batch)):
-        annotate = annotation(batch, target_of(index, targets, options.share), options.instruction)
+    corpus = corpus_of(options.corpus, settings)
+    asks = BatchAsks(options.instruction, schema)
+    index = 0
+    for batch in batches(gaps(corpus, settings), options.batch, options.tokens, asks):
+        target: Target | None = target_of(index, targets, options.share)
+        if target == targets[1] and not purse.pays(asks, batch):
+            target = targets[0]
+        if target is None:
+            purse.left += len(batch)
+            continue
+        index += 1
+        annotate = annotation(batch, target, asks)
         answers = annotate.writes[0].path
         yield annotate
         yield job(
             NAME,
             "corpus.apply",
-            {"corpus": corpus, "annotations": answers, "round": options.round},
+            {**corpus.args, "annotations": answers, "round": options.round},
             reads=(answers,),
-            updates=(corpus,),
+            updates=corpus.updates,
             after=(annotate,),
         )
+    if purse.left:
+        left = many(purse.left, "document")
+        note(f"{left} left out: all together may cost more than {options.usd:g} USD")
 
 
-def annotation(batch: list[tuple[str, str]], target: Target, instruction: str) -> JobSpec:
+def refuse_odd(options: argparse.Namespace) -> None:
+    if not 1 <= options.batch <= 1000:
+        raise UsageError(f"--batch {options.batch}: between 1 and 1000")
+    if not 100 <= options.tokens <= 10_000_000:
+        raise UsageError(f"--tokens {options.tokens}: between 100 and 10,000,000")
+    if not 0 <= options.share <= 1:
+        raise UsageError(f"--share {options.share:g}: between 0 and 1")
+    if options.usd is not None and not 0 < options.usd < 1e9:
+        raise UsageError(f"--usd {options.usd:g}: above 0")
+
+
+def annotation(batch: list[Document], target: Target, asks: BatchAsks) -> JobSpec:
     endpoint, lane = target
-    answer = ANSWER_TOKENS * len(batch)
-    characters = len(instruction) + sum(len(text) for _, text in batch)
-    question = characters // CHARACTERS_A_TOKEN
-    # In steps of 1024, so that batches of like size stay in one class.
-    tokens = -(-(question + answer) // 1024) * 1024
+    answer = asks.answer_tokens(batch)
+    # In steps of 1024, so that batches of like size stay in one class. What is asked once more when the
+    # answer was of no use is counted too.
+    tokens = -(-(asks.question_tokens(batch) + answer) // 1024) * 1024
     return job(
         NAME,
         "llm.annotate",
         {
             "endpoint": endpoint,
             "items": [{"id": identity, "text": text} for identity, text in batch],
-            "instruction": instruction,
+            "instruction": asks.instruction,
             "max_tokens": answer,
+            "repairs": 1,
+            **({} if asks.schema is None else {"schema": asks.schema}),
         },
         writes={f"scratch:{NAME}/{{id}}/annotations.jsonl": rounded_up(answer * 8)},
         lane=lane,
-        size=characters,
-        needs=Needs(ram_mib=64, rates={endpoint: RateNeed(requests=1, tokens=tokens)}),
+        size=asks.characters(batch),
+        needs=Needs(ram_mib=64, rates={endpoint: RateNeed(requests=2, tokens=tokens)}),
     )
 
 
@@ -133,9 +170,21 @@ def target_of(index: int, targets: tuple[Target | None, Target | None], share: f
     return cloud if int((index + 1) * share) > int(index * share) else local
 
 
-def batches(documents: Iterable[tuple[str, str]], size: int) -> Iterator[list[tuple[str, str]]]:
-    source = iter(documents)
-    while batch := list(islice(source, size)):
+def batches(
+    documents: Iterable[Document], most: int, tokens: int, asks: BatchAsks
+) -> Iterator[list[Document]]:
+    """In order, each of up to `most` documents and `tokens` of question and answer; a document that is larger
+    has a batch to itself.
+    """
+    batch = list[Document]()
+    for document in documents:
+        longer = [*batch, document]
+        is_full = len(longer) > most or asks.question_tokens(longer) + asks.answer_tokens(longer) > tokens
+        if batch and is_full:
+            yield batch
+            longer = [document]
+        batch = longer
+    if batch:
         yield batch
 
 

@@ -1,4 +1,6 @@
-"""Holds a gap_fill run against the corpus itself: every batch was answered in full, and no gap is left."""
+"""Holds a gap_fill run against the corpus itself: every batch was answered in full, no gap is left, and
+nothing is annotated twice.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ if __name__ == "__main__":
     standalone.ensure_environment()
 
 from collections.abc import Iterator
+from typing import Any
 
 from conductor.base.errors import ConductorError
 from conductor.base.files.layout import CodeSettings
@@ -21,7 +24,7 @@ from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec
 from conductor.verify.report import VerifyFinding
 from conductor.verify.verify import Checks, JobFacts
-from workflows.gap_fill.corpus import gaps, rooted
+from workflows.gap_fill.corpus import Corpus, corpus_of_job, gaps, twice
 
 
 def checks(settings: CodeSettings) -> Checks:
@@ -34,27 +37,34 @@ class Corpora:
 
     def __init__(self, settings: CodeSettings) -> None:
         self.settings = settings
-        self.seen: dict[str, None] = {}
+        self.seen: dict[str, dict[str, Any]] = {}
 
     def check_job(self, spec: JobSpec, receipt: Receipt, facts: JobFacts) -> Iterator[str]:
         result = receipt.result
         if spec.task == "corpus.apply":
-            self.seen[spec.args["corpus"]] = None
-        elif spec.task == "llm.annotate" and result.get("items") != len(spec.args["items"]):
+            self.seen[str(spec.args.get("store") or spec.args["corpus"])] = spec.args
+        elif spec.task in ("llm.annotate", "process_batch") and result.get("items") != len(
+            spec.args["items"]
+        ):
             yield f"answered {result.get('items')} of {len(spec.args['items'])} texts"
 
     def check_gaps(self) -> Iterator[VerifyFinding]:
-        for corpus in self.seen:
+        for subject, args in self.seen.items():
             try:
-                left = [identity for identity, _ in gaps(rooted(corpus, self.settings)[1])]
+                corpus = corpus_of_job(args, self.settings)
+                yield from self._findings(subject, corpus)
             except ConductorError as e:
-                yield VerifyFinding(kind="missing", subject=corpus, message=str(e))
-                continue
-            if left:
-                what = f"{many(len(left), 'document')} without an annotation, the first is {left[0]!r}"
-                yield VerifyFinding(
-                    kind="missing", subject=corpus, message=f"{what}: plan again to fill what is left"
-                )
+                yield VerifyFinding(kind="missing", subject=subject, message=str(e))
+
+    def _findings(self, subject: str, corpus: Corpus) -> Iterator[VerifyFinding]:
+        if left := [identity for identity, _ in gaps(corpus, self.settings)]:
+            what = f"{many(len(left), 'document')} without an annotation, the first is {left[0]!r}"
+            yield VerifyFinding(
+                kind="missing", subject=subject, message=f"{what}: plan again to fill what is left"
+            )
+        if again := twice(corpus, self.settings):
+            what = f"{many(len(again), 'document')} annotated more than once, the first is {again[0]!r}"
+            yield VerifyFinding(kind="wrong", subject=subject, message=what)
 
 
 if __name__ == "__main__":

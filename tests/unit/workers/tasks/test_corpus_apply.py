@@ -106,9 +106,7 @@ def test_a_corpus_that_cannot_be_written_to_says_so(bench: Bench, monkeypatch: p
     answers(bench, {"id": "1", "annotation": 1})
     real = sqlite3.connect
     # Root may write anywhere, so the mode of the file would prove nothing here.
-    monkeypatch.setattr(
-        sqlite3, "connect", lambda *_, **options: real(f"file:{file}?mode=ro", uri=True, **options)
-    )
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **options: real(f"file:{file}?mode=ro", **options))
     with pytest.raises(PublishFailed, match=r"the corpus c.sqlite cannot be written to"):
         bench.run(run, ARGS, reads=[READ], updates=[CORPUS])
 
