@@ -68,7 +68,7 @@ def end_of(path: Path) -> float:
     try:
         return probing.film(path, path.name).ends_s
     except JobError as e:
-        raise UsageError(f"{path} cannot be read: {e}; give its scene an out_s, or another file") from None
+        raise UsageError(f"{path} cannot be a scene: {e}") from None
 
 
 def length_of(scene: StoryScene, end_s: float | None, fps: float) -> int:
