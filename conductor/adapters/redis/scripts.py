@@ -31,10 +31,14 @@ Call = tuple[str, tuple[str | bytes | int | float, ...]]
 def source(name: str) -> str:
     """`lua/NAME.lua` behind the shared files that its first line names, and those that theirs name: each
     once.
+
+    The step is a function of its own: Lua lets a function have 200 locals, and those of the shared files are
+    160 in a worker's turn.
     """
     parts: dict[str, str] = {}
     _gather(name, parts)
-    return "\n".join(parts.values())
+    step = parts.pop(name)
+    return "\n".join((*parts.values(), f"local function run_step(ARGV)\n{step}\nend", "return run_step(ARGV)"))
 
 
 def named(keys: Keys) -> str:
