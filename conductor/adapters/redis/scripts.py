@@ -38,7 +38,9 @@ def source(name: str) -> str:
     parts: dict[str, str] = {}
     _gather(name, parts)
     step = parts.pop(name)
-    return "\n".join((*parts.values(), f"local function run_step(ARGV)\n{step}\nend", "return run_step(ARGV)"))
+    return "\n".join(
+        (*parts.values(), f"local function run_step(ARGV)\n{step}\nend", "return run_step(ARGV)")
+    )
 
 
 def named(keys: Keys) -> str:
