@@ -70,7 +70,9 @@ def told_apart(snapshot: Snapshot) -> Snapshot:
 
 
 def same_but_started(mine: Reservation, now: Reservation) -> bool:
+    """What it waited for is added to the decision's own at the hand-over."""
     went = replace(
-        mine, state=now.state, started_at=now.started_at, worker=now.worker, admitted_at=now.admitted_at
-    )
+        mine, state=now.state, started_at=now.started_at, worker=now.worker, admitted_at=now.admitted_at,
+        since=now.since, waited_for=now.waited_for,
+    )  # fmt: skip
     return went == now and not (mine.state == "running" and now.state == "admitted")

@@ -113,6 +113,7 @@ def clips(count: int, **args: Any) -> list[JobSpec]:
     return [a_spec(n, task="mine.render", args={"n": n, **args}) for n in range(count)]
 
 
+@pytest.mark.slow
 def test_a_thousand_bad_lines_cost_ten_attempts_and_all_are_done_once_it_is_fixed(play: Play):
     scene = play(BAD)
     specs = clips(LINES - 1)

@@ -77,6 +77,7 @@ def test_jobs_of_one_and_of_two_devices_never_wait_for_each_other_for_ever(scene
                 assert a_s["ended"] <= b_s["began"] or b_s["ended"] <= a_s["began"], "they overlapped"
 
 
+@pytest.mark.slow
 def test_a_body_that_takes_what_others_were_promised_is_stopped_and_the_honest_one_goes_on(scene: VramScene):
     scene.stub.show(device(0))
     scene.node(scene.stub.env)
@@ -118,6 +119,7 @@ def once(args, ctx):
 """
 
 
+@pytest.mark.slow
 def test_beside_a_desktop_one_out_of_memory_does_not_make_a_job_unschedulable(
     ledger: Ledger,
     project: Settings,
@@ -313,6 +315,7 @@ def under_declared(
         scene.close()
 
 
+@pytest.mark.slow
 def test_a_batch_that_says_a_tenth_of_what_it_takes_does_not_kill_itself(
     ledger: Ledger,
     project: Settings,

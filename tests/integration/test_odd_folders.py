@@ -20,6 +20,7 @@ NAMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_a_project_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str):
     folder = tmp_path / name

@@ -221,6 +221,7 @@ def test_what_is_wrong_and_what_is_to_come_have_a_page(
     is_whole(seen)
 
 
+@pytest.mark.slow
 def test_jobs_are_searched_for_and_opened_by_keys(
     browser: Browser, web: WebScene, jobs: NodeScene, valkey_url: str
 ) -> None:

@@ -84,6 +84,7 @@ def look(page: Page, path: str, count: int) -> None:
         page.get_by_role("heading", name=f"0 of {count} jobs done").wait_for()
 
 
+@pytest.mark.slow
 def test_each_page_with_nothing_with_some_and_with_a_hundred_thousand_jobs(
     browser: Browser, web: WebScene, ledger: Ledger
 ) -> None:
@@ -110,6 +111,7 @@ def test_each_page_with_nothing_with_some_and_with_a_hundred_thousand_jobs(
         seen.page.close()
 
 
+@pytest.mark.slow
 def test_twenty_tabs_are_live_with_one_stream(browser: Browser, web: WebScene, ledger: Ledger) -> None:
     at_least(web, ledger, SOME)
     context = browser.new_context(base_url=web.url)

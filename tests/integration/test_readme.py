@@ -41,6 +41,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_five_minutes(folder: Path):
     (folder / "workflows").symlink_to(ROOT / "workflows")
     (script,) = blocks(section("Five minutes"), "bash")
@@ -51,6 +52,7 @@ def test_the_five_minutes(folder: Path):
     assert "50 of 50 jobs verified" in shown
 
 
+@pytest.mark.slow
 def test_your_own_work(folder: Path):
     text = section("Your own work")
     lists = folder / "lists"

@@ -84,6 +84,7 @@ def report(
     return run
 
 
+@pytest.mark.slow
 def test_the_file_says_it_all_and_holds(
     project: Settings, report: Callable[..., Result], browser: Browser
 ) -> None:

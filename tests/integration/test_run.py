@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from cli_tools import conductor
 
 
+@pytest.mark.slow
 def test_a_new_project_runs_as_it_is_and_a_second_time_does_nothing(tmp_path: Path):
     assert conductor("init", "night", cwd=tmp_path).out.endswith("next: cd night && conductor run counted\n")
     folder = tmp_path / "night"

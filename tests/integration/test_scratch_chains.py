@@ -88,6 +88,7 @@ def files(settings: Settings) -> list[Path]:
     return [p for p in settings.roots["scratch"].path.rglob("*") if p.is_file()]
 
 
+@pytest.mark.slow
 def test_chains_finish_on_a_disk_that_two_begun_at_once_would_fill_for_ever(scene: NodeScene) -> None:
     settings = scene.settings
     specs = [spec for chain in zip(*(a_chain(n) for n in range(CHAINS)), strict=True) for spec in chain]

@@ -135,6 +135,7 @@ def test_a_manifest_that_is_gone_is_named_and_can_be_left_out(folder: Path, serv
     assert rebuilt.code == 0 and [one["waiting"] for one in rebuilt.json["manifests"]] == [1]
 
 
+@pytest.mark.slow
 def test_the_operators_words_outlive_redis(folder: Path, server: Redis) -> None:
     manifest.write(folder / "m.jsonl", specs := [a_spec(1), a_spec(2)])
     assert conductor("dispatch", "m.jsonl", cwd=folder).code == 0

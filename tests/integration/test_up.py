@@ -219,6 +219,7 @@ def test_up_twice_is_refused_in_a_sentence(shared: tuple[Settings, Command]):
     assert "Traceback" not in second.said
 
 
+@pytest.mark.slow
 def test_up_detached_outlives_its_command_and_down_ends_it_all(settings: Settings):
     detached = Command(settings, "up", "--detach")
     assert detached.wait(60) == 0, detached.said
@@ -274,6 +275,7 @@ def test_the_second_word_to_stop_is_not_taken_for_the_first(
     assert len(set(heard)) == 2
 
 
+@pytest.mark.slow
 def test_down_now_ends_at_once_whatever_the_bodies_do(settings: Settings):
     assert Command(settings, "up", "--detach").wait(60) == 0
     with open_ledger(settings) as ledger:
@@ -300,6 +302,7 @@ def test_down_now_ends_at_once_whatever_the_bodies_do(settings: Settings):
     until(lambda: project_processes(settings.project) == [])
 
 
+@pytest.mark.slow
 def test_a_node_that_does_not_end_is_killed_and_its_jobs_go_back(settings: Settings):
     with is_up(settings) as command, open_ledger(settings) as ledger:
         scene = NodeScene(ledger, settings)

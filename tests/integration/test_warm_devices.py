@@ -135,6 +135,7 @@ def log_of(scene: VramScene) -> str:
     return "".join(log.read_text() for log in scene.settings.logs_dir.glob("worker-here-gpu*"))
 
 
+@pytest.mark.slow
 def test_a_device_that_keeps_a_dead_job_s_memory_is_quarantined_with_the_reason_until_it_gives_it_back(
     scene: VramScene,
 ):

@@ -15,6 +15,7 @@ from conductor.base.files import safe_open
 BIN = Path(sys.executable).with_name("conductor")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mask", "others"), [(0o000, 0o002), (0o002, 0o002), (0o077, 0o077)], ids=oct)
 def test_a_run_leaves_nothing_that_others_can_write_and_takes_its_own_for_its_own(
     tmp_path: Path, mask: int, others: int
