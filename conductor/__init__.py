@@ -7,6 +7,7 @@ PUBLIC = (
     "workers.task",
     "workers.runner.run_job",  # in RQ's records
     "workers.task_api.context.JobContext",
+    "workers.toolkit",
     "conductor.planning",
     "conductor.client",
     "conductor.model.spec",
@@ -16,4 +17,5 @@ PUBLIC = (
     "conductor.verify.report.VerifyFinding",
     "conductor.base.errors",
     "conductor.base.files.layout.CodeSettings",
+    "conductor.base.files.paths.open_to_read",
 )

@@ -68,17 +68,30 @@ def code_of(command: Callable[[], None]) -> int:
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Is made where it is not there.")] = Path(),
+    workflow: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only a workflow of your own, in the project that lies there."),
+    ] = None,
 ) -> None:
     """Make a folder a project: settings, a task of your own, a plan, and a list for it to work on.
 
     Nothing that lies there is written over: where one of these files is there already, nothing is made.
 
+    With --workflow: a plan, a task and a check under that name, a page of code that runs as it is.
+
     Example: conductor init ~/night && cd ~/night && conductor run counted
+    Example: conductor init --workflow thumbs && conductor run thumbs
     """
     from conductor.app.new_project import make_project
+    from conductor.app.new_workflow import make_workflow
+    from conductor.app.workflow_lookup import available
+    from conductor.base.settings.settings import load
 
-    made = make_project(folder)
+    if workflow is None:
+        made = make_project(folder)
+    else:
+        made = make_workflow(folder, workflow, available(load(folder).for_code))
     for path in made:
         typer.echo(f"made {path}")
     cd = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
-    typer.echo(f"next: {cd}conductor run counted")
+    typer.echo(f"next: {cd}conductor run {workflow or 'counted'}")
