@@ -97,3 +97,14 @@ def test_a_damaged_clip_is_named_by_the_plan_or_by_its_job(tmp_path: Path, name:
         made(bench, {"width": 160, "height": 90, "scenes": [{"file": name}]})
     with pytest.raises(BadInput, match=words):
         made(bench, {"width": 160, "height": 90, "scenes": [{"file": name, "out_s": 1.5}]})
+
+
+def test_a_scene_that_is_shown_twice_is_made_once(tmp_path: Path):
+    bench = Bench(tmp_path)
+    media.made(bench.inputs / "a.mkv", *media.pattern(1, size=SIZE), *PICTURE)
+    scenes = [{"file": "a.mkv", "out_s": 1.0}] * 3
+    board = {"width": 160, "height": 90, "scenes": scenes, "transition": {"name": "none"}, "loudness": None}
+
+    _, result = made(bench, board)
+
+    assert (result["frames"], result["stretches"], bench.attempt) == (75, 3, 2)

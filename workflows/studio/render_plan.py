@@ -49,7 +49,8 @@ def render_jobs(board: Storyboard, folder: Path, name: str, settings: CodeSettin
     check_overlays(board, cut[-1].end)
     cues = cues_of(board, folder)
     parts = [compose(board, stretch, folder, cues, settings) for stretch in cut]
-    yield from parts
+    # A scene that is shown twice is made once.
+    yield from {part.id: part for part in parts}.values()
     yield master(board, parts, folder, name, settings)
 
 
@@ -224,7 +225,7 @@ def master(
         NAME,
         "media.master",
         args,
-        reads=args["stretches"],
+        reads=list(dict.fromkeys(args["stretches"])),
         inputs=inputs_of(files),
         writes={f"published:studio/{name}-{{short}}.{board.container}": rounded_up(size)},
         after=parts,
