@@ -1,8 +1,8 @@
 """All figures into benchmarks/RESULTS.md: `python benchmarks/results.py [SECTION ..]`, one after another.
 
-Sections: peers, throughput, backlog, tick, decision, ablation, simulate, feet, web, soak; default: all of
-these (two hours, on a machine that has nothing else to do); card: what `tests/gpu` measures, where there is
-one.
+Sections: peers, throughput, backlog, tick, decision, ablation, simulate, feet, web, studio, soak; default:
+all of these (two hours, on a machine that has nothing else to do); card: what `tests/gpu` measures, where
+there is one.
 Each replaces its own part of the page and leaves the others, and says on what and when it was taken.
 """
 
@@ -87,6 +87,10 @@ def of_web(found: Row) -> Sequence[Sequence[Row]]:
     return [lists, paints, *([row] for row in once)]
 
 
+def of_studio(found: Mapping[str, Sequence[Row]]) -> Sequence[Sequence[Row]]:
+    return [found[name] for name in ("pairs", "growth") if found[name]]
+
+
 def as_it_is(found: Sequence[Row]) -> Sequence[Sequence[Row]]:
     return [found]
 
@@ -131,6 +135,14 @@ SECTIONS = {
         ("web.py", "--json"),
         of_web,
         "Milliseconds by the clock of who waits; `watchers`: CPU of the conductor, while ten watch ÷ alone.",
+    ),
+    "studio": ResultSection(
+        "The studio's render beside one xfade graph by hand",
+        ("studio.py", "--json"),
+        of_studio,
+        "Eight clips of 10 s at 720p, two workers; `wall_s` has the start of all processes in it, "
+        "`jobs_wall_s` goes from the first body to the last. Then films of scenes of 3 s: the "
+        "memory of the largest job.",
     ),
     "soak": ResultSection(
         "Half an hour of short work, with kills: does anything grow",
