@@ -123,6 +123,8 @@ class JobSpec(Value, frozen=True, kw_only=True):
     timeout_s: Seconds | None = None
     #: Cause → how many retries, over the task's own table.
     retry: dict[Cause, Annotated[int, Meta(ge=0, le=1000)]] | None = None
+    #: Cause → seconds before each retry, over the table's own back-off.
+    retry_wait: dict[Cause, Seconds] = {}
     estimate: Estimate | None = None
     #: Of a plan that is to be done again: the run that it belongs to. Part of the id; empty: of none.
     tag: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]*$", max_length=64)] = ""
@@ -170,6 +172,7 @@ class Request(Value, frozen=True, kw_only=True):
     stall_s: Seconds
     retry: dict[Cause, int]
     estimate: Estimate
+    retry_wait: dict[Cause, Seconds] = {}
 
 
 def resolve(spec: JobSpec, decl: TaskDecl) -> Request:
@@ -180,6 +183,7 @@ def resolve(spec: JobSpec, decl: TaskDecl) -> Request:
         timeout_s=decl.timeout_s if spec.timeout_s is None else spec.timeout_s,
         stall_s=decl.stall_s,
         retry={**decl.retry, **(spec.retry or {})},
+        retry_wait=spec.retry_wait,
         estimate=decl.estimate if spec.estimate is None else spec.estimate,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from argparse import ArgumentParser
@@ -15,11 +16,11 @@ import pytest
 from task_bench import JOB_ID, Bench
 
 from conductor.adapters.files.receipt_log import FileReceiptLog
-from conductor.base.errors import BadInput, JobError, UsageError
+from conductor.base.errors import BadInput, ConfigError, JobError, UsageError
 from conductor.model.receipt import Receipt
 from conductor.model.review import ItemVerdict
 from conductor.verify.verify import JobFacts
-from workers.match import rules
+from workers.match import blob_model, rules
 from workers.match.detector import looks_of
 from workers.match.windows import ReelPlan
 from workers.media import ffmpeg, probing
@@ -284,6 +285,42 @@ def test_a_film_that_cannot_be_read_is_planned_all_the_same(
     broken.write_bytes(b"")
     jobs = planned(bench, whole, broken)
     assert len(jobs) == 14 and "b.mp4 is empty; it is planned" in capsys.readouterr().err
+
+
+def test_the_table_of_retries_is_the_one_that_it_was(bench: Bench, film: Path):
+    known = {job.task: (job.retry, job.retry_wait) for job in planned(bench, put(bench, film))}
+
+    assert known["match.ingest"][0] == {"bad_input": 3, "task_error": 3}
+    assert set(known["match.ingest"][1].values()) == {60}
+    for task in ("match.look", "match.listen", "match.events"):
+        assert known[task] == ({"task_error": 2}, {"task_error": 300})
+    assert known["match.render"] == ({"task_error": 3}, {"task_error": 120})
+    assert known["files.publish"] == ({"publish_failed": 5}, {"publish_failed": 30})
+
+
+def test_a_detector_of_one_s_own_comes_by_name_and_is_the_one_it_has_to_be(tmp_path: Path, film: Path):
+    model = tmp_path / "detector.onnx"
+    model.write_bytes(blob_model.build())
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    said = f'[models.detector]\npath = "{model}"\nsha256 = "{digest}"\n'
+    (tmp_path / "conductor.toml").write_text(said)
+    bench = Bench(tmp_path)
+    source = put(bench, film)
+    argv = [source, "--model", "detector", "--labels", "ball=0,players=1+2,keepers=3+4"]
+
+    (look,) = (job for job in planned(bench, *argv) if job.task == "match.look")
+    assert look.inputs == {str(model): f"sha256-{digest}"} and look.args["model"] == str(model)
+    args = {**look.args, "source": str(source)}
+    found = bench.run(match_look.run, args, reads=[model, source], writes=[FOUND])
+    assert found["ball_share"] > 0.9
+
+    with pytest.raises(UsageError, match="--labels ball: like ball=32"):
+        planned(bench, source, "--model", "detector", "--labels", "ball")
+    model.write_bytes(b"another one")
+    with pytest.raises(ConfigError, match="is not what it has to be: its sha256 is"):
+        planned(bench, *argv)
+    with pytest.raises(BadInput, match=r"the model detector\.onnx cannot be loaded"):
+        bench.run(match_look.run, args, reads=[model, source], writes=[FOUND])
 
 
 @pytest.mark.parametrize(

@@ -289,6 +289,7 @@ class Runner:
             attempt.request.retry,
             fault.retry_after_s,
             self._lesson(attempt, receipt, is_crowded),
+            waits=attempt.request.retry_wait,
             is_lasting=fault.is_lasting,
             is_free=is_free,
         )

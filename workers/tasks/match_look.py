@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 NEEDS = Needs(cpu=1, ram_mib=768)
 #: Seconds of film between two checkpoints.
 KEPT_EVERY_S = 30.0
+#: Sides of pictures that a trained detector takes, if it takes any: it halves them five times.
+MODEL_STEP = 32
 
 
 class LookArgs(Args, frozen=True, kw_only=True):
@@ -41,6 +43,8 @@ class LookArgs(Args, frozen=True, kw_only=True):
     fps: Annotated[float, Meta(ge=1, le=60)] = 10.0
     #: How wide the pictures are made for a detector that takes any size.
     width: Annotated[int, Meta(ge=64, le=1920, multiple_of=32)] = 320
+    #: An .onnx file among the reads; without one the detector that knows drawn matches.
+    model: str | None = None
     labels: Labels = Labels()
     provider: Provider = "auto"
     #: Pictures that the detector is given at once, at most.
@@ -51,13 +55,13 @@ class LookArgs(Args, frozen=True, kw_only=True):
     "match.look",
     lane="cpu",
     needs=NEEDS,
-    warm="onnx:match",
+    warm="onnx:match:{model}",
     timeout_s=3600 * 6,
     stall_s=300,
     retry={"task_error": 2, "worker_lost": 10},
 )
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
-    """args: source (default: the first read), fps, width, labels, provider, batch.
+    """args: source (default: the first read), fps, width, model, labels, provider, batch.
 
     Writes a `.f32` file: rows of time (s), kind (ball, keeper, player), x, y (shares of the picture), score.
     Result: {"provider", "batch", "looks", "ball_share", "resumed_from_s"}.
@@ -158,8 +162,15 @@ def opened_session(ctx: JobContext, given: LookArgs) -> Any:
     from workers.vision.onnx_session import open_session
 
     cores = threads(ctx, NEEDS)
-    key = f"onnx:match:stand-in:{given.provider}:{','.join(ctx.devices)}:{cores}"
-    return ctx.warm(key, lambda: open_session(blob_model.build(), given.provider, bool(ctx.devices), cores))
+    model = None if given.model is None else ctx.input(read_of(ctx, given.model, 0, "model"))
+    key = f"onnx:match:{stamp_of(model)}:{given.provider}:{','.join(ctx.devices)}:{cores}"
+    return ctx.warm(
+        key, lambda: open_session(model or blob_model.build(), given.provider, bool(ctx.devices), cores)
+    )
+
+
+def stamp_of(model: Path | None) -> str:
+    return "stand-in" if model is None else f"{model}:{model.stat().st_mtime_ns}"
 
 
 def eyes_of(ctx: JobContext, given: LookArgs, session: Any, facts: MediaFacts) -> DetectorSetup:
@@ -171,8 +182,10 @@ def eyes_of(ctx: JobContext, given: LookArgs, session: Any, facts: MediaFacts) -
     image = image_input(session)
     wide, high = facts.shown_size
     width = image.width or given.width
-    height = image.height or max(CELL, round(width * high / wide / CELL) * CELL)
-    key = f"match.look stand-in {provider_of(session)} {width}x{height}"
+    step = CELL if given.model is None else MODEL_STEP
+    height = image.height or max(step, round(width * high / wide / step) * step)
+    model = None if given.model is None else ctx.input(given.model)
+    key = f"match.look {stamp_of(model)} {provider_of(session)} {width}x{height}"
     batch = BatchSize(image.batch or given.batch, key, ctx.settings.state_dir)
     return DetectorSetup(Detector(session, image, given.labels), batch, width, height)
 

@@ -18,30 +18,49 @@ if __name__ == "__main__":
     standalone.ensure_environment()
 
 import argparse
-import json
 import re
-from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from conductor.base.errors import JobError, UsageError
 from conductor.base.files.layout import CodeSettings
 from conductor.model.spec import JobSpec, Lane, Needs
-from conductor.planning import input_files, input_of, job, note, rounded_up
+from conductor.planning import input_files, input_of, job, named_model, note, rounded_up
+from workflows.match.options import NAME, OTHER, labels_of, name_of, pitch_of, plain, size_of, truth_of
+from workflows.match.options import add_arguments as add_arguments
 
-NAME = "match"
 EXTENSIONS = ("mp4", "m4v", "mov", "mkv", "webm", "avi", "mts", "m2ts", "ts", "mpg", "mpeg", "wmv")
 #: Of looking at pictures on the gpu lane: an ONNX session with its CUDA context, and a batch of pictures.
 GPU_NEEDS = Needs(cpu=1, ram_mib=1536, vram_mib=2048)
-#: What the table of the system before this one said: cause → retries.
-INGEST = {"bad_input": 3, "task_error": 3}
-ANALYSIS = {"task_error": 2}
-RENDER = {"task_error": 3}
-NAS = {"publish_failed": 5}
+
+
+class RetryRow(NamedTuple):
+    """What the system before this one did: so many retries, each after so many seconds."""
+
+    times: int
+    wait_s: float
+
+    def of(self, *causes: str) -> dict[str, Any]:
+        return {"retry": dict.fromkeys(causes, self.times), "retry_wait": dict.fromkeys(causes, self.wait_s)}
+
+
+#: A film that is not there may be on a NAS that comes back.
+INGEST = RetryRow(3, 60).of("bad_input", "task_error")
+ANALYSIS = RetryRow(2, 300).of("task_error")
+RENDER = RetryRow(3, 120).of("task_error")
+NAS = RetryRow(5, 30).of("publish_failed")
 #: Bytes: of a document, of the moments that a person is shown, and of one row of what was found.
 DOCUMENT, MOMENTS, ROW_BYTES = 1 << 20, 64 << 20, 20
 #: Boxes of one look, as a rule; and of a film whose length is not known, how long it is taken to be.
 BOXES, LONG_S = 30, 3600.0
-OTHER: dict[str, Literal["left", "right", "both"]] = {"left": "right", "right": "left", "both": "both"}
+
+
+class ChosenDetector(NamedTuple):
+    """What match.look is told of its model; nothing of the one that comes with it."""
+
+    args: Mapping[str, Any] = MappingProxyType({})
+    inputs: Mapping[str, str] = MappingProxyType({})
 
 
 class Film(NamedTuple):
@@ -54,52 +73,6 @@ class Film(NamedTuple):
     lasts_s: float = 0.0
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "films", nargs="+", type=Path, help="the match's films in their order (halves), or a folder with them"
-    )
-    parser.add_argument("--name", metavar="NAME", help="of what is written; default: the first film's")
-    parser.add_argument(
-        "--pitch",
-        default="0,0,1,1",
-        metavar="L,T,R,B",
-        help="the pitch's left, top, right and bottom in shares of the picture",
-    )
-    parser.add_argument(
-        "--keeper",
-        choices=sorted(OTHER),
-        default="both",
-        help="whose reel: who guards that goal in the first film, and the other one in the next",
-    )
-    parser.add_argument("--same-ends", action="store_true", help="the sides stay from film to film")
-    parser.add_argument("--looks", type=float, default=10.0, metavar="N", help="looks at the match a second")
-    parser.add_argument("--sure", type=float, default=0.7, metavar="X", help="from here on an event is sure")
-    parser.add_argument("--least", type=float, default=0.3, metavar="X", help="below this it is none")
-    parser.add_argument(
-        "--unsure",
-        choices=("ask", "keep", "drop"),
-        default="ask",
-        help="of events between: ask a person, take them, or leave them out",
-    )
-    parser.add_argument("--before", type=float, default=4.0, metavar="S", help="shown before an event")
-    parser.add_argument("--after", type=float, default=3.0, metavar="S", help="and after it")
-    parser.add_argument("--longest", type=float, default=600.0, metavar="S", help="of a reel")
-    parser.add_argument("--reel-fps", type=float, metavar="N", help="default: the first film's")
-    parser.add_argument("--size", metavar="WxH", help="of the reels; default: the first film's")
-    parser.add_argument(
-        "--lane",
-        choices=("auto", "cpu", "gpu"),
-        default="auto",
-        help="where pictures are looked at; auto: gpu where that lane may run on the CPU, too",
-    )
-    parser.add_argument(
-        "--truth",
-        type=Path,
-        metavar="FILE",
-        help="what really happened, as JSON: verify holds the events against it",
-    )
-
-
 def manifest_name(options: argparse.Namespace) -> str:
     return f"{NAME}_{name_of(options)}.jsonl"
 
@@ -108,11 +81,11 @@ def plan(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpe
     """Four jobs a film, one for the match, two for each reel, and one that writes the list of events."""
     films = [film_of(path) for path in films_of(options, settings)]
     lane = lane_of(options.lane, settings)
-    pitch = pitch_of(options.pitch)
+    pitch, detector = pitch_of(options.pitch), detector_of(options, settings)
     ingests: list[JobSpec] = []
     judged: list[JobSpec] = []
     for film in films:
-        ingest, *others = chain_of(film, options, pitch, lane)
+        ingest, *others = chain_of(film, options, pitch, lane, detector)
         ingests.append(ingest)
         judged.append(others[-1])
         yield from (ingest, *others)
@@ -177,7 +150,7 @@ def checksum_beside(path: Path) -> str | None:
 
 
 def chain_of(
-    film: Film, options: argparse.Namespace, pitch: tuple[float, ...], lane: Lane
+    film: Film, options: argparse.Namespace, pitch: tuple[float, ...], lane: Lane, detector: ChosenDetector
 ) -> tuple[JobSpec, JobSpec, JobSpec, JobSpec]:
     """ingest → look and listen → events."""
     size = film.path.stat().st_size
@@ -191,20 +164,21 @@ def chain_of(
         {} if checksum is None else {"sha256": checksum},
         inputs=input_of(film.path),
         writes={place(name): rounded_up(size)},
-        retry=INGEST,
+        **INGEST,
         size=float(size),
     )
     source = ingest.writes[0].path
     look = job(
         NAME,
         "match.look",
-        {"fps": options.looks},
+        {"source": source, "fps": options.looks, **detector.args},
+        inputs=detector.inputs,
         reads=[source],
         writes={place("found.f32"): rounded_up(seconds * options.looks * BOXES * ROW_BYTES)},
         after=[ingest],
         lane=lane,
         needs=GPU_NEEDS if lane == "gpu" else None,
-        retry=ANALYSIS,
+        **ANALYSIS,
         size=pixels,
     )
     listen = job(
@@ -214,7 +188,7 @@ def chain_of(
         reads=[source],
         writes={place("heard.json"): DOCUMENT},
         after=[ingest],
-        retry=ANALYSIS,
+        **ANALYSIS,
         size=seconds,
     )
     found, heard = look.writes[0].path, listen.writes[0].path
@@ -237,7 +211,7 @@ def chain_of(
             place("sheet.jpg"): MOMENTS // 8,
         },
         after=[look, listen],
-        retry=ANALYSIS,
+        **ANALYSIS,
         size=seconds,
     )
     return ingest, look, listen, events
@@ -268,22 +242,11 @@ def choose_of(judged: list[JobSpec], options: argparse.Namespace, first: Film) -
     )
 
 
-def truth_of(file: Path) -> dict[str, Any]:
-    try:
-        said = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise UsageError(f"{file} cannot be read as JSON: {e}") from None
-    if not isinstance(said, dict) or not isinstance(said.get("parts"), list):  # pyright: ignore[reportUnknownMemberType]
-        raise UsageError(
-            f'{file}: is to be {{"parts": [[{{"kind": "goal", "at_s": 61.5, "goal": "left"}}]]}}'
-        )
-    return said  # pyright: ignore[reportUnknownVariableType]
-
-
 def render_of(
     reel: str, choose: JobSpec, ingests: list[JobSpec], films: list[Film], options: argparse.Namespace
 ) -> JobSpec:
-    width, height = size_of(options.size, films)
+    known = next(((film.width, film.height) for film in films if film.width), (1280, 720))
+    width, height = size_of(options.size) if options.size else known
     sources = [ingest.writes[0].path for ingest in ingests]
     match = choose.writes[0].path
     return job(
@@ -294,7 +257,7 @@ def render_of(
         writes={place(f"{reel}.mp4"): rounded_up(options.longest * width * height * 30 * 0.2 / 8)},
         after=[choose],
         after_ended=ingests,
-        retry=RENDER,
+        **RENDER,
         size=float(width * height) * options.longest,
         expect={"max_duration_s": options.longest},
     )
@@ -309,7 +272,7 @@ def written(source: str, target: str, after: JobSpec, size: int) -> JobSpec:
         reads=[source],
         writes={f"published:{NAME}/{target}": size},
         after=[after],
-        retry=NAS,
+        **NAS,
         size=float(size),
     )
 
@@ -317,38 +280,12 @@ def written(source: str, target: str, after: JobSpec, size: int) -> JobSpec:
 # ── what options say ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def name_of(options: argparse.Namespace) -> str:
-    given: str = options.name or options.films[0].resolve().stem
-    return plain(given)
-
-
-def plain(text: str) -> str:
-    """As a part of a file's name anywhere."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:80].strip("._") or NAME
-
-
-def pitch_of(text: str) -> tuple[float, ...]:
-    try:
-        sides = tuple(float(side) for side in text.split(","))
-        left, top, right, bottom = sides
-    except ValueError:
-        raise UsageError(
-            f"--pitch {text}: four numbers with commas between them, like 0.05,0.1,0.95,0.9"
-        ) from None
-    if not (-1 <= left < right <= 2 and -1 <= top < bottom <= 2):
-        raise UsageError(f"--pitch {text}: left before right and top before bottom, in shares of the picture")
-    return sides
-
-
-def size_of(text: str | None, films: list[Film]) -> tuple[int, int]:
-    if text is None:
-        known = next((film for film in films if film.width), None)
-        return (known.width, known.height) if known else (1280, 720)
-    said = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
-    width, height = (int(said[1]), int(said[2])) if said else (0, 0)
-    if not (32 <= width <= 7680 and 32 <= height <= 4320 and width % 2 == 0 and height % 2 == 0):
-        raise UsageError(f"--size {text}: write WIDTHxHEIGHT in even numbers, as in 1280x720")
-    return width, height
+def detector_of(options: argparse.Namespace, settings: CodeSettings) -> ChosenDetector:
+    """Raises `ConfigError` for a model that is not there or not the one it has to be."""
+    if options.model is None:
+        return ChosenDetector()
+    model = named_model(options.model, settings)
+    return ChosenDetector({"model": str(model.path), "labels": labels_of(options.labels)}, model.inputs)
 
 
 def lane_of(choice: str, settings: CodeSettings) -> Lane:

@@ -6,6 +6,7 @@ Deterministic: no jitter. A thousand jobs that come back at once are no herd, th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from conductor.core.needs.escalation import Raised
@@ -133,6 +134,9 @@ TABLE: Mapping[Cause, RetryRule] = {
 }
 
 
+NO_WAITS: Mapping[Cause, float] = MappingProxyType({})
+
+
 def after_failure(
     cause: Cause,
     failures: Mapping[Cause, int],
@@ -140,14 +144,15 @@ def after_failure(
     retry_after_s: float | None = None,
     raised: Raised | None = None,
     *,
+    waits: Mapping[Cause, float] = NO_WAITS,
     is_lasting: bool = False,
     is_free: bool = False,
 ) -> Retry | Dead:
     """`failures`: earlier failed attempts by cause, this one not among them. `overrides` replace budgets.
 
-    `retry_after_s` is what the API asked for; it stands over the table's own back-off. `raised`: what the
-    attempt taught about the job's needs. `is_lasting`: it will not go away by itself. `is_free`: it was
-    others' fault, and costs no retry."""
+    `waits`: what the line says instead of the back-off. `retry_after_s` is what the API asked for; it stands
+    over both. `raised`: what the attempt taught about the job's needs. `is_lasting`: it will not go away by
+    itself. `is_free`: it was others' fault, and costs no retry."""
     if is_lasting:
         return Dead()
     row = TABLE[cause]
@@ -157,7 +162,8 @@ def after_failure(
         return Dead()
     if raised is not None and raised.hopeless:
         return Dead(because=raised.hopeless)
-    delay_s = back_off(row, earlier) if retry_after_s is None else max(0.0, retry_after_s)
+    own_s = waits[cause] if cause in waits else back_off(row, earlier)
+    delay_s = own_s if retry_after_s is None else max(0.0, retry_after_s)
     return Retry(delay_s=delay_s, job_class=raised.job_class if raised else None, is_free=is_free)
 
 

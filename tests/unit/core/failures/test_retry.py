@@ -57,3 +57,17 @@ def test_a_429_costs_nothing_and_waits_for_what_it_was_told() -> None:
 def test_a_task_or_line_replaces_budgets() -> None:
     assert after_failure("timeout", {"timeout": 2}, {"timeout": 3}) == Retry(delay_s=0)
     assert after_failure("task_error", {}, {"task_error": 0}) == Dead()
+
+
+def test_a_line_says_how_long_its_retries_wait_and_an_api_knows_better() -> None:
+    waits: dict[Cause, float] = {"publish_failed": 30.0, "worker_lost": 7.0}
+    for earlier in range(5):
+        assert after_failure(
+            "publish_failed", {"publish_failed": earlier}, {"publish_failed": 5}, waits=waits
+        ) == Retry(delay_s=30.0)
+    assert (
+        after_failure("publish_failed", {"publish_failed": 5}, {"publish_failed": 5}, waits=waits) == Dead()
+    )
+    assert after_failure("worker_lost", {}, {}, waits=waits) == Retry(delay_s=7.0)
+    assert after_failure("task_error", {}, {}, waits=waits) == Retry(delay_s=5.0)
+    assert after_failure("publish_failed", {}, {}, 90.0, waits=waits) == Retry(delay_s=90.0)
