@@ -24,7 +24,7 @@ from conductor.views.doctor_alerts import alert_channels
 from conductor.views.doctor_finding import DoctorFinding, bad, less, ok
 from conductor.views.doctor_gates import node_gates
 from conductor.views.doctor_rights import programs, readable_secrets
-from conductor.views.doctor_stores import stores
+from conductor.views.doctor_stores import of_stores
 
 FFMPEG_LIMIT_S = 20.0
 #: Less room than this beyond the headroom is worth a word.
@@ -48,7 +48,7 @@ def examine(settings: Settings) -> list[DoctorFinding]:
         strays,
         programs,
         endpoints,
-        stores,
+        lambda settings: of_stores(settings.for_code),
         counters,
         channels,
         stopped,

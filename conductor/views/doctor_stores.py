@@ -12,7 +12,7 @@ from conductor.base.errors import ConductorError, ConfigError
 from conductor.views.doctor_finding import DoctorFinding, bad, less, ok
 
 if TYPE_CHECKING:
-    from conductor.base.settings.settings import Settings
+    from conductor.base.files.layout import CodeSettings
     from conductor.base.settings.store_settings import StoreSettings
     from conductor.ports.store import SqlStore
 
@@ -24,13 +24,13 @@ RIGHTS = """SELECT current_schema(), has_schema_privilege(current_schema(), 'CRE
     pg_is_in_recovery()"""
 
 
-def stores(settings: Settings) -> Iterator[DoctorFinding]:
+def of_stores(settings: CodeSettings) -> Iterator[DoctorFinding]:
     """Each is opened once, and left as it is."""
     for name, declared in settings.stores.items():
         yield of_store(settings, name, declared)
 
 
-def of_store(settings: Settings, name: str, declared: StoreSettings) -> DoctorFinding:
+def of_store(settings: CodeSettings, name: str, declared: StoreSettings) -> DoctorFinding:
     from conductor.adapters.stores.open_store import open_store
 
     what = f"store {name}"
@@ -39,7 +39,7 @@ def of_store(settings: Settings, name: str, declared: StoreSettings) -> DoctorFi
             what, f"{declared.file(settings.project)} is not there", "the first job that writes makes it"
         )
     try:
-        with closing(open_store(settings.for_code, name, is_read_only=True)) as store:
+        with closing(open_store(settings, name, is_read_only=True)) as store:
             words = f"{store.version()} at {store.place}"
             fault, remedy = _lacking(store)
     except ConfigError as e:

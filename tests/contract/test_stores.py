@@ -14,7 +14,7 @@ from conductor.adapters.stores.open_store import open_store
 from conductor.base.errors import ConductorError, ConfigError, StatementRefused, StoreFault
 from conductor.base.settings.settings import Settings, load
 from conductor.ports.store import SqlStore
-from conductor.views.doctor_stores import stores
+from conductor.views.doctor_stores import of_stores
 
 KINDS = ("sqlite", "postgresql")
 ITEMS = "CREATE TABLE item (id TEXT PRIMARY KEY, words TEXT, count INTEGER NOT NULL DEFAULT 0)"
@@ -165,10 +165,10 @@ def test_a_store_of_another_name_is_not_known(settings: Settings) -> None:
 def test_doctor_says_its_version_or_in_a_sentence_why_it_cannot_be_used(
     store: SqlStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (found,) = stores(settings)
+    (found,) = of_stores(settings.for_code)
     assert (found.mark, found.words) == ("ok ", f"{store.version()} at {store.place}")
     if store.kind == "postgresql":
         monkeypatch.setenv("STORE_PASSWORD", "not-the-one")
-        (found,) = stores(settings)
+        (found,) = of_stores(settings.for_code)
         assert found.mark == "BAD" and "password authentication failed" in found.words
         assert "not-the-one" not in repr(found)

@@ -165,6 +165,7 @@ def test_what_somebody_does_by_http_is_heard_by_who_watches(web: WebScene, scene
             "who": "cem (127.0.0.1)",
             "what": "cancel",
             "job_id": job,
+            "about": "diagnostics.sleep",
             "state": "waiting",
         }
 

@@ -74,7 +74,7 @@ def test_the_installed_package_runs_in_an_empty_project_folder(python: Path, tmp
     assert str(python.parent.parent) in where, "the wheel's, not the checkout's"
     planned = run("-m", "conductor", "plan", "system_test", "--mode", "debug", "--count", "4")
     assert planned[0] == 0, planned
-    (manifest,) = (tmp_path / "manifests").iterdir()
+    (manifest,) = (tmp_path / "manifests").glob("*.jsonl")
     for command in (("dispatch", str(manifest)), ("conduct", "--until-done"), ("verify", str(manifest))):
         code, words = run("-m", "conductor", *command)
         assert code == 0, words

@@ -56,7 +56,7 @@ from conductor.app.web.routes.review import VerdictGiven
 from conductor.app.web.stack import Stack
 from conductor.base.errors import ConductorError
 from conductor.base.settings.hook_settings import HookSettings
-from conductor.model.job_row import JobPage
+from conductor.model.job_row import JobPage, JobSums
 from conductor.model.told_event import ToldEvent
 from conductor.recovery.job_actions import ActionResult
 from conductor.recovery.notice_commands import AlertSilence, SchedulePaused
@@ -79,7 +79,7 @@ if TYPE_CHECKING:
 #: Whose shapes the OpenAPI page shows.
 ANSWERS = (
     *(AlertSilence, FollowedLine, LogEnd, PlanMade, SchedulePaused, TaskList, WorkflowList),
-    *(ActionResult, Alive, AlertsNow, BulkCount, FilterWords, JobPage, ScheduleList),
+    *(ActionResult, Alive, AlertsNow, BulkCount, FilterWords, JobPage, JobSums, ScheduleList),
     *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeHistory, NodeList, Now),
     *(NightReport, PrintedLog, Problem, Story, ToldEvent, ChangedEnds, Whoami),
     *(ReviewPage, VerdictTaken, WorkerList),

@@ -19,7 +19,7 @@ from conductor.model.job_class import (
     class_of,
     step_up,
 )
-from conductor.model.spec import Estimate, JobSpec, Needs, Output, RateNeed, TaskDecl
+from conductor.model.spec import EngineNeed, Estimate, JobSpec, Needs, Output, RateNeed, TaskDecl
 
 DECL = TaskDecl(
     name="diagnostics.echo", lane="cpu", needs=Needs(ram_mib=64), estimate=Estimate(duration_s=3), module="x"
@@ -90,7 +90,7 @@ def test_parameters_set_kinds_apart_and_name_what_is_kept_warm() -> None:
 
 #: What a line says and the decision does not look at by its class; all else makes classes of its own.
 DOES_NOT_DECIDE = {
-    "v", "id", "workflow", "inputs", "updates", "tag", "timeout_s", "retry", "expect",
+    "v", "id", "workflow", "inputs", "updates", "tag", "timeout_s", "retry", "retry_wait", "expect",
     # Those that share files or wait for others are told apart job by job (`model.files`).
     "reads", "after", "after_ended",
 }  # fmt: skip
@@ -112,6 +112,7 @@ OTHER_LINE: dict[str, object] = {
     "after_ended": ("other-id-2",),
     "timeout_s": 5.0,
     "retry": {"timeout": 3},
+    "retry_wait": {"timeout": 3.0},
     "expect": {"n": 1},
     "tag": "again",
     "estimate": Estimate(duration_s=90.0),
@@ -135,7 +136,7 @@ OTHER_CLASS: dict[str, object] = {
 }
 OTHER_NEEDS: dict[str, object] = {
     "vram_mib": 101, "devices": 2, "ram_mib": 1, "cpu": 1.0, "scratch_bytes": 1, "rates": {"api": RateNeed()},
-    "counters": {"nuke": 1},
+    "counters": {"nuke": 1}, "engines": (EngineNeed(name="a"), EngineNeed(name="b")), "engine": "a",
 }  # fmt: skip
 WHOLE = msgspec.structs.replace(DECL, parameters=("model",), warm="onnx:{model}", rate="{key}")
 
@@ -159,6 +160,10 @@ def test_each_field_of_a_class_is_in_its_name_unless_it_was_taught(field: str) -
     assert (class_id(plain) == class_id(other)) == (field in TAUGHT)
 
 
+#: Whose engine it is decides nothing by itself: what an attempt takes of one is asked as rates and counters.
+ASKED_AS_OTHERS = {"engines", "engine"}
+
+
 @pytest.mark.parametrize("field", Needs.__struct_fields__)
 def test_each_need_makes_another_request(field: str) -> None:
     plain = a_class(vram_mib=100)
@@ -167,7 +172,7 @@ def test_each_need_makes_another_request(field: str) -> None:
     )
 
     assert class_id(plain) != class_id(other)
-    assert Ask(plain).key != Ask(other).key
+    assert (Ask(plain).key != Ask(other).key) == (field not in ASKED_AS_OTHERS)
 
 
 #: What of a class chooses no place; all else is an amount, or stands in `Ask.where`.
@@ -197,7 +202,7 @@ def test_one_that_found_no_room_says_nothing_of_one_that_asks_otherwise(field: s
         one.where == another.where and one.asks_as_much(another) and another.asks_as_much(one)
     )
 
-    assert is_taken_for_the_other == (field in OF_ITSELF)
+    assert is_taken_for_the_other == (field in OF_ITSELF or field in ASKED_AS_OTHERS)
 
 
 @pytest.mark.parametrize("field", JobClass.__struct_fields__)
