@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from redis.exceptions import RedisError
+
 from tests.chaos.world import ChaosWorld, Proc
 
 #: What is done, and how often in relation to the others.
@@ -30,6 +32,8 @@ WEIGHTS: dict[str, int] = {
 }
 #: Longer than the lease of 1.5 s, and than the lead of 2 s.
 PAUSE_S = 2.6
+#: So long nobody may be without a server.
+ASKING_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -143,8 +147,17 @@ class Nemesis:
         self.kills.append(Kill(at, blow.kind, pid))
 
     def _leader(self) -> int | None:
-        """The owner's name ends in its pid."""
-        text: bytes | None = self.world.asked(lambda r: r.get("conductor:leader"))
+        """The owner's name ends in its pid. Without a server the dead are started and the stopped woken:
+        where all are, nobody else would start one."""
+        until = time.monotonic() + ASKING_S
+        while True:
+            try:
+                text: bytes | None = self.world.asked(lambda r: r.get("conductor:leader"), limit_s=0)
+                break
+            except RedisError:
+                if time.monotonic() > until:
+                    raise
+                self._rest(0.05)
         number = (text or b"").decode().rpartition("-")[2]
         return int(number) if number.isdigit() else None
 

@@ -63,6 +63,7 @@ def demo(project: Path, *argv: str) -> Result:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # four runs
 def test_bad_files_fail_with_a_cause_and_all_others_become_a_reel(project: Path, videos: Path):
     first = demo(project, str(videos))
 

@@ -22,6 +22,7 @@ DEMOS = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # two runs
 @pytest.mark.parametrize("name", DEMOS)
 def test_a_demo_ends_with_its_proof_and_touches_nothing_else(tmp_path: Path, name: str):
     found = conductor("demo", name, cwd=tmp_path, timeout=200)
@@ -35,7 +36,7 @@ def test_a_demo_ends_with_its_proof_and_touches_nothing_else(tmp_path: Path, nam
         made = [receipts.count(f'"engine":"{engine}"') for engine in ("comfy", "templates")]
         assert made == [3, 5], "its server left when it had made three"
 
-    again = conductor("demo", name, cwd=tmp_path)
+    again = conductor("demo", name, cwd=tmp_path, timeout=200)
     assert again.code == 0 and DEMOS[name] in again.out and "nothing was left to do" in again.out
 
 
