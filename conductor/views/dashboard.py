@@ -26,7 +26,7 @@ from loguru import logger
 from conductor.adapters.host.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
 from conductor.base.errors import ConductorError, ConfigError, Unreachable, UsageError
 from conductor.base.files.layout import Layout
-from conductor.base.files.safe_open import make_own
+from conductor.base.files.safe_open import make_own, write_whole
 from conductor.base.redis_keys import PLAIN, Keys
 from conductor.base.settings.sections import Dashboard as DashboardSettings
 from conductor.base.settings.sections import Redis as RedisSettings
@@ -87,7 +87,7 @@ def serve_dashboard(
     make_own(file.parent)
     try:
         with ended_by_signal(server.shutdown):
-            file.write_text(address + "\n", encoding="utf-8")
+            write_whole(file, f"{address}\n".encode())
             write_pid(pid_file)
             logger.info("rq-dashboard on {} (for looking only)", address)
             server.serve_forever(poll_interval=0.2)

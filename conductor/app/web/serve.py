@@ -20,7 +20,7 @@ from loguru import logger
 from conductor.adapters.files.web_files import web_socket, web_url_file
 from conductor.app.web.protocol import Connection
 from conductor.base.errors import UsageError
-from conductor.base.files.safe_open import make_own
+from conductor.base.files.safe_open import make_own, write_whole
 
 #: So many ports are tried from the wished one on.
 PORTS = 50
@@ -48,7 +48,7 @@ def serve_web(app: FastAPI, bind: str, first: int, state_dir: Path) -> int:
     with listening(bind, first) as port, own_socket(web_socket(state_dir)) as own:
         address = f"http://{shown(bind)}:{port.getsockname()[1]}/"
         note = web_url_file(state_dir)
-        note.write_text(address + "\n", encoding="utf-8")
+        write_whole(note, f"{address}\n".encode())
         logger.info("The page and the HTTP API are at {}", address)
         try:
             server.run([port, own])
