@@ -26,18 +26,17 @@ def test_a_workflow_of_ones_own_is_a_page_of_code_that_runs_and_verifies(tmp_pat
     (tmp_path / "conductor.toml").write_text("# mine\n[lanes.gpu]\non_cpu = true\n")
 
     made = conductor("init", "--workflow", "thumbs", cwd=tmp_path)
-    first = conductor("run", "thumbs", cwd=tmp_path)
+    (tmp_path / "thumbs_texts" / "empty.txt").write_text("")
+    found = conductor("run", "thumbs", cwd=tmp_path)
 
     assert made.out.endswith("next: conductor run thumbs\n"), made.err
-    assert first.code == 0 and "1 of 1 job verified" in first.out, first.out + first.err
     assert (tmp_path / "conductor.toml").read_text().startswith('task_modules = ["thumbs_tasks"]\n# mine')
+    # Its own check counts: a text without a word is done, and is found.
+    assert found.code == 1 and "1 of 2 jobs verified" in found.out, found.out + found.err
+    assert "empty.txt has no word" in found.out
     files = ("workflows/thumbs/plan.py", "thumbs_tasks.py", "workflows/thumbs/verify.py")
     code = [line for name in files for line in (tmp_path / name).read_text().splitlines() if line.strip()]
     assert len(code) <= 50
-    # Its own check counts: a text without a word is done, and is found.
-    (tmp_path / "thumbs_texts" / "empty.txt").write_text("")
-    found = conductor("run", "thumbs", cwd=tmp_path)
-    assert found.code == 1 and "empty.txt has no word" in found.out, found.out + found.err
 
 
 def test_a_plan_without_jobs_and_one_that_cannot_be_made_run_nothing(tmp_path: Path):

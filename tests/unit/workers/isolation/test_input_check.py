@@ -167,7 +167,8 @@ def test_the_command_line_is_over_the_root_and_the_root_over_the_project(setting
         marks.extend(input_of(inside).values())
         return []
 
-    for argv in ([], ["--inputs-by", "time"]):
+    to = ["-o", str(settings.project / "m.jsonl")]
+    for argv in (to, [*to, "--inputs-by", "time"]):
         run_plan("p", "", lambda parser: None, plan, lambda options: "m.jsonl", argv, mixed.for_code)
     assert [mark.startswith("sha256-") for mark in marks] == [True, False]
 
