@@ -20,6 +20,9 @@ DEMOS = {
     "toon": "9 of 9 jobs verified",
 }
 
+#: A second time all is verified anew, which costs as much as the first: one of long jobs, one of films.
+TWICE = ("population", "studio")
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # two runs
@@ -36,6 +39,8 @@ def test_a_demo_ends_with_its_proof_and_touches_nothing_else(tmp_path: Path, nam
         made = [receipts.count(f'"engine":"{engine}"') for engine in ("comfy", "templates")]
         assert made == [3, 5], "its server left when it had made three"
 
+    if name not in TWICE:
+        return
     again = conductor("demo", name, cwd=tmp_path, timeout=200)
     assert again.code == 0 and DEMOS[name] in again.out and "nothing was left to do" in again.out
 
