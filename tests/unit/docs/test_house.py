@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,13 +41,32 @@ def imports(modules: dict[str, Path]) -> dict[str, set[str]]:
     return found
 
 
+def in_rings(known: dict[str, set[str]]) -> dict[str, list[str]]:
+    """Those files that have no place in an order of imports, with what they import of each other."""
+    left = known
+    while free := {name for name, others in left.items() if not others & left.keys()}:
+        left = {name: others for name, others in left.items() if name not in free}
+    return {name: sorted(others & left.keys()) for name, others in left.items()}
+
+
 def test_no_two_files_import_each_other() -> None:
     """Nor do three in a ring: who imports whom has an order, also behind TYPE_CHECKING."""
     modules = {
         str(path.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__"): path
         for path in files(("conductor", "workers", "workflows"), ".py")
     }
-    left = imports(modules)
-    while free := {name for name, known in left.items() if not known & left.keys()}:
-        left = {name: known for name, known in left.items() if name not in free}
-    assert {name: sorted(known & left.keys()) for name, known in left.items()} == {}
+    assert in_rings(imports(modules)) == {}
+
+
+def test_no_two_files_of_the_page_import_each_other() -> None:
+    page = ROOT / "conductor" / "app" / "web" / "static" / "js"
+    modules = {
+        path: set(re.findall(r'^import .*"(\..+)";$', path.read_text(encoding="utf-8"), re.MULTILINE))
+        for path in page.rglob("*.js")
+    }
+    assert len(modules) > 20
+    known = {
+        str(path.relative_to(page)): {str((path.parent / name).resolve().relative_to(page)) for name in names}
+        for path, names in modules.items()
+    }
+    assert in_rings(known) == {}

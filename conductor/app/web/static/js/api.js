@@ -1,5 +1,7 @@
 // The HTTP API: one way to ask, errors as sentences.
 
+import { setNow } from "./format.js";
+
 export class Refused extends Error {
   constructor(status, words) {
     super(words);
@@ -21,6 +23,14 @@ async function ask(path, options = {}) {
 }
 
 export const get = async (path) => (await ask(path)).json();
+
+/** An answer that carries the ledger's time: the page counts ages from it. */
+export async function fetched(path) {
+  const answer = await get(path);
+  if (typeof answer.now === "number") setNow(answer.now);
+  return answer;
+}
+
 export const text = async (path) => (await ask(path)).text();
 
 /** An action. The server wants JSON, and takes it from this page only. */

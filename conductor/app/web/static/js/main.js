@@ -1,9 +1,10 @@
 // The shell: which page is shown, how it is kept fresh, the keys. A page is { title, show(view) } in its own module.
 
 import { put, say, h } from "./dom.js";
-import { get, Refused } from "./api.js";
+import { Refused } from "./api.js";
 import { listen, liveState, start } from "./live.js";
-import { clock, setNow } from "./format.js";
+import { clock } from "./format.js";
+import { go } from "./navigation.js";
 import { chooseTheme } from "./theme.js";
 import { closeDialog, showKeys } from "./dialog.js";
 import { session } from "./session.js";
@@ -61,12 +62,6 @@ async function show() {
 }
 
 const isUnder = (at) => (at === "/" ? location.pathname === "/" : location.pathname.startsWith(at));
-
-/** Goes to another page of ours; `replace`: the way back leaves this step out. */
-export function go(to, { replace = false } = {}) {
-  history[replace ? "replaceState" : "pushState"]({}, "", to);
-  show();
-}
 
 // ── fresh ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -144,13 +139,6 @@ document.addEventListener("keydown", (event) => {
 window.addEventListener("popstate", show);
 document.getElementById("keys").addEventListener("click", showKeys);
 document.getElementById("theme").addEventListener("click", chooseTheme);
-
-/** A number of the ledger's clock came with an answer. */
-export async function fetched(at) {
-  const answer = await get(at);
-  if (typeof answer.now === "number") setNow(answer.now);
-  return answer;
-}
 
 await session.begin();
 start();

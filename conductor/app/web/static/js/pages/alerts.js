@@ -1,8 +1,8 @@
 // Alerts: what is wrong now, since when, what to do; and whether anybody would hear of it.
 
+import { fetched } from "../api.js";
 import { cells, h, head, put, rows } from "../dom.js";
 import { ago, clock, many, moment } from "../format.js";
-import { fetched } from "../main.js";
 
 export const title = "Alerts";
 

@@ -3,8 +3,7 @@
 import { cells, h, head, put, rows } from "../dom.js";
 import { ago, many, mib, size } from "../format.js";
 import { apart } from "../apart.js";
-import { query } from "../api.js";
-import { fetched } from "../main.js";
+import { fetched, query } from "../api.js";
 import { fillStrip, legend, makeStrip } from "../strips.js";
 
 export const title = "Hosts";

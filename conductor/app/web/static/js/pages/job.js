@@ -3,9 +3,8 @@
 import { cells, h, head, put, rows } from "../dom.js";
 import { amount, clock, duration, mib, moment, size } from "../format.js";
 import { apart } from "../apart.js";
-import { get } from "../api.js";
+import { fetched, get } from "../api.js";
 import { jobLog } from "../job_log.js";
-import { fetched } from "../main.js";
 import { session } from "../session.js";
 import { OF_ONE, one } from "../actions.js";
 import { amountCells, fillLife } from "./job_life.js";

@@ -3,8 +3,8 @@
 import { cells, h, head, put, rows } from "../dom.js";
 import { duration, many, moment, mib, now } from "../format.js";
 import { apart } from "../apart.js";
-import { get, query } from "../api.js";
-import { fetched, go } from "../main.js";
+import { fetched, get, query } from "../api.js";
+import { go } from "../navigation.js";
 import { session } from "../session.js";
 import { windowed } from "../windowed.js";
 import { bulk, BULK } from "../actions.js";

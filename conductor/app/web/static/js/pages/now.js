@@ -1,8 +1,8 @@
 // Now: one sentence, what waits for a person, how far each backlog is, the gates, what waits, what runs.
 
+import { fetched } from "../api.js";
 import { cells, h, head, put, rows } from "../dom.js";
 import { ago, amount, clock, duration, many, mib, moment, now, percent, STATES } from "../format.js";
-import { fetched } from "../main.js";
 import { filtered, jobName, stateMark } from "./parts.js";
 
 export const title = "Now";

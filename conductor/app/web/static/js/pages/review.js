@@ -3,8 +3,7 @@
 
 import { h, put, say } from "../dom.js";
 import { duration, many, now } from "../format.js";
-import { post, query, Refused } from "../api.js";
-import { fetched } from "../main.js";
+import { Refused, fetched, post, query } from "../api.js";
 import { session } from "../session.js";
 import { idOf } from "./parts.js";
 

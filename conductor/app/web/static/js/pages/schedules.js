@@ -1,8 +1,8 @@
 // Schedules: what is to run when, how it stands, what came of it.
 
+import { fetched } from "../api.js";
 import { cells, h, head, put, rows } from "../dom.js";
 import { many, moment } from "../format.js";
-import { fetched } from "../main.js";
 
 export const title = "Schedules";
 

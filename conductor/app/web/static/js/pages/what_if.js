@@ -2,8 +2,7 @@
 
 import { cells, h, head, put, rows } from "../dom.js";
 import { duration, many, moment } from "../format.js";
-import { query } from "../api.js";
-import { fetched } from "../main.js";
+import { fetched, query } from "../api.js";
 import { bulk } from "../actions.js";
 import { completing } from "../completion.js";
 import { session } from "../session.js";
