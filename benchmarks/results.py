@@ -3,7 +3,8 @@
 Sections: peers, throughput, backlog, tick, decision, ablation, simulate, feet, web, studio, soak; default:
 all of these (two hours, on a machine that has nothing else to do); card: what `tests/gpu` measures, where
 there is one.
-Each replaces its own part of the page and leaves the others, and says on what and when it was taken.
+Each replaces its own part of the page and leaves the others, and says of what commit, on what and when it was
+taken. Options behind `--` go to the benchmark: `results.py ablation -- --seeds 2 --rounds 2`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE / "RESULTS.md"
 INTRO = """# Results
 
-Written by `python benchmarks/results.py`, part by part; each says on what machine and when it was taken.
+Written by `python benchmarks/results.py`, part by part; each says of what commit, on what machine and when it was
+taken. A part without a commit is of the last commit before its date.
 Absolute figures drift with the machine; ratios of one run hold.
 """
 
@@ -166,12 +168,23 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "load_before": os.getloadavg()[0],
         "on": time.strftime("%Y-%m-%d"),
+        "commit": commit(),
     }
+
+
+def commit() -> str:
+    """«02b433dc», with «+» where the tree has changes that are in no commit; «no commit» without git."""
+    argv = ["git", "-C", str(HERE), "describe", "--always", "--abbrev=8", "--dirty=+", "--exclude=*"]
+    try:
+        told = subprocess.run(argv, check=False, capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:
+        told = ""
+    return told or "no commit"
 
 
 def stamp(command: str, about: Mapping[str, Any]) -> str:
     return (
-        "`{command}` on {on}: {cpu}, {cores} cores, {system}, Python {python}; load before: "
+        "`{command}` of {commit} on {on}: {cpu}, {cores} cores, {system}, Python {python}; load before: "
         "{load_before:.1f}."
     ).format(command=command, **about)
 
@@ -201,9 +214,9 @@ def shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def take(name: str) -> None:
-    """Raises `SystemExit` or `CalledProcessError` where the benchmark fails: then the page keeps what it
-    had.
+def take(name: str, options: Sequence[str] = ()) -> None:
+    """`options` are handed to the benchmark. Raises `SystemExit` or `CalledProcessError` where it fails: then
+    the page keeps what it had.
     """
     if name == "peers":
         subprocess.run([sys.executable, str(HERE / "peers.py"), "--results"], check=True)
@@ -212,9 +225,9 @@ def take(name: str) -> None:
         write(name, "A card, filled", card())
         return
     section, about = SECTIONS[name], machine()
+    script, *words = (section.command[0], *options, *section.command[1:])
     with tempfile.TemporaryDirectory(prefix="results-") as folder:
         file = Path(folder) / "figures.json"
-        script, *words = section.command
         ran = subprocess.run([sys.executable, str(HERE / script), *words, str(file)], check=False)
         # 1: a figure was missed. It stands on the page all the same.
         if ran.returncode not in (0, 1) or not file.exists():
@@ -222,7 +235,7 @@ def take(name: str) -> None:
         found = json.loads(file.read_text("utf-8"))
     command = " ".join(["python", f"benchmarks/{script}", *words, "FILE"])
     parts = [stamp(command, about), section.words, *map(table, section.tables(found))]
-    write(name, section.title, "\n\n".join(part for part in parts if part))
+    write(name, section.title, "\n\n".join(part for part in parts if part), PAGE)
 
 
 def card() -> str:
@@ -246,10 +259,20 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("sections", nargs="*", choices=[*ORDER, []])
-    for name in options.parse_args().sections or ["peers", *SECTIONS]:
+    own, more = split(sys.argv[1:])
+    sections = options.parse_args(own).sections or ["peers", *SECTIONS]
+    if more and (len(sections) > 1 or sections[0] not in SECTIONS):
+        options.error("options behind -- go to one benchmark: name one section")
+    for name in sections:
         print(f"{name} …", file=sys.stderr, flush=True)
-        take(name)
+        take(name, more)
     return 0
+
+
+def split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """What stands before the first `--`, and what behind it."""
+    at = words.index("--") if "--" in words else len(words)
+    return words[:at], words[at + 1 :]
 
 
 if __name__ == "__main__":

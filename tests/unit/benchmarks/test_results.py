@@ -41,6 +41,33 @@ def test_a_part_that_the_page_does_not_have_is_refused_and_nothing_written(resul
     assert not (tmp_path / "RESULTS.md").exists()
 
 
+def test_options_reach_the_benchmark_and_the_page_says_which_and_of_what_commit(
+    results: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "own.py").write_text(
+        "import json, sys; json.dump([{'words': ' '.join(sys.argv[1:-1])}], open(sys.argv[-1], 'w'))"
+    )
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    monkeypatch.setattr(results, "PAGE", tmp_path / "RESULTS.md")
+    own = results.ResultSection("A tick", ("own.py", "--json"), results.as_it_is)
+    monkeypatch.setitem(results.SECTIONS, "tick", own)
+    monkeypatch.setattr(results, "commit", lambda: "1234abcd+")
+    monkeypatch.setattr("sys.argv", ["results.py", "tick", "--", "--rounds", "2"])
+
+    assert results.main() == 0
+
+    text = (tmp_path / "RESULTS.md").read_text("utf-8")
+    assert "| --rounds 2 --json |" in text
+    assert "`python benchmarks/own.py --rounds 2 --json FILE` of 1234abcd+ on " in text
+
+
+def test_options_for_two_benchmarks_are_refused(results: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.argv", ["results.py", "tick", "web", "--", "--rounds", "2"])
+    with pytest.raises(SystemExit) as refused:
+        results.main()
+    assert refused.value.code == 2
+
+
 def test_rows_of_other_keys_share_a_table(results: Any):
     lines = results.table([{"a": 1234567, "b": 0.12345}, {"a": 1234.5, "c": "x"}]).splitlines()
 
