@@ -27,8 +27,8 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE / "RESULTS.md"
 INTRO = """# Results
 
-Written by `python benchmarks/results.py`, part by part; each says of what commit, on what machine and when it was
-taken. A part without a commit is of the last commit before its date.
+Written by `python benchmarks/results.py`, part by part; each says of what commit, on what machine and when it
+was taken. A part without a commit is of the last commit before its date.
 Absolute figures drift with the machine; ratios of one run hold.
 """
 
