@@ -12,6 +12,7 @@ PUBLIC = (
     "conductor.client",
     "conductor.model.spec",
     "conductor.model.receipt.Receipt",
+    "conductor.ports.store",  # what ctx.store and open_store give
     "conductor.verify.verify.Checks",
     "conductor.verify.verify.JobFacts",
     "conductor.verify.report.VerifyFinding",

@@ -130,7 +130,9 @@ def _own_checks(name: str, module: Any, settings: CodeSettings) -> Checks:
             f"{what}: its checks() returned {told}: it is to return conductor.verify.verify.Checks"
         )
     return Checks(
-        jobs=tuple(_heard(c, what) for c in made.jobs), whole=tuple(_heard(c, what) for c in made.whole)
+        jobs=tuple(_heard(c, what) for c in made.jobs),
+        whole=tuple(_heard(c, what) for c in made.whole),
+        measured=tuple(_heard(c, what) for c in made.measured),
     )
 
 

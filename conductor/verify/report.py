@@ -54,6 +54,8 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
     #: `expect`.
     other_lines: int = 0
     findings: tuple[VerifyFinding, ...] = ()
+    #: What the workflow has measured, a sentence each; no faults.
+    measured: tuple[str, ...] = ()
     #: Kind → so many more that were counted and not kept.
     unlisted: dict[Kind, int] = {}
     #: Failed job → jobs that never ran for its sake.
@@ -85,8 +87,9 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
         if not self.jobs and not self.findings:
             return f"{printable(self.manifest)} holds no jobs: nothing is verified"
         head = f"{printable(self.manifest)}: {self.done} of {many(self.jobs, 'job')} verified{looked}"
+        measured = [f"  {printable(sentence)}" for sentence in self.measured]
         if self.is_good:
-            return head
+            return "\n".join([head, *measured])
         found = ", ".join(f"{count} {kind}" for kind, count in self.counts().items() if count)
         return "\n".join(
             [
@@ -94,6 +97,7 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
                 f"found: {found}",
                 *(line for kind in KINDS for line in self._lines(kind)),
                 *self._remedy(),
+                *measured,
             ]
         )
 

@@ -52,6 +52,8 @@ JobCheck = Callable[[JobSpec, Receipt, JobFacts], Iterable[str]]
 WhyMissing = Callable[[JobSpec], str]
 #: Asked once at the end.
 WholeCheck = Callable[[], Iterable[VerifyFinding]]
+#: Asked once at the very end: sentences on what was measured, which are no faults.
+Measured = Callable[[], Iterable[str]]
 
 
 class Checks(Struct, frozen=True, kw_only=True):
@@ -59,11 +61,14 @@ class Checks(Struct, frozen=True, kw_only=True):
 
     jobs: tuple[JobCheck, ...] = ()
     whole: tuple[WholeCheck, ...] = ()
+    measured: tuple[Measured, ...] = ()
 
     @staticmethod
     def joined(several: Sequence[Checks]) -> Checks:
         return Checks(
-            jobs=tuple(c for s in several for c in s.jobs), whole=tuple(c for s in several for c in s.whole)
+            jobs=tuple(c for s in several for c in s.jobs),
+            whole=tuple(c for s in several for c in s.whole),
+            measured=tuple(c for s in several for c in s.measured),
         )
 
 
@@ -331,6 +336,7 @@ class _Review:
             removed=self.removed,
             other_lines=self.other_lines,
             findings=(*self.findings, *whole, *(others if is_strict else ())),
+            measured=tuple(sentence for measure in self.checks.measured for sentence in measure()),
             unlisted={kind: more for kind, n in self.found.items() if (more := n - self._kept(kind))},
             behind=dict(self.behind),
         )

@@ -17,6 +17,7 @@ DEMOS = {
     "match": "14 of 14 jobs verified",
     "population": "9 of 9 jobs verified",
     "studio": "9 of 9 jobs verified",
+    "system_test": "12 of 12 jobs verified",
     "toon": "9 of 9 jobs verified",
 }
 
@@ -77,5 +78,5 @@ def test_the_demos_are_listed_and_no_folder_of_the_user_s_is_taken(tmp_path: Pat
 
     assert (taken.code, not_empty.code, absent.code) == (2, 2, 2)
     assert "is a project already" in taken.err and "has something in it" in not_empty.err
-    named = "ads, gap_fill, highlights, match, population, studio, toon"
+    named = "ads, gap_fill, highlights, match, population, studio, system_test, toon"
     assert f"there is no workflow 'trace' with a demo.py. There are: {named}" in absent.err

@@ -7,16 +7,15 @@ who finds the row there changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
 
-from conductor.base.errors import StatementRefused
 from conductor.ports.store import SqlStore, SqlTransaction
 from workers.ads.revenue import LeadOutcome
 from workers.ads.sampler import Arm
 from workers.ads.shares import shared_out
+from workers.task_api.store import make_tables as made_where_missing
 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS ads_leads (lead TEXT PRIMARY KEY)",
@@ -77,17 +76,8 @@ class PauseVerdict(NamedTuple):
 
 
 def make_tables(store: SqlStore) -> None:
-    """Where they are not there: all of them, or none. They are asked for first: to make what is there would
-    wait for whoever writes."""
-    for _ in range(2):
-        try:
-            list(store.read("SELECT 1 FROM ads_vectors LIMIT 1"))
-            return
-        except StatementRefused:
-            # Of two that make them at once one is refused, and finds them when it asks again.
-            with suppress(StatementRefused), store.transaction() as change:
-                for table in TABLES:
-                    change.execute(table)
+    """Where they are not there."""
+    made_where_missing(store, TABLES, "ads_vectors")
 
 
 # ── events ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,10 +1,12 @@
-"""`ctx.store(NAME)`: a store that is open while a body works with it, and what its gate is told of it."""
+"""`ctx.store(NAME)`: a store that is open while a body works with it, what its gate is told of it, and the
+tables that a task has there.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from conductor.base.errors import (
@@ -56,3 +58,17 @@ def opened(
 def _tell_well(called: Callable[[Call], None], key: str, store: SqlStore) -> None:
     """It answered then: a fault that was heard of later is not over for that."""
     called(Call(key=key, outcome="ok", took_s=time.monotonic() - store.answered_at))
+
+
+def make_tables(store: SqlStore, statements: Sequence[str], last: str) -> None:
+    """Where they are not there: all of them, or none. The `last` one is asked for first: to make what is
+    there would wait for whoever writes."""
+    for _ in range(2):
+        try:
+            list(store.read(f"SELECT 1 FROM {last} LIMIT 1"))
+            return
+        except StatementRefused:
+            # Of two that make them at once one is refused, and finds them when it asks again.
+            with suppress(StatementRefused), store.transaction() as change:
+                for statement in statements:
+                    change.execute(statement)

@@ -48,7 +48,7 @@ def is_public(name: str) -> bool:
 
 def is_own_task(name: str) -> bool:
     """The module of the plan's own task, or what that works with, as a user's plan imports the user's."""
-    return name.startswith(("workers.tasks.", "workers.ads.", "workers.match."))
+    return name.startswith(("workers.tasks.", "workers.ads.", "workers.crud.", "workers.match."))
 
 
 def plans_and_checks() -> list[Path]:

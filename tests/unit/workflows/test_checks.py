@@ -14,6 +14,7 @@ import pytest
 from verify_scene import VerifyScene, only
 
 from conductor.app.workflow_lookup import checks_for, plan
+from conductor.base.settings.settings import load
 from conductor.model.spec import JobSpec
 from conductor.verify.report import VerifyReport
 
@@ -82,6 +83,47 @@ def test_a_lifecycle_that_is_not_complete_is_wrong(
     place.receipt(spec, outcome="ok", result={"lifecycle": lifecycle, "rows": 20})
     report = verified(place, "system_test")
     assert report.is_good if complaint is None else any(complaint in f.message for f in report.findings)
+
+
+def test_lives_in_a_store_are_held_against_the_store_itself(place: VerifyScene, tmp_path: Path) -> None:
+    from conductor.adapters.stores.open_store import open_store
+    from workers.crud.lifecycle import TABLES, CrudPart, lived, told
+
+    with (tmp_path / "conductor.toml").open("a") as config:
+        config.write('[stores.main]\nurl = "sqlite:data/main.db"\n')
+    place.settings = load(tmp_path)
+    options = ("--mode", "crud_stress", "--count", "2", "--threads", "2", "--rounds", "3", "--store", "main")
+    specs = planned(place, "system_test", *options)
+    with closing(open_store(place.settings.for_code, "main")) as store:
+        with store.transaction() as change:
+            for table in TABLES:
+                change.execute(table)
+        for spec in specs:
+            parts = [CrudPart(spec.id, n, 3, 1) for n in range(2)]
+            place.receipt(spec, outcome="ok", result=told(lived(store, p, lambda _: None) for p in parts))
+
+    report = verified(place, "system_test")
+    assert report.is_good and len(report.measured) == 5
+    assert report.measured[0].startswith("create") and "(12 times)" in report.to_text()
+
+    def write(sql: str) -> None:
+        with closing(sqlite3.connect(tmp_path / "data/main.db")) as db, db:
+            db.execute(sql)
+
+    one, other = (spec.id for spec in specs)
+    write(f"INSERT INTO system_test_items VALUES ('{one}', 0, 0, 0, 1, ''), ('stranger', 0, 0, 0, 1, '')")
+    write(f"UPDATE system_test_parts SET created = 4 WHERE job = '{other}' AND part = 1")
+    write(f"DELETE FROM system_test_parts WHERE job = '{one}' AND part = 1")
+    report = verified(place, "system_test")
+    assert [(each.kind, each.job_id, each.message) for each in report.findings] == [
+        ("duplicate", other, "part 1: 4 created, 3 updated, 3 deleted by 9 writes; its 3 rows take 9"),
+        ("missing", one, "is done, and its store has 1 of its 2 parts"),
+        ("wrong", one, "1 row of it left over in the store"),
+    ]
+    assert report.measured[-1].startswith("store main holds 1 row of jobs that are not done, or of another")
+
+    (tmp_path / "data/main.db").unlink()
+    assert "the file is not there" in only(verified(place, "system_test")).message
 
 
 # ── highlights ────────────────────────────────────────────────────────────────────────────────────────────

@@ -12,7 +12,7 @@ import pytest
 from media import clip, without_decoder
 
 from conductor.app.workflow_lookup import plan
-from conductor.base.errors import ConfigError, UsageError
+from conductor.base.errors import ConfigError, ManifestError, UsageError
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.dispatch.catalogue import load_catalogue
 from conductor.model.identity import id_of
@@ -57,11 +57,25 @@ def planned(project: Settings, name: str, *argv: str) -> list[JobSpec]:
 # ── system_test ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("mode", ["debug", "sleep", "crud", "crud_latency", "backlog"])
+@pytest.mark.parametrize("mode", ["debug", "sleep", "crud", "crud_latency", "crud_stress", "backlog"])
 def test_system_test_plans_each_mode_under_its_own_name(project: Settings, mode: str) -> None:
     specs = planned(project, "system_test", "--mode", mode, "--count", "12")
     assert len({spec.id for spec in specs}) == 12
     assert (project.manifests_dir / f"system_test_{mode}_12.jsonl").is_file()
+
+
+def test_system_test_works_in_the_store_that_it_is_told(project: Settings) -> None:
+    options = ["--mode", "backlog", "--count", "12", "--store", "main"]
+    with pytest.raises(ManifestError) as refused:
+        plan("system_test", options, project.for_code)
+    assert "there is no [stores.main] in conductor.toml" in refused.value.problems[0]
+
+    with (project.project / CONFIG_NAME).open("a") as config:
+        config.write('[stores.main]\nurl = "sqlite:data/main.db"\n')
+    specs = planned(load(project.project), "system_test", *options)
+    assert {spec.args["store"] for spec in specs} == {"main"}
+    assert {spec.task for spec in specs} == {"crud.cycle", "crud.sleep_cycle", "crud.stress"}
+    assert (project.manifests_dir / "system_test_backlog_main_12.jsonl").is_file()
 
 
 def test_the_backlog_mode_mixes_lanes_and_priorities(project: Settings) -> None:

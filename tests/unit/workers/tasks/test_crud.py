@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,18 @@ def test_a_cycle_touches_every_row_in_every_step(bench: Bench):
     assert bench.progress[-1] == 1.0
 
 
-def test_the_same_job_gives_the_same_result(bench: Bench):
-    assert bench.run(crud.run, {"rows": 3}) == bench.run(crud.run, {"rows": 3})
+def test_each_step_says_when_it_was_done_and_how_long_it_took(bench: Bench):
+    began = time.time()
+    result = bench.run(crud.run, {"rows": 3})
+    times = [step["at"] for step in result["lifecycle"]]
+    assert times == sorted(times) and began - 1 < times[0] and times[-1] < time.time() + 1
+    assert all(step["took_s"] > 0 for step in result["lifecycle"])
+    assert result["server"].startswith("SQLite ")
+
+
+def test_an_attempt_works_on_a_file_of_its_own(bench: Bench):
+    for _ in range(2):
+        assert "earlier" not in bench.run(crud.run, {"rows": 3})["lifecycle"][0]
 
 
 def test_a_slow_cycle_reports_while_it_waits(bench: Bench):
