@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,22 +44,22 @@ CLIPS: dict[str, tuple[Scene, ...]] = {
 }
 
 
-def make_samples(folder: Path) -> tuple[Path, ...]:
-    """The clips below `folder`; those that are there stay as they are, so that nothing planned on them
+def make_samples(folder: Path, drawn: Mapping[str, tuple[Scene, ...]] = CLIPS) -> tuple[Path, ...]:
+    """These clips below `folder`; those that are there stay as they are, so that nothing planned on them
     changes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    clips = tuple(folder / name for name in CLIPS)
+    clips = tuple(folder / name for name in drawn)
+    absent = [clip for clip in clips if not clip.exists()]
     with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(draw, [clip for clip in clips if not clip.exists()]))
+        list(pool.map(draw, absent, [drawn[clip.name] for clip in absent]))
     return clips
 
 
-def draw(clip: Path) -> None:
+def draw(clip: Path, scenes: tuple[Scene, ...]) -> None:
     """Write one clip, whole or not at all. The same ffmpeg gives the same bytes."""
     from imageio_ffmpeg import get_ffmpeg_exe
 
-    scenes = CLIPS[clip.name]
     part = clip.with_name(f".{clip.stem}.part.mp4")
     command = [get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *sources(scenes), *joined(len(scenes))]
     encode = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-pix_fmt", "yuv420p", "-threads", "1"]

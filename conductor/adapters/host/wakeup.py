@@ -9,7 +9,9 @@ import socket
 from types import FrameType, TracebackType
 
 STOP = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-WATCHED = STOP | {signal.SIGCHLD}
+#: To a node: also the lanes that nothing waited for when it was started.
+SERVE_ALL = signal.SIGUSR1
+WATCHED = STOP | {signal.SIGCHLD, SERVE_ALL}
 
 
 class Wakeup:

@@ -93,6 +93,9 @@ def node(
         bool, typer.Option("--now", help="With --stop: do not wait for the jobs in hand.")
     ] = False,
     drain_for: DrainFor = None,
+    first: Annotated[
+        list[LaneName] | None, typer.Option("--first", hidden=True, help="These now, the rest on SIGUSR1.")
+    ] = None,
 ) -> None:
     """This host's workers and probe: what a second host runs.
 
@@ -112,13 +115,14 @@ def node(
     chosen = {"gpu": gpu_only, "cpu": cpu_only, "io": io_only, "cloud": cloud_only}
     named: set[str] = {name for name, is_chosen in chosen.items() if is_chosen} | {*(lane or ())}
     lanes: tuple[Lane, ...] = tuple(each for each in LANES if not named or each in named)
+    begun: tuple[Lane, ...] = tuple(each for each in LANES if not first or each in first)
     settings = settings_here()
     set_up(settings.logs_dir, "node")
     if stop:
         raise typer.Exit(stop_node(settings, now))
     if detach:
         raise typer.Exit(detach_node(settings, lanes, drain_for))
-    raise typer.Exit(run_node(settings, open_ledger, lanes, drain_for_s=drain_for))
+    raise typer.Exit(run_node(settings, open_ledger, lanes, drain_for_s=drain_for, first=begun))
 
 
 def dashboard(
