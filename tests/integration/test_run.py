@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from cli_tools import conductor
 
+#: Where it is not about what a new project has: each worker takes a core for half a second.
+ONE_LANE = "[lanes]\ncpu.workers = 1\nio.workers = 0\ncloud.workers = 0\n"
+
 
 @pytest.mark.slow
 def test_a_new_project_runs_as_it_is_and_a_second_time_does_nothing(tmp_path: Path):
@@ -23,7 +26,7 @@ def test_a_new_project_runs_as_it_is_and_a_second_time_does_nothing(tmp_path: Pa
 
 def test_a_workflow_of_ones_own_is_a_page_of_code_that_runs_and_verifies(tmp_path: Path):
     """A fresh reader's path, and how long it is: the lines of code that it takes."""
-    (tmp_path / "conductor.toml").write_text("# mine\n[lanes.gpu]\non_cpu = true\n")
+    (tmp_path / "conductor.toml").write_text("# mine\n" + ONE_LANE)
 
     made = conductor("init", "--workflow", "thumbs", cwd=tmp_path)
     (tmp_path / "thumbs_texts" / "empty.txt").write_text("")
@@ -51,6 +54,8 @@ def test_a_plan_without_jobs_and_one_that_cannot_be_made_run_nothing(tmp_path: P
 
 def test_what_fails_is_the_exit_code_and_verify_says_which(tmp_path: Path):
     conductor("init", cwd=tmp_path)
+    with (tmp_path / "conductor.toml").open("a") as config:
+        config.write(ONE_LANE)
     tasks = tmp_path / "my_tasks.py"
     tasks.write_text(tasks.read_text().replace('retry={"task_error": 2}', 'retry={"task_error": 0}'))
     (tmp_path / "lists" / "second.txt").write_bytes(b"\xff\xfe not utf-8 \xff")

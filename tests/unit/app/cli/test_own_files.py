@@ -20,7 +20,10 @@ BIN = Path(sys.executable).with_name("conductor")
 def test_a_run_leaves_nothing_that_others_can_write_and_takes_its_own_for_its_own(
     tmp_path: Path, mask: int, others: int
 ) -> None:
-    (tmp_path / "conductor.toml").write_text("[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n")
+    lanes = "[lanes]\ncpu.workers = 1\nio.workers = 0\ncloud.workers = 0\n"
+    (tmp_path / "conductor.toml").write_text(
+        f"{lanes}[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n"
+    )
     for argv in (
         ("plan", "system_test", "--mode", "debug", "--count", "2", "-o", "manifests/m.jsonl"),
         ("dispatch", "manifests/m.jsonl", "--target", "backlog:b"),
