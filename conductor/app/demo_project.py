@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from conductor.base.files.layout import CodeSettings
 from conductor.base.files.safe_open import make_own
 from conductor.base.project.own_code_faults import own_code
 from conductor.base.settings.settings import CONFIG_NAME
-from conductor.model.spec import LANES
 
 PART = "demo"
 #: How the settings of a demo begin: by it the folder is known for one that may be used again.
@@ -34,7 +33,7 @@ def staged(name: str, folder: Path, settings: CodeSettings) -> Generator[Sequenc
     stage = getattr(module, "stage", None)
     if not callable(stage):
         raise ConfigError(f"the demo.py of {name} has no function stage(folder)")
-    _make(folder, name, getattr(module, "LANES", LANES))
+    _make(folder, name)
     entered: Any = stage(folder)
     with own_code(f"demo {name}"):
         argv = entered.__enter__()
@@ -44,8 +43,7 @@ def staged(name: str, folder: Path, settings: CodeSettings) -> Generator[Sequenc
         entered.__exit__(None, None, None)
 
 
-def _make(folder: Path, name: str, lanes: Collection[str]) -> None:
-    """A lane that the demo has no job for gets no workers: to start them takes longer than many a demo."""
+def _make(folder: Path, name: str) -> None:
     file = folder / CONFIG_NAME
     if file.exists():
         if not file.read_text(encoding="utf-8").startswith(f"{MARK} {name}`"):
@@ -54,6 +52,4 @@ def _make(folder: Path, name: str, lanes: Collection[str]) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} has something in it: name a folder that is empty, or is not there")
     make_own(folder)
-    idle = [f"{lane}.workers = 0\n" for lane in LANES if lane not in lanes]
-    text = f"{MARK} {name}`. It can be removed as a whole.\n" + "".join(["[lanes]\n", *idle] if idle else [])
-    file.write_text(text, encoding="utf-8")
+    file.write_text(f"{MARK} {name}`. It can be removed as a whole.\n", encoding="utf-8")

@@ -48,10 +48,6 @@ START_S = 30.0
 LOOK_S = 0.3
 
 
-#: Its jobs run there; no other lane gets workers.
-LANES = ("cpu", "io")
-
-
 @contextmanager
 def stage(folder: Path) -> Generator[Sequence[str]]:
     settings = folder / CONFIG_NAME

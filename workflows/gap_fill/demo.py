@@ -47,10 +47,6 @@ usd_per_day = 1.0
 """
 
 
-#: Its jobs run there; no other lane gets workers.
-LANES = ("io", "cloud")
-
-
 @contextmanager
 def stage(folder: Path) -> Generator[Sequence[str]]:
     make_corpus(folder / "data")
@@ -58,8 +54,8 @@ def stage(folder: Path) -> Generator[Sequence[str]]:
     schema.write_text(json.dumps(SCHEMA, indent=1), encoding="utf-8")
     with a_model() as url:
         config = folder / "conductor.toml"
-        kept = config.read_text(encoding="utf-8").split("[roots.data]")[0]
-        config.write_text(kept + SETTINGS.format(url=url), encoding="utf-8")
+        mark = config.read_text(encoding="utf-8").splitlines()[0]
+        config.write_text(f"{mark}\n{SETTINGS.format(url=url)}", encoding="utf-8")
         yield [
             *("store:corpus", "--local", "mine", "--local-lane", "io", "--cloud", "sky"),
             *("--batch", "6", "--usd", "0.5", "--schema", str(schema), "--instruction", INSTRUCTION),

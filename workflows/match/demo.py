@@ -17,10 +17,6 @@ from workflows.match import drawn, script
 HALVES = {"first-half.mp4": script.first_half, "second-half.mp4": script.second_half}
 
 
-#: Its jobs run there; no other lane gets workers.
-LANES = ("cpu", "io")
-
-
 @contextmanager
 def stage(folder: Path) -> Generator[Sequence[str]]:
     from workflows.match.linesman import judge_until

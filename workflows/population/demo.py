@@ -6,9 +6,6 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-#: Its jobs run there; no other lane gets workers.
-LANES = ("cpu",)
-
 
 @contextmanager
 def stage(folder: Path) -> Generator[Sequence[str]]:

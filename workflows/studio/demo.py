@@ -31,10 +31,6 @@ and verified, picture by picture
 """
 
 
-#: Its jobs run there; no other lane gets workers.
-LANES = ("cpu", "io")
-
-
 @contextmanager
 def stage(folder: Path) -> Generator[Sequence[str]]:
     settings = folder / CONFIG_NAME

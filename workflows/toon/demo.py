@@ -25,20 +25,16 @@ STORY: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 
 
-#: Its jobs run there; no other lane gets workers.
-LANES = ("cpu", "io")
-
-
 @contextmanager
 def stage(folder: Path) -> Generator[Sequence[str]]:
     server = ComfyServer(leaves_after=LEAVES_AFTER)
     try:
         settings = folder / CONFIG_NAME
-        kept = settings.read_text(encoding="utf-8").split("[endpoints.comfy]")[0]
+        mark = settings.read_text(encoding="utf-8").splitlines()[0]
         endpoint = f'[endpoints.comfy]\nkind = "comfyui"\nbase_url = "{server.url}"\n'
         # One picture at a time, as a card draws them.
         counter = "[counters.comfy]\nlimit = 1\n"
-        settings.write_text(f"{kept}{endpoint}\n{counter}", encoding="utf-8")
+        settings.write_text(f"{mark}\n{endpoint}\n{counter}", encoding="utf-8")
         # Written once: a new date would make the scenes anew.
         for name, content in (("graph.json", GRAPH), ("story.json", script())):
             if not (folder / name).exists():
