@@ -14,6 +14,7 @@ from task_bench import Bench
 
 from conductor.base.errors import BadInput, UsageError
 from workers.media import ffmpeg, probing
+from workers.tasks import media_compose
 
 FPS, SIZE = 25, "160x90"
 PICTURE = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
@@ -108,3 +109,16 @@ def test_a_scene_that_is_shown_twice_is_made_once(tmp_path: Path):
     _, result = made(bench, board)
 
     assert (result["frames"], result["stretches"], bench.attempt) == (75, 3, 2)
+
+
+@pytest.mark.parametrize("start_s", [0.0, 0.4], ids=["at one place", "apart"])
+def test_a_seam_between_two_clips_without_sound_is_silent(tmp_path: Path, start_s: float):
+    bench = Bench(tmp_path)
+    clip = media.made(bench.inputs / "a.mkv", *media.pattern(1, size=SIZE), *PICTURE)
+    layers = [{"source": str(clip)}, {"source": str(clip), "start_s": start_s}]
+    args = {"layers": layers, "frames": 10, "samples": 19_200, "fps": FPS, "width": 160, "height": 90}
+
+    bench.run(media_compose.run, args, reads=[clip], writes=["scratch:seam.mkv"])
+
+    facts = probing.probe(bench.made("scratch:seam.mkv"), "seam.mkv")
+    assert facts.frames == 10 and facts.sound is not None

@@ -14,6 +14,7 @@ _COMPLAINTS = frozenset({"panic", "fatal", "error"})
 #: «  Input stream #0:0 (video): 100 packets read (314411 bytes); 100 frames decoded; 0 decode errors;»
 _READ = re.compile(r" *Input stream #\d+:\d+ \((video|audio)\): (\d+) packets read .*?(\d+) frames decoded")
 _MOST_LINES = 40
+_SIGNS = frozenset({"frame", "out_time_us", "total_size", "dup_frames", "drop_frames"})
 
 
 class FfmpegOutput:
@@ -43,13 +44,19 @@ class FfmpegOutput:
 
 
 class FfmpegProgress:
-    """Reads ffmpeg's `-progress` lines, however the pipe has cut them."""
+    """Reads ffmpeg's `-progress` lines, however the pipe has cut them.
+
+    They come twice a second also from one whose inputs wait for each other: `on_seconds` hears of what has
+    moved, so that the watch over stalls sees who stands still."""
 
     def __init__(self, on_seconds: Callable[[float], None]) -> None:
         self.frames = 0
         self.seconds = 0.0
         self._rest = b""
         self._on_seconds = on_seconds
+        #: What moves: how far it is in what is written, and how much that is.
+        self._signs: dict[str, str] = {}
+        self._told: dict[str, str] = {}
 
     def feed(self, chunk: bytes) -> None:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
@@ -58,9 +65,12 @@ class FfmpegProgress:
             self._take(key, value.strip())
 
     def _take(self, key: str, value: str) -> None:
+        if key in _SIGNS:
+            self._signs[key] = value
         if key == "frame" and value.isdigit():
             self.frames = int(value)
         elif key == "out_time_us" and value.lstrip("-").isdigit():
             self.seconds = max(0.0, int(value) / 1e6)
-        elif key == "progress":
+        elif key == "progress" and self._signs != self._told:
+            self._told = dict(self._signs)
             self._on_seconds(self.seconds)

@@ -157,7 +157,9 @@ def joined(given: ComposeArgs, layers: Sequence[tuple[Any, Any]]) -> tuple[Any, 
 
     if len(layers) == 1:
         return layers[0]
-    (video, audio), (next_video, next_audio) = layers
+    (first_video, first_audio), (second_video, second_audio) = layers
+    video, next_video = two_of(first_video, second_video, "split")
+    audio, next_audio = two_of(first_audio, second_audio, "asplit")
     seconds = given.samples / common_form.SAMPLE_RATE
     both = graph.filter(
         [video, next_video],
@@ -171,6 +173,15 @@ def joined(given: ComposeArgs, layers: Sequence[tuple[Any, Any]]) -> tuple[Any, 
     into = next_audio.filter("afade", type="in", duration=seconds, curve="qsin")
     mixed = graph.filter([out, into], "amix", inputs=2, normalize=0, duration="longest")
     return both, common_form.sound(mixed, seconds)
+
+
+def two_of(stream: Any, other: Any, splitter: str) -> tuple[Any, Any]:
+    """What is made in one way is one stream to the builder of the graph, to be used but once: the silence
+    of two films without sound, or one film at one place."""
+    if stream != other:
+        return stream, other
+    split = stream.filter_multi_output(splitter)
+    return split[0], split[1]
 
 
 def with_subtitles(ctx: JobContext, video: Any, given: ComposeArgs) -> Any:

@@ -53,6 +53,17 @@ def test_progress_takes_a_time_that_is_not_known_yet():
     assert progress.seconds == 0.0
 
 
+def test_who_says_again_and_again_that_it_is_where_it_was_makes_no_progress():
+    seen: list[float] = []
+    progress = ffmpeg.FfmpegProgress(seen.append)
+    stands = b"frame=10\nfps=%d.0\ntotal_size=480\nout_time_us=500000\nspeed=%dx\nprogress=continue\n"
+    for speed in (9, 8, 7):
+        progress.feed(stands % (speed, speed))
+    assert seen == [0.5]
+    progress.feed(b"frame=10\ntotal_size=960\nout_time_us=500000\nprogress=continue\n")
+    assert seen == [0.5, 0.5], "what was written is more: it is at work"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_told_from_a_bad_file():
     stderr, code = words_of("-f", "lavfi", "-i", "testsrc2=d=1", "-f", "matroska", "file:/dev/full")
