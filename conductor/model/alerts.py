@@ -26,7 +26,7 @@ AlertRuleName = Literal[
     "budget-over",
     "receipts-mismatch",
     "schedule-skipped",
-    "gpu-fallback",
+    "fallback-spike",
     "engine-fallback",
     "redis-gone",
 ]

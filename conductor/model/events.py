@@ -133,12 +133,14 @@ EVENTS: dict[str, EventKind] = {
     "engine.fallback": _kind(
         "WARNING",
         "A job's work was done by another engine than it was meant for, or goes on with another.",
-        "job_id task from_engine to_engine why",
-        "about reason",
+        "job_id task about from_engine to_engine why",
+        "reason",
     ),
     "jobs.proved": _kind("INFO", "Receipts on disk proved further jobs done.", "jobs"),
     "job.forged": _kind(
-        "WARNING", "A job without the seal of the configured key was cancelled.", "job_id attempt task why"
+        "WARNING",
+        "A job without the seal of the configured key was cancelled.",
+        "job_id attempt task about why",
     ),
     "kind.reviewed": _kind(
         "WARNING", "What waited of a kind went into review: its breaker stays open.", "kind jobs"
@@ -184,17 +186,17 @@ EVENTS: dict[str, EventKind] = {
     "attempt.unknown_task": _kind(
         "WARNING",
         "An attempt goes back for a while: its worker does not know the task.",
-        "job_id attempt task seconds error",
+        "job_id attempt task about seconds error",
     ),
     "attempt.dropped": _kind(
         "INFO", "A worker drops an attempt that was given to another one.", "job_id attempt task about"
     ),
     "attempt.not_started": _kind(
-        "INFO", "An attempt is over, or another one has its place.", "job_id attempt"
+        "INFO", "An attempt is over, or another one has its place.", "job_id attempt about"
     ),
-    "attempt.told_twice": _kind("ERROR", "A worker was told to run what it runs.", "job_id attempt"),
+    "attempt.told_twice": _kind("ERROR", "A worker was told to run what it runs.", "job_id attempt about"),
     "attempt.not_running": _kind(
-        "WARNING", "A worker's child told the end of an attempt that does not run.", "job_id attempt"
+        "WARNING", "A worker's child told the end of an attempt that does not run.", "job_id attempt about"
     ),
     "attempt.adopted": _kind(
         "INFO", "Redis had forgotten an attempt, and it goes on.", "job_id attempt worker about"
@@ -215,9 +217,11 @@ EVENTS: dict[str, EventKind] = {
     "receipt.waits": _kind(
         "ERROR", "A receipt cannot be written; its worker tries again.", "job_id attempt task about error"
     ),
-    "receipt.not_written": _kind("ERROR", "A failure's receipt cannot be written.", "job_id attempt error"),
+    "receipt.not_written": _kind(
+        "ERROR", "A failure's receipt cannot be written.", "job_id attempt about error"
+    ),
     "receipt.taken_back": _kind(
-        "INFO", "A receipt no longer counts: another attempt's came first.", "job_id attempt task"
+        "INFO", "A receipt no longer counts: another attempt's came first.", "job_id attempt task about"
     ),
     # gates
     "gate.closed": _kind(
@@ -345,7 +349,9 @@ EVENTS: dict[str, EventKind] = {
     "worker.stuck": _kind(
         "ERROR", "A worker, or its child, does not move, and is ended.", "seconds", "pid job_ids"
     ),
-    "worker.gave_way": _kind("INFO", "Idle workers gave back what they kept on a device.", "workers job_id"),
+    "worker.gave_way": _kind(
+        "INFO", "Idle workers gave back what they kept on a device.", "workers job_id about"
+    ),
     "child.replaced": _kind("INFO", "A worker takes a fresh child for its next body.", "worker why"),
     "lease.refused": _kind("WARNING", "The ledger refused to renew what a worker holds.", "worker error"),
     "device.freed": _kind("DEBUG", "An idle worker gave back what it kept on a device.", "worker device"),
@@ -354,7 +360,7 @@ EVENTS: dict[str, EventKind] = {
     ),
     "device.used_again": _kind("INFO", "A quarantined device is used again.", "device why"),
     "process.outlived": _kind(
-        "WARNING", "A process outlived its worker and held VRAM, and was killed.", "pid job_id"
+        "WARNING", "A process outlived its worker and held VRAM, and was killed.", "pid job_id about"
     ),
     "process.left_frozen": _kind("WARNING", "A process that a worker had left frozen was killed.", "pid"),
     # alerts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -10,6 +11,8 @@ from conductor.model.spec import JobSpec, from_line
 
 #: Letters of an id that stand beside what the job is about: enough for the commands that take one.
 SHORT_ID = 8
+#: Of a job whose line is not at hand; its id stands beside it.
+NAMELESS = "a job"
 
 
 def subject_of(spec: JobSpec) -> str:
@@ -48,6 +51,17 @@ def file_of_line(line: bytes) -> str:
         return ""
 
 
+def with_subjects(words: str, subjects: Mapping[str, str]) -> str:
+    """A sentence in which jobs stand by the first letters of their ids, as gates say them: each is called by
+    its subject, those letters beside it. `subjects`: job → «media.cut · clip7.mp4»."""
+    known = {job_id[:SHORT_ID]: subject for job_id, subject in subjects.items() if subject}
+    if not known:
+        return words
+    each = "|".join(map(re.escape, known))
+    # In one pass: a file may be named like the letters of another job.
+    return re.sub(rf"(?<![\w-])({each})(?![\w-])", lambda found: f"{known[found[0]]} ({found[0]})", words)
+
+
 class FileNames:
     """Job → the file that it is about. A line never changes what it is about under its id: each is read once,
     for as long as it is asked for."""
@@ -55,14 +69,33 @@ class FileNames:
     def __init__(self, read: Callable[[Sequence[str]], Mapping[str, bytes]]) -> None:
         """`read`: the lines of some jobs, those that are not known left out."""
         self._read = read
-        self._known: dict[str, str] = {}
+        #: Its task, and the file.
+        self._known: dict[str, tuple[str, str]] = {}
 
     def of(self, ids: Iterable[str]) -> dict[str, str]:
         """Of all of them; empty where a job names no file, or is not known. Raises what `read` raises."""
+        return {job_id: file for job_id, (_, file) in self._look(ids).items()}
+
+    def subjects(self, ids: Iterable[str], also: Iterable[str] = ()) -> tuple[dict[str, str], dict[str, str]]:
+        """The files of `ids`, and what all of `also` that are known are about, in one look."""
+        ids, also = tuple(ids), tuple(also)
+        found = self._look((*ids, *also))
+        files = {job_id: found[job_id][1] for job_id in ids if job_id}
+        return files, {job_id: named(*found[job_id]) for job_id in also if job_id and found[job_id][0]}
+
+    def _look(self, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         wanted = [job_id for job_id in dict.fromkeys(ids) if job_id]
         news = [job_id for job_id in wanted if job_id not in self._known]
-        read = {job_id: file_of_line(line) for job_id, line in (self._read(news) if news else {}).items()}
-        files = {job_id: self._known.get(job_id, read.get(job_id)) for job_id in wanted}
+        read = {job_id: _task_and_file(line) for job_id, line in (self._read(news) if news else {}).items()}
+        found = {job_id: self._known.get(job_id) or read.get(job_id) for job_id in wanted}
         # One that is not known yet may be by the next time.
-        self._known = {job_id: file for job_id, file in files.items() if file is not None}
-        return {job_id: file or "" for job_id, file in files.items()}
+        self._known = {job_id: each for job_id, each in found.items() if each is not None}
+        return {job_id: each or ("", "") for job_id, each in found.items()}
+
+
+def _task_and_file(line: bytes) -> tuple[str, str]:
+    try:
+        spec = from_line(line)
+    except (msgspec.DecodeError, ValueError):
+        return "", ""
+    return spec.task, file_of(spec)

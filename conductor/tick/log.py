@@ -11,12 +11,12 @@ from conductor.base.hours import about
 from conductor.base.logs.events import emit_event
 from conductor.base.text import many
 from conductor.core.admission.earliest_start import is_never
-from conductor.core.admission.explain import describe, leading
+from conductor.core.admission.explain import describe, jobs_named, leading
 from conductor.model.decision import Admission, Gate, Hold, Verdict
 from conductor.model.reason import Reason
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
-from conductor.model.subject import SHORT_ID, FileNames, named
+from conductor.model.subject import SHORT_ID, FileNames, named, with_subjects
 from conductor.tick.apply import Applied
 from conductor.tick.come_and_gone import GateOpenings, NodesSeen
 
@@ -93,6 +93,13 @@ class TickLog:
             return FileNames(self._lines).of(r.job_id for r in fed)
         return {}
 
+    def _called(self, hold: Hold, why: str) -> str:
+        """With the jobs that it names called by what they are about."""
+        ids = jobs_named(hold)
+        with suppress(Unreachable):
+            return with_subjects(why, FileNames(self._lines).subjects((), ids)[1]) if ids else why
+        return why
+
     def _refused(self, admission: Admission, file: str, why_not: str) -> None:
         r = admission.reservation
         emit_event("job.not_admitted", "Not fed {lane} {about} ({}): {why}", r.job_id[:SHORT_ID], lane=r.lane,
@@ -117,7 +124,7 @@ class TickLog:
             if verdict.gate != "lane":
                 self._openings.holds(verdict.gate, hold.lane, hold.task, now)
             if self._is_news(hold, same, now):
-                why = describe(verdict, now, about(now))
+                why = self._called(hold, describe(verdict, now, about(now)))
                 if verdict.gate == "lane":
                     # The normal state of a lane at work, and no news.
                     emit_event("lane.full", "Held {lane}: {why}", lane=hold.lane, task=hold.task,
@@ -145,6 +152,7 @@ class TickLog:
             (v for v in hold.closed if v.is_never or v.is_crowded), key=lambda v: -v.limit, default=verdict
         )
         beside = "" if hold.is_infeasible else " while others use so much"
+        why = self._called(hold, describe(never, now, about(now)))
         emit_event("class.infeasible", "{} of {task} can never run here{}: {why}", many(hold.waiting, "job"),
                    beside, lane=hold.lane, task=hold.task, gate=never.gate, reason=never.reason.value,
-                   waiting=hold.waiting, why=describe(never, now, about(now)))  # fmt: skip
+                   waiting=hold.waiting, why=why)  # fmt: skip

@@ -37,6 +37,7 @@ from conductor.model.decision import Decision, GateLedger
 from conductor.model.limits import Limits, TaskRules
 from conductor.model.report import CounterReading
 from conductor.model.snapshot import Candidate, KindState, Lookahead, Snapshot
+from conductor.model.subject import subject_of_line
 from conductor.ports import Ledger, Rates
 from conductor.tick.apply import Applied
 from conductor.tick.apply import apply as hand_over
@@ -189,10 +190,12 @@ def change_engines(ledger: Ledger, state: TickState) -> TickState:
     ]
     if not moved:
         return state
-    for move in moved:
-        if move.is_fallback:
-            job_class, (reason, words) = move.job_class, move.why
-            tell_fallback(move.job_id, job_class.task, move.left, move.engine, reason, words)
+    fallen = [move for move in moved if move.is_fallback]
+    lines = ledger.jobs.lines([move.job_id for move in fallen]) if fallen else {}
+    for move in fallen:
+        task, (reason, words) = move.job_class.task, move.why
+        about = subject_of_line(lines.get(move.job_id, b""), task)
+        tell_fallback(move.job_id, task, about, move.left, move.engine, reason, words)
     return replace(state, candidates=engine_choice.without(state.candidates, [move.job_id for move in moved]))
 
 

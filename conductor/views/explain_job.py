@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from conductor.base.text import duration, many, printable, size
+from conductor.core.admission.explain import jobs_named
 from conductor.core.failures.history import said, tries
 from conductor.core.needs.escalation import RAN_OUT_OF, WORDS, differences
 from conductor.model.decision import Hold
@@ -102,6 +103,8 @@ def explained(ledger: Ledger, job: JobView, history: HistoryIndex, logs_dir: Pat
     hold = next((h for h in gates.holds if h.class_id == job.class_id), None) if is_free else None
     standing = standing_of(ledger, (job.reservation,) if job.reservation else (), gates, now)
     moment = standing.moment(now)
+    named_there = (hold.head, *jobs_named(hold)) if hold is not None else ()
+    subjects = subjects_of(ledger, (*job.waits_for, *named_there))
     is_long = len(job.line) > MOST_LINE_BYTES
     left_out = (
         (f"its line has {size(len(job.line))}: it is in its manifest, and left out here",) if is_long else ()
@@ -113,10 +116,10 @@ def explained(ledger: Ledger, job: JobView, history: HistoryIndex, logs_dir: Pat
         file=file_of_line(job.line),
         workflow=line["workflow"],
         waits_for={other: state_of(ledger, other) for other in job.waits_for},
-        subjects=subjects_of(ledger, job.waits_for),
+        subjects=subjects,
         roots=roots_of(ledger, job, moment),
         hold=hold,
-        waiting=None if hold is None else waiting(job, hold, moment),
+        waiting=None if hold is None else waiting(job, hold, moment, subjects),
         receipts=mine,
         tries=tries(job.attempts, numbers(mine)),
         notes=(*inherit_priorities(job, line), *notes(ledger, job, hold), *left_out),
@@ -157,7 +160,7 @@ def numbers(receipts: Sequence[Receipt]) -> frozenset[int]:
 
 
 def subjects_of(ledger: Ledger, ids: Sequence[str]) -> dict[str, str]:
-    lines = ledger.jobs.lines(ids) if ids else {}
+    lines = ledger.jobs.lines(tuple(filter(None, ids))) if ids else {}
     return {job_id: subject_of_line(line, "") for job_id, line in lines.items()}
 
 

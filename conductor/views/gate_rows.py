@@ -55,12 +55,11 @@ def gate_rows(status: Status, shared: Iterable[Shared]) -> tuple[GateRow, ...]:
     rows: dict[tuple[Gate, str, str], GateRow] = {}
     for row in (*map(_of_shared, shared), *_of_rates(status.rates)):
         rows[row.gate, row.where, row.unit] = row
-    moment = status.standing.moment(status.now)
     for hold in status.holds:
         for verdict in hold.closed:
             key = (verdict.gate, verdict.where, verdict.unit)
             known = rows.get(key) or GateRow(gate=verdict.gate, where=verdict.where, unit=verdict.unit)
-            rows[key] = _shut(known, hold, verdict, moment)
+            rows[key] = _shut(known, hold, verdict, status)
     found = (_with_lost(row, status) for row in rows.values())
     return tuple(sorted(found, key=_rank))
 
@@ -97,12 +96,13 @@ def _of_rates(rates: Iterable[RateState]) -> Iterator[GateRow]:
                 )
 
 
-def _shut(row: GateRow, hold: Hold, verdict: Verdict, moment: float) -> GateRow:
+def _shut(row: GateRow, hold: Hold, verdict: Verdict, status: Status) -> GateRow:
     """`row` with what this class says of it."""
     since = hold.closed_since.get(verdict.gate)
     opens = verdict.reopens_at
     is_first = row.is_open
-    told = about(moment)
+    moment = status.standing.moment(status.now)
+    words = row.words or status.calling([describe(verdict, moment, about(moment))])[0]
     return GateRow(
         gate=row.gate,
         where=row.where,
@@ -119,7 +119,7 @@ def _shut(row: GateRow, hold: Hold, verdict: Verdict, moment: float) -> GateRow:
         shut_since=_least(row.shut_since, since),
         opens_at=_least(row.opens_at, opens),
         value=row.value,
-        words=describe(verdict, moment, told) if is_first else row.words,
+        words=words,
         holders=row.holders or verdict.holders,
     )
 

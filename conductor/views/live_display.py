@@ -103,7 +103,8 @@ def holds(status: Status) -> list[str]:
     for hold in status.holds[:SHOWN_HOLDS]:
         verdict = leading(hold)
         why = describe(verdict, moment, about(moment)) if verdict else "its turn has not come"
-        out.append(printable(f"{held}: {many(hold.waiting, 'job')} of {hold.task}: {why}"))
+        (named,) = status.calling([why])
+        out.append(printable(f"{held}: {many(hold.waiting, 'job')} of {hold.task}: {named}"))
     if (hidden := len(status.holds) - SHOWN_HOLDS) > 0:
         out.append(f"{held}: {hidden} more kinds of jobs")
     return out

@@ -5,7 +5,7 @@ One value made of one look (`conductor.views.status`), so that no two figures on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from conductor.analysis.forecast.text import ForecastEnd, end_of
 from conductor.base.hours import about
@@ -124,7 +124,7 @@ def now_of(
         ),
         lanes=status.lanes,
         gates=gate_rows(status, shared),
-        waiting=tuple(_waiting(hold, moment, status.files) for hold in _most_urgent(status.holds, moment)),
+        waiting=tuple(_waiting(hold, moment, status) for hold in _most_urgent(status.holds, moment)),
         running=tuple(_running(held, status) for held in status.active[:SHOWN_ROWS]),
         dead=status.dead,
         notes=status.notes,
@@ -150,7 +150,7 @@ def _most_urgent(holds: Iterable[Hold], moment: float) -> list[Hold]:
     return sorted(holds, key=lambda hold: (not is_never(hold, moment), -hold.waiting))[:SHOWN_ROWS]
 
 
-def _waiting(hold: Hold, moment: float, files: Mapping[str, str]) -> WaitingRow:
+def _waiting(hold: Hold, moment: float, status: Status) -> WaitingRow:
     when, first = about(moment), leading(hold)
     words = [*before(hold), *(describe(v, moment, when) for v in hold.closed), *prospects(hold, moment, when)]
     return WaitingRow(
@@ -159,9 +159,9 @@ def _waiting(hold: Hold, moment: float, files: Mapping[str, str]) -> WaitingRow:
         lane=hold.lane,
         jobs=hold.waiting,
         job_id=hold.head,
-        about=files.get(hold.head, ""),
+        about=status.files.get(hold.head, ""),
         gate=None if first is None else first.gate,
-        words=tuple(dict.fromkeys(words)),
+        words=tuple(status.calling(words)),
         is_never=is_never(hold, moment),
         since=hold.since,
         starts_at=earliest(hold),

@@ -9,6 +9,7 @@ from itertools import islice
 import msgspec
 
 from conductor.analysis.forecast.text import ForecastEnd, end_of
+from conductor.core.admission.explain import jobs_named
 from conductor.core.failures.stuck import Stuck
 from conductor.model.calls import EndpointFault
 from conductor.model.decision import Gate, GateLedger, Hold, Shared
@@ -17,13 +18,15 @@ from conductor.model.ledger_entries import JobState
 from conductor.model.report import CounterReading, NodeReport
 from conductor.model.snapshot import Controls, KindState, RateState, Reservation
 from conductor.model.spec import LANES, Lane, Value
-from conductor.model.subject import FileNames, named
+from conductor.model.subject import FileNames, named, with_subjects
 from conductor.ports import Ledger
 from conductor.views.dead_jobs import DeadJobs
 from conductor.views.staleness import LedgerAge, standing_of, standstill
 
 #: Of those in flight, and of the classes that are held, so many are shown by the files they are about.
 MOST_NAMED = 200
+#: And of so many classes those jobs that the answers of their gates name.
+MOST_CALLED = 40
 
 
 class LaneStatus(Value, frozen=True, kw_only=True):
@@ -66,6 +69,8 @@ class Status(Value, frozen=True, kw_only=True):
     graves: tuple[DeadJobs, ...] = ()
     #: Job → the file that it is about, of those in flight and of the first that wait.
     files: dict[str, str] = {}
+    #: Job → what it is about, of those that the answers of the gates name.
+    subjects: dict[str, str] = {}
     #: Kinds of jobs that failed alike since the last that did not.
     kinds: tuple[KindState, ...] = ()
     #: Jobs in flight that do not get on.
@@ -80,6 +85,10 @@ class Status(Value, frozen=True, kw_only=True):
     def subject(self, job_id: str, task: str) -> str:
         """«media.cut · clip7.mp4»."""
         return named(task, self.files.get(job_id, ""))
+
+    def calling(self, words: Iterable[str]) -> list[str]:
+        """Answers of gates, with the jobs in them called by what they are about; none twice."""
+        return list(dict.fromkeys(with_subjects(word, self.subjects) for word in words))
 
     def total(self, *states: JobState) -> int:
         return sum(counts.get(state, 0) for counts in self.backlogs.values() for state in states)
@@ -98,6 +107,8 @@ def gather(ledger: Ledger, backlog: str | None = None, files: FileNames | None =
     now = ledger.bell.now()
     standing = standing_of(ledger, active, gates, now)
     holds = tuple(h for h in gates.holds if backlog in (None, h.backlog))
+    asked, in_words = shown(active, holds), [i for h in holds[:MOST_CALLED] for i in jobs_named(h)]
+    about, subjects = (files or FileNames(ledger.jobs.lines)).subjects(asked, in_words)
     status = Status(
         now=now,
         leader=leader[0] if leader else None,
@@ -115,7 +126,8 @@ def gather(ledger: Ledger, backlog: str | None = None, files: FileNames | None =
         readings=gates.counters,
         kinds=tuple(kind for kind in ledger.kinds.states()[0] if kind.failed),
         forecast=forecast_of(ledger, backlog),
-        files=(files or FileNames(ledger.jobs.lines)).of(shown(active, holds)),
+        files=about,
+        subjects=subjects,
         dead=ledger.tallies.causes(backlog),
         standing=standing,
     )

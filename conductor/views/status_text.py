@@ -110,7 +110,7 @@ def never(status: Status, red: Callable[[str], str]) -> list[str]:
     """What is not waiting: no node that reports could ever run it, or none beside what others use."""
     moment = status.standing.moment(status.now)
     holds = [hold for hold in status.holds if is_never(hold, moment)]
-    out = [line for hold in holds[:SHOWN_ROWS] for line in held_lines(hold, moment)]
+    out = [line for hold in holds[:SHOWN_ROWS] for line in held_lines(hold, moment, status)]
     head = f"can never run here{aside(status.standing, status.now)}:"
     return [red(line) for line in [head, *out, *more(len(holds))]] if out else []
 
@@ -118,21 +118,16 @@ def never(status: Status, red: Callable[[str], str]) -> list[str]:
 def held(status: Status) -> list[str]:
     moment = status.standing.moment(status.now)
     holds = [hold for hold in status.holds if not is_never(hold, moment)]
-    out = [line for hold in holds[:SHOWN_ROWS] for line in held_lines(hold, moment)]
+    out = [line for hold in holds[:SHOWN_ROWS] for line in held_lines(hold, moment, status)]
     return [f"held{aside(status.standing, status.now)}:", *out, *more(len(holds))] if out else []
 
 
-def held_lines(hold: Hold, now: float) -> list[str]:
+def held_lines(hold: Hold, now: float, status: Status) -> list[str]:
     since = f" for {duration(now - hold.since)}" if hold.since else ""
     first = f"  {many(hold.waiting, 'job')} of {hold.task} ({hold.lane}, backlog {hold.backlog}){since}:"
-    words = list(
-        dict.fromkeys(
-            [
-                *before(hold),
-                *(describe(v, now, about(now)) for v in hold.closed),
-                *prospects(hold, now, about(now)),
-            ]
-        )
+    when = about(now)
+    words = status.calling(
+        [*before(hold), *(describe(v, now, when) for v in hold.closed), *prospects(hold, now, when)]
     )
     rest = [f"    … and {many(len(words) - SHOWN_GATES, 'more answer')}"] if len(words) > SHOWN_GATES else []
     return [printable(first), *(f"    {printable(word)}" for word in words[:SHOWN_GATES]), *rest]

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from msgspec.structs import replace
+
 from conductor.base.hours import about
 from conductor.base.text import duration, many
-from conductor.core.admission.explain import sentence
+from conductor.core.admission.explain import jobs_named, sentence
 from conductor.model.decision import Hold
 from conductor.model.ledger_entries import JobView
 from conductor.model.spec import Value
-from conductor.model.subject import subject_of_line
+from conductor.model.subject import subject_of_line, with_subjects
 from conductor.ports import Ledger
 from conductor.views.frozen_jobs import frozen_words
 
@@ -30,6 +32,8 @@ class DeepestJob(Value, frozen=True, kw_only=True):
     why: str
     #: What it is about; empty: nobody knows it.
     subject: str = ""
+    #: Jobs that `why` names.
+    names: tuple[str, ...] = ()
 
     @property
     def called(self) -> str:
@@ -40,7 +44,10 @@ def roots_of(ledger: Ledger, job: JobView, now: float) -> tuple[DeepestJob, ...]
     """The deepest first; empty for a job that waits for nobody, or for such as wait for nobody themselves."""
     holds = {hold.class_id: hold for hold in ledger.gate_record.gates().holds} if job.waits_for else {}
     found = [_root(other, view, depth, holds, now) for other, view, depth in _leaves(ledger, job)]
-    return tuple(sorted(found, key=lambda root: (-root.depth, root.job_id))[:MOST_KEPT])
+    kept = sorted(found, key=lambda root: (-root.depth, root.job_id))[:MOST_KEPT]
+    lines = ledger.jobs.lines([i for root in kept for i in root.names]) if kept else {}
+    subjects = {job_id: subject_of_line(line, "") for job_id, line in lines.items()}
+    return tuple(replace(root, why=with_subjects(root.why, subjects)) for root in kept)
 
 
 def _leaves(ledger: Ledger, job: JobView) -> Iterator[tuple[str, JobView | None, int]]:
@@ -65,6 +72,7 @@ def _root(job_id: str, view: JobView | None, depth: int, holds: Mapping[str, Hol
         depth=depth,
         why="" if view is None else _why(view, holds, now),
         subject="" if view is None else subject_of_line(view.line, ""),
+        names=() if view is None or (hold := holds.get(view.class_id)) is None else jobs_named(hold),
     )
 
 

@@ -4,6 +4,8 @@ time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from conductor.base.hours import about
 from conductor.base.text import duration, many, table
 from conductor.core.admission.earliest_start import earliest
@@ -13,6 +15,7 @@ from conductor.model.decision import Gate, Hold, Verdict
 from conductor.model.ledger_entries import JobView
 from conductor.model.reason import Detail, Reason
 from conductor.model.spec import Value
+from conductor.model.subject import SHORT_ID, with_subjects
 
 SHOWN_PLACES = 24
 
@@ -69,12 +72,12 @@ class WaitingJob(Value, frozen=True, kw_only=True):
     is_infeasible: bool
 
 
-def waiting(job: JobView, hold: Hold, now: float) -> WaitingJob:
-    """`hold`: the record of its class."""
+def waiting(job: JobView, hold: Hold, now: float, subjects: Mapping[str, str]) -> WaitingJob:
+    """`hold`: the record of its class. `subjects`: job → what it is about, of those that the words name."""
     is_first = job.job_id == hold.head or not hold.head
     ahead = 0 if is_first else max(1, job.ahead or 0)
     return WaitingJob(
-        sentence=_sentence(job, hold, ahead, now),
+        sentence=with_subjects(_sentence(job, hold, ahead, now), subjects),
         waited_s=max(0.0, now - job.since),
         ahead=ahead,
         of=hold.waiting,
@@ -100,7 +103,8 @@ def _sentence(job: JobView, hold: Hold, ahead: int, now: float) -> str:
         return why
     start, _, rest = why.partition(": ")
     before = f"{many(ahead, 'job')} with the same needs {'goes' if ahead == 1 else 'go'} before it"
-    return f"{start}: {before}, the first is {hold.head}, which waits for: {rest.removeprefix('waits for ')}"
+    rest = rest.removeprefix("waits for ")
+    return f"{start}: {before}, the first is {hold.head[:SHORT_ID]}, which waits for: {rest}"
 
 
 def _asked(verdict: Verdict, hold: Hold) -> PlaceAnswer:

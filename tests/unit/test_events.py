@@ -22,7 +22,7 @@ from conductor.model.events import EVENTS, FIELDS
 from conductor.model.events_page import events_page
 from conductor.model.reason import Reason
 from conductor.model.spec import JobSpec, Output, to_line
-from conductor.model.subject import FileNames, subject_of, subject_of_line
+from conductor.model.subject import FileNames, subject_of, subject_of_line, with_subjects
 from conductor.tick.apply import Applied
 from conductor.tick.log import TickLog
 
@@ -106,6 +106,21 @@ def test_the_words_name_only_what_is_handed_in(site: Site) -> None:
         if len(site.templates) == 1:
             assert {name for name in names if name} <= site.fields
             assert names.count("") == site.also
+
+
+#: What lies in a queue of RQ and is not Conductor's has an id alone.
+STRANGE = {"entry.refused", "entry.broken"}
+
+
+def test_a_job_is_named_by_what_it_is_about_wherever_an_event_has_its_id() -> None:
+    with_id = {name for name, kind in EVENTS.items() if "job_id" in (*kind.fields, *kind.known)} - STRANGE
+    assert {name for name in with_id if "about" not in (*EVENTS[name].fields, *EVENTS[name].known)} == set()
+    for site in SITES:
+        assert isinstance(site.event, ast.Constant)
+        if site.event.value in with_id:
+            for template in site.templates:
+                names = {name for _, name, _, _ in string.Formatter().parse(template)}
+                assert "job_id" not in names, f"{site.where}: the id stands beside it, its first letters do"
 
 
 def test_what_stands_in_the_table_is_emitted_and_has_its_fields_explained() -> None:
@@ -201,6 +216,18 @@ def test_a_job_is_shown_by_its_task_and_a_file() -> None:
     assert subject_of_line(b"{of another version}", "media.cut") == "media.cut"
 
 
+def test_in_the_answer_of_a_gate_jobs_are_called_by_what_they_are_about():
+    subjects = {
+        "k3v7abcdefgh": "media.cut · clip7.mp4",
+        "q2w4abcdefgh": "media.cut · k3v7abcd.mp4",
+        "x" * 12: "",
+    }
+    words = "gpu0 has 6.1 GiB (held by k3v7abcd, q2w4abcd until about 14:05), first xxxxxxxx, k3v7abcdx"
+    named = "held by media.cut · clip7.mp4 (k3v7abcd), media.cut · k3v7abcd.mp4 (q2w4abcd) until about 14:05"
+    assert with_subjects(words, subjects) == f"gpu0 has 6.1 GiB ({named}), first xxxxxxxx, k3v7abcdx"
+    assert with_subjects(words, {}) == words
+
+
 def test_the_file_of_a_job_is_read_once_for_as_long_as_it_is_asked_for():
     a, b = "a" * 12, "b" * 12
     spec = JobSpec(v=1, id=a, workflow="w", task="media.cut", reads=("scratch:night/clip7.mp4",))
@@ -218,3 +245,4 @@ def test_the_file_of_a_job_is_read_once_for_as_long_as_it_is_asked_for():
     assert asked == [[a, b], [b]]
     assert names.of([]) == {} and names.of([a]) == {a: "clip7.mp4"}
     assert asked == [[a, b], [b], [a]], "what nobody asks for any more is forgotten"
+    assert names.subjects([a], [b, "c" * 12]) == ({a: "clip7.mp4"}, {b: "media.cut · clip7.mp4"})

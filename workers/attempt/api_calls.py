@@ -109,7 +109,15 @@ class ApiCalls:
         if (found := self._other_engine(attempt, fault, is_given_up)) is None:
             return then
         engine, reason = found
-        tell_fallback(attempt.job_id, attempt.spec.task, needs.engine, engine.name, reason, fault.message)
+        tell_fallback(
+            attempt.job_id,
+            attempt.spec.task,
+            attempt.held.about,
+            needs.engine,
+            engine.name,
+            reason,
+            fault.message,
+        )
         return Retry(job_class=with_engine(job_class, engine))
 
     def _other_engine(

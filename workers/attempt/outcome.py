@@ -20,7 +20,7 @@ from conductor.model.causes import Cause
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.review import ReviewAsked
-from conductor.model.subject import SHORT_ID, subject_of
+from conductor.model.subject import SHORT_ID, subject_of, subject_of_line
 from workers.attempt import device_check, outputs, publish, saved_outputs
 from workers.attempt.api_calls import ApiCalls
 from workers.attempt.attempt import Attempt, AttemptRefused, Scribe, Unknown
@@ -86,11 +86,13 @@ class Runner:
             # Not its fault, and no end of it: without a receipt, or a rebuild would take it for one.
             receipt = self._scribe.refused(started, error)
             self.patiently(lambda: self._attempts.fail(receipt, Retry(delay_s=_UNKNOWN_S)))
-            emit_event("attempt.unknown_task", "Given back for {seconds:g} s: {task} {job_id}: {error}",
-                       seconds=_UNKNOWN_S, job_id=receipt.job_id, attempt=receipt.attempt, task=receipt.task,
-                       error=str(error))  # fmt: skip
+            emit_event("attempt.unknown_task", "Given back for {seconds:g} s: {about} ({}): {error}",
+                       receipt.job_id[:SHORT_ID], seconds=_UNKNOWN_S, job_id=receipt.job_id,
+                       attempt=receipt.attempt, task=receipt.task,
+                       about=subject_of_line(started.line, receipt.task), error=str(error))  # fmt: skip
             return receipt
-        return self._give_back(self._scribe.refused(started, error), Dead())
+        receipt = self._scribe.refused(started, error)
+        return self._give_back(receipt, Dead(), subject_of_line(started.line, receipt.task))
 
     def conclude(self, attempt: Attempt, ended: BodyEnded | AttemptFault) -> Done | Unpublished:
         """After its body. The ledger hears of neither here: `Done` waits to be handed in, the other for
@@ -234,7 +236,9 @@ class Runner:
         """The ledger has their receipts; None: it could not be asked, the receipts stay."""
         for each, answer in zip(done, answers, strict=True):
             if answer == "already":
-                self._note(msgspec.structs.replace(each.receipt, outcome="superseded"))
+                self._note(
+                    msgspec.structs.replace(each.receipt, outcome="superseded"), subject_of(each.attempt.spec)
+                )
             publish.clean(
                 self._parts.settings.layout, each.attempt.spec, {each.attempt.body, each.computed.body}
             )
@@ -329,25 +333,24 @@ class Runner:
         going = self.patiently(self._parts.ledger.handover.reservations) or ()
         return held_by_kind(attempt.started.reservation, going, reports)
 
-    def _give_back(self, receipt: Receipt, then: Retry | Dead, about: str = "") -> Receipt:
-        """`about`: of a job whose line could be read."""
-        self._note(receipt)
+    def _give_back(self, receipt: Receipt, then: Retry | Dead, about: str) -> Receipt:
+        self._note(receipt, about)
         self.patiently(lambda: self._attempts.fail(receipt, then))
         what = _after_words(then, receipt.cause)
         emit_event("job.failed", "Failed: {about} ({}): {cause}: {error} ({then})", receipt.job_id[:SHORT_ID],
                    job_id=receipt.job_id,
-                   attempt=receipt.attempt, task=receipt.task, about=about or receipt.task,
+                   attempt=receipt.attempt, task=receipt.task, about=about,
                    cause=receipt.cause, error=receipt.message, then=what)  # fmt: skip
         return receipt
 
-    def _note(self, receipt: Receipt) -> None:
+    def _note(self, receipt: Receipt, about: str) -> None:
         """Failures and take-backs are worth a line, but the ledger has them even when the disk is full."""
         try:
             self._parts.receipts.append(receipt)
         except OSError as e:
-            words = "The receipt of {job_id} attempt {attempt} cannot be written: {error}"
-            emit_event("receipt.not_written", words, job_id=receipt.job_id, attempt=receipt.attempt,
-                       error=str(e))  # fmt: skip
+            words = "The receipt of {about} ({}) attempt {attempt} cannot be written: {error}"
+            emit_event("receipt.not_written", words, receipt.job_id[:SHORT_ID], job_id=receipt.job_id,
+                       attempt=receipt.attempt, about=about, error=str(e))  # fmt: skip
 
     def patiently(self, step: Callable[[], T]) -> T | None:
         """Until Redis answers. None when the worker has to leave first: the lease runs out then, the

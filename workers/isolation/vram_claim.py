@@ -17,6 +17,7 @@ import msgspec
 from conductor.adapters.files.vram_claims import OwnVramClaim, VramClaim, VramClaims
 from conductor.adapters.host import nvml_probe
 from conductor.base.logs.events import emit_event
+from conductor.model.subject import SHORT_ID
 from conductor.node.health.vram_owners import ours, owner_among
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Claim:
             finally:
                 self._put(reserved={}, since=time.time())
 
-    def take(self, job_id: str, attempt: int, reserved: Mapping[str, int], child: int) -> None:
+    def take(self, job_id: str, attempt: int, about: str, reserved: Mapping[str, int], child: int) -> None:
         """Before a body is given to `child`, maybe behind others: device → MiB that it may hold."""
         if child != self._now.child:
             self._put(child=child, warm=())
@@ -66,7 +67,7 @@ class Claim:
         before = self._now.reserved
         together = {key: max(before.get(key, 0), reserved.get(key, 0)) for key in {**before, **reserved}}
         # Said before looking: of two that begin at the same time each sees the other.
-        self._put(job_id=job_id, attempt=attempt, reserved=together, since=time.time())
+        self._put(job_id=job_id, attempt=attempt, about=about, reserved=together, since=time.time())
         grown = [key for key, mib in together.items() if mib > before.get(key, 0)]
         if grown:
             self._make_room(grown)
@@ -102,9 +103,10 @@ class Claim:
                     key, device, others, [vram_claim for vram_claim in idle if vram_claim not in ended]
                 )
         if ended:
-            words = "{} gave way to {job_id}: idle, and what it kept was needed"
-            workers = [vram_claim.worker for vram_claim in ended]
-            emit_event("worker.gave_way", words, names(ended), workers=workers, job_id=self._now.job_id)
+            words = "{} gave way to {about} ({}): idle, and what it kept was needed"
+            workers, job_id = [vram_claim.worker for vram_claim in ended], self._now.job_id
+            emit_event("worker.gave_way", words, names(ended), job_id[:SHORT_ID], workers=workers,
+                       job_id=job_id, about=self._now.about)  # fmt: skip
             self._until_gone({vram_claim.child for vram_claim in ended}, keys)
 
     def _end_excess(

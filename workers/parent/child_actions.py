@@ -73,7 +73,8 @@ class ChildActions:
         return True
 
     def _claim(self, attempt: Attempt) -> None:
-        self._parts.claim.take(attempt.job_id, attempt.number, attempt.reserved, self._parts.host.pid)
+        held, pid = attempt.held, self._parts.host.pid
+        self._parts.claim.take(held.job_id, held.attempt, held.about, attempt.reserved, pid)
 
     def preload(self, action: actions.Preload) -> None:
         if not self._successors.is_preloaded(action):

@@ -6,6 +6,7 @@ What an end means, and what is late, the machine decides; here words are read, a
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import msgspec
 
 from conductor.adapters.host import oom_counter
 from conductor.base.logs.events import emit_event
+from conductor.model.subject import NAMELESS, SHORT_ID
 from workers.isolation.child_process import ChildProcess
 from workers.isolation.protocol import BodyEnded, BodyProgress, Garbled, Passed
 from workers.machine.body_watch import too_long
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from workers.machine.machine import WorkerMachine
 
 _REFRESH_S = 0.25
+NAMED = 64
 
 
 class Course:
@@ -46,6 +49,8 @@ class Course:
         self.struck = 0
         #: The child that was ended because somebody had stopped it, and for how long (s) it stood.
         self.stood_still: tuple[int, float] = (0, 0.0)
+        #: Jobs that were given to the child, each with what it is about: a late word names one of the last.
+        self._given_last: deque[tuple[str, str]] = deque(maxlen=NAMED)
         #: The child that went last, and how.
         self._gone: tuple[int, int | None] = (0, None)
         self._kills, self._refresh_at = oom_counter.kills(), time.monotonic() + _REFRESH_S
@@ -60,6 +65,7 @@ class Course:
             self._host.begin()
             self.longest_s = 0.0
         self._host.give(attempt.run)
+        self._given_last.append((attempt.job_id, attempt.held.about))
         self.longest_s = max(self.longest_s, attempt.request.timeout_s)
         self._row.given(attempt, time.monotonic())
 
@@ -144,8 +150,10 @@ class Course:
                 case Passed() if row.is_passing((word.job_id, word.attempt)):
                     row.passed((word.job_id, word.attempt))
                 case BodyEnded():
-                    words = "Not heard: an end of {job_id} attempt {attempt}, which does not run"
-                    emit_event("attempt.not_running", words, job_id=word.job_id, attempt=word.attempt)
+                    words = "Not heard: an end of {about} ({}) attempt {attempt}, which does not run"
+                    emit_event("attempt.not_running", words, word.job_id[:SHORT_ID], job_id=word.job_id,
+                               attempt=word.attempt,
+                               about=dict(self._given_last).get(word.job_id, NAMELESS))  # fmt: skip
                 case _:
                     raise Garbled("not a word that a child says now")
         return False

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from conductor.base.errors import ConductorError, Unreachable
 from conductor.base.logs.events import emit_event
 from conductor.model.ledger_entries import Turned
 from conductor.model.receipt import Receipt
+from conductor.model.subject import NAMELESS, SHORT_ID, subject_of_line
 from workers.attempt.attempt import Attempt, AttemptRefused
 from workers.machine.turns import AGAIN_S
 
@@ -99,12 +101,22 @@ class LedgerActions:
         self._say(turned, self._turns.answered(turned))
 
     def _say(self, turned: Turned, twice: Sequence[Key]) -> None:
+        lines = {started.reservation.job_id: started.line for started in turned.started} if twice else {}
         for job_id, number in twice:
-            words = "Told twice to run {job_id} attempt {attempt}: once is enough"
-            emit_event("attempt.told_twice", words, job_id=job_id, attempt=number)
+            words = "Told twice to run {about} ({}) attempt {attempt}: once is enough"
+            emit_event("attempt.told_twice", words, job_id[:SHORT_ID], job_id=job_id, attempt=number,
+                       about=subject_of_line(lines.get(job_id, b""), NAMELESS))  # fmt: skip
+        lines = self._lines([job_id for job_id, _ in turned.over])
         for job_id, number in turned.over:
-            words = "Not started: {job_id} attempt {attempt}: it is over, or another attempt has its place"
-            emit_event("attempt.not_started", words, job_id=job_id, attempt=number)
+            words = "Not started: {about} ({}) attempt {attempt}: it is over, or another has its place"
+            emit_event("attempt.not_started", words, job_id[:SHORT_ID], job_id=job_id, attempt=number,
+                       about=subject_of_line(lines.get(job_id, b""), NAMELESS))  # fmt: skip
+
+    def _lines(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Of few that are to be named; where Redis has just gone they have no name."""
+        with suppress(Unreachable):
+            return self._parts.ledger.jobs.lines(ids) if ids else {}
+        return {}
 
     def _is_away(self, error: Unreachable) -> None:
         if self._is_reachable:

@@ -32,6 +32,8 @@ class VramClaim(msgspec.Struct, frozen=True, kw_only=True):
     #: The attempt in hand, or the last one; empty: none so far.
     job_id: str = ""
     attempt: int = 0
+    #: Its task and a file's name.
+    about: str = ""
     #: Device → MiB reserved for the attempt in hand; empty: idle, or an attempt without VRAM.
     reserved: dict[str, int] = {}
     #: Epoch seconds, this host's: when it last began or ended something.

@@ -21,6 +21,7 @@ from conductor.base.signing import Signer
 from conductor.model.decision import Admission, Successor
 from conductor.model.ledger_entries import Entry, PutResult
 from conductor.model.snapshot import Reservation
+from conductor.model.subject import SHORT_ID, subject_of_line
 
 #: Why a job is not handed over; it is cancelled, which `conductor retry` takes back after a dispatch with the
 #: key.
@@ -112,8 +113,9 @@ class SigningHandover(RedisHandover):
 
     def _quarantine(self, held: Reservation) -> None:
         words = (
-            "Cancelled {task} {job_id}: {why}; dispatch its manifest with the key set, then `conductor retry`"
+            "Cancelled {about} ({}): {why}; dispatch its manifest with the key set, then `conductor retry`"
         )
-        emit_event("job.forged", words, job_id=held.job_id, attempt=held.attempt, task=held.task,
-                   why=UNSEALED)  # fmt: skip
+        (line,) = lines_of(self._scripts, [held.job_id])
+        emit_event("job.forged", words, held.job_id[:SHORT_ID], job_id=held.job_id, attempt=held.attempt,
+                   task=held.task, about=subject_of_line(line or b"", held.task), why=UNSEALED)  # fmt: skip
         self._control.cancel(held.job_id)

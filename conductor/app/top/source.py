@@ -147,6 +147,7 @@ def _waiting(hold: Hold, status: Status) -> TopRow:
     why = describe(verdict, moment, about(moment)) if verdict else "its turn has not come"
     more = f"and {hold.waiting - 1} more: " if hold.waiting > 1 else ""
     lasts = duration(moment - hold.since) if hold.since else ""
+    (why,) = status.calling([why])
     subject = status.subject(hold.head, hold.task)
     return _row(hold.head, "waiting", subject, lasts, "", more + why + aside(status.standing, status.now))
 

@@ -75,7 +75,7 @@ class AlertSettings(Section):
     review_jobs: NotNegative = 20
     #: `budget-near`: no more than this part of an API's money for 24 hours is left.
     budget_left_share: Annotated[float, Field(ge=0, le=1)] = 0.2
-    #: `gpu-fallback`: more attempts of a task than that.
+    #: `fallback-spike`: more attempts of a task than that ran on another engine than was meant.
     fallbacks_per_hour: NotNegative = 5
     #: `engine-fallback`: more than this part of a task's jobs of the last hour went on with a less preferred
     #: engine.

@@ -63,6 +63,13 @@ def explain(hold: Hold, now: float) -> list[str]:
     return lines
 
 
+def jobs_named(hold: Hold) -> tuple[str, ...]:
+    """Whom the words about it name, by the first letters of their ids (`model.subject.with_subjects`)."""
+    before = [front.job_id for front in (hold.front, hold.contenders) if front is not None]
+    holders = (holder for verdict in hold.closed for holder in verdict.holders[:SHOWN_HOLDERS])
+    return tuple(dict.fromkeys((*before, *holders)))
+
+
 def sentence(hold: Hold, now: float, waited_s: float, when: When | None = None, who: str = "") -> str:
     """«waiting 14 min 10 s: 3 jobs of higher priority go before it (the first is xyz); vram needs 10.0 GiB,
     gpu0 has 6.1 GiB (held by abc, def until about 14:05), gpu1 can never (7.5 GiB); report, hold, scratch

@@ -8,6 +8,7 @@ from conductor.model.ledger_entries import JobState
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Controls, KindState, Reservation
 from conductor.model.spec import Value
+from conductor.model.subject import SHORT_ID
 
 
 class Observations(Value, frozen=True, kw_only=True):
@@ -30,6 +31,8 @@ class Observations(Value, frozen=True, kw_only=True):
     active: tuple[Reservation, ...] = ()
     #: First job of a held class → since when it waits.
     heads: dict[str, float] = {}
+    #: Job → what it is about, of those that the words of a finding may name.
+    subjects: dict[str, str] = {}
     controls: Controls = Controls()
     kinds: tuple[KindState, ...] = ()
     #: Backlog → jobs in review.
@@ -53,6 +56,10 @@ class Observations(Value, frozen=True, kw_only=True):
     def left(self) -> int:
         """Jobs that are still to be done."""
         return self.total("waiting", "admitted", "running")
+
+    def called(self, job_id: str, task: str) -> str:
+        """«media.cut · clip7.mp4 (k3v7abcd)»."""
+        return f"{self.subjects.get(job_id) or task} ({job_id[:SHORT_ID]})"
 
     @property
     def silent(self) -> dict[str, float]:

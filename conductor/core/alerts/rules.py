@@ -144,11 +144,11 @@ RULES: dict[AlertRuleName, AlertRule] = {
         work.schedule_skipped,
         "{} was not skipped within the last hour",
     ),
-    "gpu-fallback": AlertRule(
+    "fallback-spike": AlertRule(
         "warning",
         "Attempts ran on another engine than was meant: on the CPU beside a device, or as they say.",
-        work.gpu_fallback,
-        "{} runs on what is meant for it again",
+        work.fallback_spike,
+        "fewer attempts of {} run on another engine than was meant",
     ),
     "engine-fallback": AlertRule(
         "warning",

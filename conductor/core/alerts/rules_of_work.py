@@ -13,6 +13,7 @@ from conductor.model.alerts import AlertFinding, AlertThresholds
 from conductor.model.decision import Hold
 from conductor.model.reason import Reason
 from conductor.model.snapshot import Reservation
+from conductor.model.subject import with_subjects
 
 #: Answers that somebody gave on purpose, or that have a rule of their own: who waits for these is not stuck.
 INTENDED = frozenset(
@@ -57,7 +58,8 @@ def running_long(seen: Observations, limits: AlertThresholds) -> Iterator[AlertF
     for task, those in sorted(by_task.items()):
         longest_s, held = max(those, key=lambda row: row[0])
         which = f"{many(len(those), 'job')} of {task} {'runs' if len(those) == 1 else 'run'}"
-        words = f"{which} longer than {duration(limits.running_s)}; {held.job_id} for {duration(longest_s)}"
+        longest = f"{seen.called(held.job_id, task)} for {duration(longest_s)}"
+        words = f"{which} longer than {duration(limits.running_s)}; {longest}"
         figures = {"jobs": float(len(those)), "longest_s": longest_s}
         yield AlertFinding(subject=task, words=words, figures=figures)
 
@@ -70,7 +72,7 @@ def waiting_long(seen: Observations, limits: AlertThresholds) -> Iterator[AlertF
             by_task[hold.task].append((waited_s, hold))
     for task, those in sorted(by_task.items()):
         longest_s, hold = max(those, key=lambda row: row[0])
-        words = f"{hold.head} of {task} has waited {duration(longest_s)}: {_why(hold, seen.now)}"
+        words = f"{seen.called(hold.head, task)} has waited {duration(longest_s)}: {_why(hold, seen)}"
         yield AlertFinding(subject=task, words=words, figures={"longest_s": longest_s})
 
 
@@ -83,12 +85,14 @@ def nothing_admitted(seen: Observations, limits: AlertThresholds) -> Iterator[Al
         waiting = sum(hold.waiting for hold in stuck)
         most = max(stuck, key=lambda hold: hold.waiting)
         waits = "waits" if waiting == 1 else "wait"
-        words = f"{many(waiting, 'job')} {waits} and nothing runs; {most.task}: {_why(most, seen.now)}"
+        words = f"{many(waiting, 'job')} {waits} and nothing runs; {most.task}: {_why(most, seen)}"
         yield AlertFinding(words=words, figures={"waiting": waiting})
 
 
-def _why(hold: Hold, now: float) -> str:
-    return describe(hold.closed[0], now) if hold.closed else "every gate is open to it"
+def _why(hold: Hold, seen: Observations) -> str:
+    if not hold.closed:
+        return "every gate is open to it"
+    return with_subjects(describe(hold.closed[0], seen.now), seen.subjects)
 
 
 def breaker_open(seen: Observations, limits: AlertThresholds) -> Iterator[AlertFinding]:
@@ -137,7 +141,7 @@ def schedule_skipped(seen: Observations, limits: AlertThresholds) -> Iterator[Al
             yield AlertFinding(subject=name, words=words, figures={"skipped": float(times)})
 
 
-def gpu_fallback(seen: Observations, limits: AlertThresholds) -> Iterator[AlertFinding]:
+def fallback_spike(seen: Observations, limits: AlertThresholds) -> Iterator[AlertFinding]:
     for task, count in sorted(seen.fallbacks.items()):
         if count > limits.fallbacks_per_hour:
             words = f"{many(count, 'attempt')} of {task} within an hour ran on another engine than was meant"

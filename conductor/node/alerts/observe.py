@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from conductor.core.admission.explain import jobs_named
 from conductor.core.alerts.observations import Observations
-from conductor.model.decision import GateLedger
+from conductor.model.decision import GateLedger, Hold
 from conductor.model.report import NodeReport
+from conductor.model.snapshot import Reservation
+from conductor.model.subject import subject_of_line
 from conductor.node.alerts.event_tail import EventTail
 from conductor.node.alerts.receipt_tail import ReceiptTail
 from conductor.ports import Ledger
@@ -28,6 +31,7 @@ def observe(
     leader = ledger.leadership.leader()
     nodes = ledger.reports.live()
     gates, (kinds, in_review) = ledger.gate_record.gates(), ledger.kinds.states()
+    active, largest = ledger.handover.reservations(), largest_of(gates)
     return Observations(
         now=now,
         leader=leader[0] if leader else None,
@@ -37,8 +41,9 @@ def observe(
         nodes=nodes,
         seen=seen_of(known, nodes, ledger.reports.left(), now),
         gates=gates,
-        active=ledger.handover.reservations(),
-        heads=heads_of(ledger, gates),
+        active=active,
+        heads=heads_of(ledger, largest),
+        subjects=subjects_of(ledger, active, largest),
         controls=ledger.control.controls(),
         kinds=kinds,
         in_review=in_review,
@@ -59,8 +64,22 @@ def seen_of(
     return before | live
 
 
-def heads_of(ledger: Ledger, gates: GateLedger) -> dict[str, float]:
-    """Of the largest classes that are held: first job → since when it waits."""
-    largest = sorted(gates.holds, key=lambda hold: -hold.waiting)[:MOST_HEADS]
+def largest_of(gates: GateLedger) -> list[Hold]:
+    """Of the classes that are held."""
+    return sorted(gates.holds, key=lambda hold: -hold.waiting)[:MOST_HEADS]
+
+
+def subjects_of(ledger: Ledger, active: Iterable[Reservation], largest: Iterable[Hold]) -> dict[str, str]:
+    """What jobs are about that words may name: of each task the one that runs longest, and those of which
+    the answers of the gates speak."""
+    latest_first = sorted(active, key=lambda r: -(r.started_at or r.admitted_at))
+    longest = {r.task: r.job_id for r in latest_first}.values()
+    ids = {*longest, *(job_id for hold in largest for job_id in (hold.head, *jobs_named(hold)))} - {""}
+    lines = ledger.jobs.lines(sorted(ids)) if ids else {}
+    return {job_id: subject_of_line(line, "") for job_id, line in lines.items()}
+
+
+def heads_of(ledger: Ledger, largest: Iterable[Hold]) -> dict[str, float]:
+    """First job of each → since when it waits."""
     views = (ledger.jobs.job(hold.head) for hold in largest if hold.head)
     return {view.job_id: view.since for view in views if view is not None and view.state == "waiting"}

@@ -19,6 +19,7 @@ from conductor.base.files.paths import KEPT
 from conductor.base.logs.events import emit_event
 from conductor.model.ledger_entries import WorkerTurn
 from conductor.model.receipt import MOST_UNHEARD, Receipt
+from conductor.model.subject import SHORT_ID, subject_of_line
 from conductor.ports import Ledger
 
 #: The last receipts of a file are looked for in so much of its end first.
@@ -49,9 +50,11 @@ def settle(
     for receipt, answer in zip(done, turned.answers, strict=True):
         if answer == "already":
             log.append(msgspec.structs.replace(receipt, outcome="superseded"))
-            words = "Taken back: the receipt of {task} {job_id} attempt {attempt}, another came first"
-            emit_event("receipt.taken_back", words, job_id=receipt.job_id, attempt=receipt.attempt,
-                       task=receipt.task)  # fmt: skip
+            words = "Taken back: the receipt of {about} ({}) attempt {attempt}, another came first"
+            line = ledger.jobs.lines([receipt.job_id]).get(receipt.job_id, b"")
+            emit_event("receipt.taken_back", words, receipt.job_id[:SHORT_ID], job_id=receipt.job_id,
+                       attempt=receipt.attempt, task=receipt.task,
+                       about=subject_of_line(line, receipt.task))  # fmt: skip
     return last
 
 

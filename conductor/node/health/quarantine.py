@@ -24,7 +24,7 @@ from conductor.adapters.host.nvml_probe import MIB, RawDevice, RawGpus, RawProce
 from conductor.base.logs.events import emit_event
 from conductor.base.text import size
 from conductor.model.report import Device
-from conductor.model.subject import SHORT_ID
+from conductor.model.subject import NAMELESS, SHORT_ID
 from conductor.node.health.vram_owners import Owner
 
 #: Driver and contexts come and go by some MiB; less than this, or a hundredth of the device, is no leak.
@@ -44,6 +44,8 @@ class Holder(Struct, frozen=True, kw_only=True):
     used_mib: int
     worker: str
     job_id: str
+    #: What that job is about.
+    about: str = ""
 
 
 class Ward(Struct, kw_only=True):
@@ -140,8 +142,12 @@ class Warden:
             # not list.
             last = max(ward.gone, key=lambda h: h.used_mib)
             at = time.strftime("%H:%M", time.localtime(now))
-            job = f"job {last.job_id[:SHORT_ID]}" if last.job_id else f"worker {last.worker}"
-            ward.reason = f"keeps {size(kept * MIB)} after {job} ended (pid {last.pid} is gone), since {at}"
+            of = (
+                f"{last.about or NAMELESS} ({last.job_id[:SHORT_ID]})"
+                if last.job_id
+                else f"worker {last.worker}"
+            )
+            ward.reason = f"keeps {size(kept * MIB)} after {of} ended (pid {last.pid} is gone), since {at}"
             ward.word = self._words().get(device.key, 0)
             words = "{device} {why}: quarantined until it is given back or resumed"
             emit_event("device.quarantined", words, device=device.key, why=ward.reason)
@@ -167,9 +173,9 @@ def tolerance_mib(device: Device) -> int:
 
 def holder(process: RawProcess, worker: str, vram_claim: VramClaim | None, known: Holder | None) -> Holder:
     used = (process.used_bytes or 0) // MIB
-    job_id = vram_claim.job_id if vram_claim is not None else ""
+    job_id, about = (vram_claim.job_id, vram_claim.about) if vram_claim is not None else ("", "")
     if known is not None and known.started == started(process.pid):
-        return replace(known, used_mib=used, job_id=job_id or known.job_id)
+        return replace(known, used_mib=used, job_id=job_id or known.job_id, about=about or known.about)
     return Holder(
         pid=process.pid,
         started=started(process.pid),
@@ -177,6 +183,7 @@ def holder(process: RawProcess, worker: str, vram_claim: VramClaim | None, known
         used_mib=used,
         worker=worker,
         job_id=job_id,
+        about=about,
     )
 
 
@@ -201,7 +208,8 @@ def end_leftover(left: Holder) -> None:
     still there.
     """
     if left.group > 1 and left.group not in (os.getpgrp(), os.getpid()) and group_of(left.pid) == left.group:
-        words = "pid {pid} of job {job_id} outlived its worker and holds VRAM: killed"
-        emit_event("process.outlived", words, pid=left.pid, job_id=left.job_id or "?")
+        words = "pid {pid} of {about} ({}) outlived its worker and holds VRAM: killed"
+        emit_event("process.outlived", words, left.job_id[:SHORT_ID] or "?", pid=left.pid,
+                   job_id=left.job_id or "?", about=left.about or NAMELESS)  # fmt: skip
         with suppress(OSError):
             os.killpg(left.group, signal.SIGKILL)

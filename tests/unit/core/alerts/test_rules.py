@@ -84,14 +84,17 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "review-debt": ({"in_review": {"night": 21}}, "", "21 jobs in review (night 21), more than 20"),
     "running-long": (
-        {"active": (a_reservation(started_at=NOW - 50_000),)},
+        {
+            "active": (a_reservation(started_at=NOW - 50_000),),
+            "subjects": {"job-00000001": "media.cut · a.mp4"},
+        },
         "media.cut",
-        "1 job of media.cut runs longer than 12 h 00 min; job-00000001 for 13 h 53 min",
+        "1 job of media.cut runs longer than 12 h 00 min; media.cut · a.mp4 (job-0000) for 13 h 53 min",
     ),
     "waiting-long": (
         {"heads": {"job-first": NOW - 90_000}},
         "media.cut",
-        "job-first of media.cut has waited 25 h 00 min: every gate is open to it",
+        "media.cut (job-firs) has waited 25 h 00 min: every gate is open to it",
     ),
     "budget-near": (
         {"gates": gates(rates=(a_rate(usd_left=1.5, usd_limit=10.0),))},
@@ -109,7 +112,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
         "receipts do not match: w1.jsonl:3 is cut; b; c; and 1 more",
     ),
     "schedule-skipped": ({"skipped": {"nightly": 2}}, "nightly", "nightly was skipped 2 times"),
-    "gpu-fallback": (
+    "fallback-spike": (
         {"fallbacks": {"vision.analyse": 6}},
         "vision.analyse",
         "ran on another engine than was meant",

@@ -46,7 +46,7 @@ class QuarantineScene:
                 ),
             )
         )
-        vram_claims = {"w1": VramClaim(worker="w1", job_id="abcdefghijkl")}
+        vram_claims = {"w1": VramClaim(worker="w1", job_id="abcdefghijkl", about="media.cut · a.mp4")}
         owner = dict.fromkeys(ours, "w1").get
         (device,) = self.warden.look(parse(raw)[0], raw, owner, vram_claims, self.now)
         return device.quarantined
@@ -76,7 +76,7 @@ def test_a_device_that_keeps_what_a_dead_process_of_ours_took_is_quarantined_and
     why = scene.look_on(6700)
 
     assert why is not None and why.startswith(
-        f"keeps 6.1 GiB after job abcdefgh ended (pid {pid} is gone), since "
+        f"keeps 6.1 GiB after media.cut · a.mp4 (abcdefgh) ended (pid {pid} is gone), since "
     )
     assert scene.look(6500) == why
     assert scene.look(600) is None

@@ -67,7 +67,7 @@ def test_what_an_idle_sibling_may_keep_gives_way_to_a_job_that_begins(
     sibling = OwnVramClaim(folder_of(project.layout), idle)
     claim = Claim(folder_of(project.layout), project.limits.vram_headroom_mib, "w1", "q", "gpu0")
 
-    claim.take("job-1", 1, {"gpu0": 4096}, os.getpid())
+    claim.take("job-1", 1, "media.render · a.mp4", {"gpu0": 4096}, os.getpid())
 
     assert child.wait(5) == -9
     claim.close()
@@ -80,7 +80,7 @@ def test_a_sibling_that_has_run_nothing_keeps_nothing(project: Settings, child: 
     )
     claim = Claim(folder_of(project.layout), project.limits.vram_headroom_mib, "w1", "q", "gpu0")
 
-    claim.take("job-1", 1, {"gpu0": 4096}, os.getpid())
+    claim.take("job-1", 1, "media.render · a.mp4", {"gpu0": 4096}, os.getpid())
 
     assert child.poll() is None
     claim.close()
