@@ -84,7 +84,7 @@ def parse_filter(words: str | Iterable[str], moment: Moment) -> JobFilter:
         causes=tuple(_known("cause", value, CAUSES) for value in found["cause"]),
         tasks=tuple(found["task"]),
         workflows=tuple(found["workflow"]),
-        backlogs=tuple(value.removeprefix(BACKLOG) for value in found["backlog"]),
+        backlogs=tuple(found["backlog"]),
         nodes=tuple(found["node"]),
         ids=tuple(found["id"]),
         files=tuple(found["file"]),
@@ -103,7 +103,7 @@ def filter_words(given: JobFilter) -> str:
             ("cause", given.causes),
             ("task", given.tasks),
             ("workflow", given.workflows),
-            ("backlog", given.backlogs),
+            ("backlog", tuple(f"{BACKLOG * value.startswith(BACKLOG)}{value}" for value in given.backlogs)),
             ("node", given.nodes),
             ("id", given.ids),
         )
@@ -135,6 +135,8 @@ def _tokens(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
                 'text with a colon stands in "quotes"'
             )
         values = _values(raw, is_list=name in LISTS)
+        if name == "backlog":
+            values = tuple(bare for value in values if (bare := value.removeprefix(BACKLOG)))
         if not values:
             raise FilterError(f"{name}: wants a value" if name else "a word is empty")
         yield name or "text", values

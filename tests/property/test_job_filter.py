@@ -5,7 +5,7 @@ sentence.
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conductor.base.moments import moment_of
@@ -57,6 +57,8 @@ def test_what_is_written_is_read_as_it_was(wanted: JobFilter) -> None:
 
 
 @given(st.lists(st.one_of(st.sampled_from([f"{name}:" for name in QUALIFIERS]), VALUE, st.text(max_size=5))))
+@example(["backlog:", "backlog:"])
+@example(["backlog:", "backlog:", "backlog:", "night"])
 def test_whatever_is_typed_is_a_filter_or_a_sentence(parts: list[str]) -> None:
     try:
         found = parse_filter("".join(parts), reader)
