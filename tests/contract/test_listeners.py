@@ -72,7 +72,7 @@ def test_a_job_is_told_of_from_its_first_progress_to_its_end(scene: LedgerScene,
     tell(scene, "a", 0.75)
 
     (done,) = listener.heard()
-    assert done == listener.status() and (done["state"], done["attempt"]) == ("done", 1)
+    assert done == listener.status() and (done["state"], done["attempt"], done["progress"]) == ("done", 1, 1)
 
 
 def test_a_killed_worker_leaves_no_job_that_is_called_running(scene: LedgerScene, valkey_client: Redis):

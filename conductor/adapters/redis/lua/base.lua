@@ -101,6 +101,7 @@ function states.tell(id, job, before)
   if not is_known and not states.ends[job.letter] then return end
   local cause = job.letter == 'x' and call('HGET', P .. 'failures:' .. id, 'cause')
   local text = '{"job_id":"' .. id .. '","state":"' .. states.words[job.letter] .. '","attempt":' .. whole(job.attempts)
+    .. (job.letter == 'd' and ',"progress":1' or '')
     .. (cause and ',"cause":' .. cjson.encode(cause) or '') .. ',"at":' .. seconds(now_ms) .. '}'
   if is_known or before == 'r' then
     redis.pcall('SET', P .. 'status:' .. id, text, 'PX', is_known and 3600000 or 60000)
