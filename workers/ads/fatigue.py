@@ -104,7 +104,8 @@ def _signs(creative: str, days: list[DailyFigure], today: date, limits: FatigueL
         signs.append("click_rate")
     if cpm_before and cpm >= cpm_before * (1 + limits.cpm_rise):
         signs.append("cpm")
-    is_dear = ratio is not None and ratio >= limits.click_cost
+    # Who pays and gets no click at all pays more for one than any limit.
+    is_dear = ratio >= limits.click_cost if ratio is not None else bool(cpm and not rate and rate_before)
     level = "critical" if "frequency" in signs and is_dear else _BY_SIGNS[len(signs)]
     return FatigueSigns(
         creative=creative,
