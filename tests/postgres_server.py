@@ -36,6 +36,8 @@ OPTIONS = {
     "dynamic_shared_memory_type": "mmap",
     "listen_addresses": "127.0.0.1",
     "logging_collector": "off",
+    # A test that waits for one does so for the sake of it.
+    "deadlock_timeout": "50ms",
 }
 START_S = 60.0
 
