@@ -13,7 +13,7 @@ from cli_tools import conductor
 from conductor.adapters.files.receipt_log import read_receipts
 
 DEMOS = {
-    "ads": "16 of 16 jobs verified",
+    "ads": "10 of 10 jobs verified",
     "match": "14 of 14 jobs verified",
     "population": "9 of 9 jobs verified",
     "studio": "9 of 9 jobs verified",

@@ -16,7 +16,7 @@ WORDS = {
 }
 WINNER, TIRED = "runner-blue", "spring-sale"
 #: Leads that were won, and lost, by the creative that they met last.
-LEADS = {"runner-blue": (5, 0), "runner-city": (1, 2), "spring-sale": (0, 3), "loyal-club": (0, 1)}
+LEADS = {"runner-blue": (3, 0), "runner-city": (0, 1), "spring-sale": (0, 2)}
 LAST_DAY = date(2026, 11, 29)
 DAYS = 21
 
