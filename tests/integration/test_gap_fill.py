@@ -62,7 +62,7 @@ def servers(project: Settings, url: str) -> Generator[tuple[OpenAIServer, OpenAI
         yield local, cloud
 
 
-class Corpora:
+class TwoCorpora:
     """The same twelve documents in a SQLite file and in PostgreSQL."""
 
     def __init__(self, file: Path, postgres: PostgresServer) -> None:
@@ -87,7 +87,7 @@ class Corpora:
 def test_every_gap_is_filled_once_and_one_that_opens_again_is_found_and_closed(
     project: Settings, ledger: Ledger, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    corpora = Corpora(project.project / "data" / "corpus.sqlite", postgres)
+    corpora = TwoCorpora(project.project / "data" / "corpus.sqlite", postgres)
     monkeypatch.setenv("MAIN_PASSWORD", PASSWORD)
 
     with servers(project, postgres.url(corpora.database)) as (local, cloud):
