@@ -29,10 +29,9 @@ HALF = 5.0
 
 def build() -> bytes:
     """A serialised ModelProto; the same bytes every time."""
-    weights = [part for colour in COLOURS.values() for part in colour[:3]]
+    weights = [part / 255 for colour in COLOURS.values() for part in colour[:3]]
     constants = [
-        floats("per_255", [1 / 255]),
-        floats("weights", weights, [len(COLOURS), 3, 1, 1]),
+        floats("weights", weights, [len(COLOURS), 3, 1]),
         floats("less", [-colour[3] for colour in COLOURS.values()]),
         floats("zero", [0.0]),
         floats("one", [1.0]),
@@ -48,6 +47,9 @@ def build() -> bytes:
         ),
         ints("flat", [0, 0, -1]),
         ints("rows", [0, -1, 1]),
+        ints("two", [2]),
+        ints("four", [4]),
+        ints("same_classes", [0, len(COLOURS)]),
         ints("first", [1]),
         ints("axis_x", [3]),
         ints("axis_y", [2]),
@@ -63,13 +65,20 @@ def build() -> bytes:
 
 
 def _strength() -> list[bytes]:
-    """images → `mass`, [n, classes, h / CELL, w / CELL]: how much of each colour a cell has."""
+    """images → `mass`, [n, classes, h / CELL, w / CELL]: how much of each colour a cell has.
+
+    Colours are added up over one long row of pixels: as pictures, the runtime would first put eight classes
+    in the place of five, and back."""
     return [
-        node("Cast", ["images"], "raw", to=FLOAT),
-        node("Mul", ["raw", "per_255"], "scaled"),
-        node("Transpose", ["scaled"], "planes", perm=[0, 3, 1, 2]),
-        node("Conv", ["planes", "weights", "less"], "shades"),
-        node("Relu", ["shades"], "strong"),
+        node("Transpose", ["images"], "planes", perm=[0, 3, 1, 2]),
+        node("Reshape", ["planes", "flat"], "lines"),
+        node("Cast", ["lines"], "raw", to=FLOAT),
+        node("Conv", ["raw", "weights", "less"], "shades"),
+        node("Relu", ["shades"], "strong_lines"),
+        node("Shape", ["planes"], "shape"),
+        node("Slice", ["shape", "two", "four", "zeros"], "sides"),
+        node("Concat", ["same_classes", "sides"], "strong_shape", axis=0),
+        node("Reshape", ["strong_lines", "strong_shape"], "strong"),
         node("AveragePool", ["strong"], "mass", kernel_shape=[CELL, CELL], strides=[CELL, CELL]),
     ]
 

@@ -4,6 +4,7 @@ stop.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import selectors
 import shutil
@@ -21,7 +22,8 @@ from workers.system.process_tree import kill_group, tied
 from workers.task_api.context import JobContext, Stopped
 from workers.task_api.failure_causes import is_from_outside, signal_name
 
-_CHUNK = 1 << 16
+#: At once from a pipe, and what it holds, where the system lets it: pictures are larger than its 64 KiB.
+_CHUNK = 1 << 18
 #: What a person needs of a failed program's words.
 _TAIL_BYTES = 4096
 
@@ -129,6 +131,8 @@ class _Pump:
 
     def run(self, stdin: bytes | None) -> str:
         """Until the program has ended. The last few KiB of its stderr."""
+        if self._program.stdout is not None:
+            _widen(self._program.stdout)
         self._watch(self._program.stdout, self._take_stdout)
         self._watch(self._program.stderr, self._take_stderr)
         if stdin is not None:
@@ -226,6 +230,13 @@ class _Pump:
 
 def _end_of(pid: int) -> int | None:
     return os.pidfd_open(pid) if sys.platform == "linux" else None
+
+
+def _widen(stream: IO[bytes]) -> None:
+    """Whoever has many pipes open already is refused, and keeps a narrow one."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, _CHUNK)
 
 
 def _read(stream: IO[bytes] | None) -> bytes | None:
