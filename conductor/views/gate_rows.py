@@ -13,10 +13,13 @@ from conductor.base.hours import about
 from conductor.core.admission.explain import describe
 from conductor.core.admission.sentences import amount
 from conductor.model.decision import GATES, Gate, Hold, Shared, Verdict
+from conductor.model.reason import Reason
 from conductor.model.snapshot import RateState
 from conductor.model.spec import Value
 from conductor.views.status import Status
 
+#: What holds everything back, whatever its task.
+OF_ALL = (Reason.HELD_BACK, Reason.DRAINING)
 #: Of the jobs behind a gate so many heads are named.
 SHOWN_HEADS = 20
 
@@ -25,7 +28,7 @@ class GateRow(Value, frozen=True, kw_only=True):
     """One gate at one place. Amounts are in `unit`; None where the gate has no amount, or nobody knows it."""
 
     gate: Gate
-    #: «node1/gpu0», a rate key, a lane; empty: everywhere.
+    #: «node1/gpu0», a rate key, a lane, of a breaker or canaries the task; empty: everywhere.
     where: str
     unit: str = ""
     is_open: bool = True
@@ -57,11 +60,19 @@ def gate_rows(status: Status, shared: Iterable[Shared]) -> tuple[GateRow, ...]:
         rows[row.gate, row.where, row.unit] = row
     for hold in status.holds:
         for verdict in hold.closed:
-            key = (verdict.gate, verdict.where, verdict.unit)
-            known = rows.get(key) or GateRow(gate=verdict.gate, where=verdict.where, unit=verdict.unit)
+            where = _place(hold, verdict)
+            key = (verdict.gate, where, verdict.unit)
+            known = rows.get(key) or GateRow(gate=verdict.gate, where=where, unit=verdict.unit)
             rows[key] = _shut(known, hold, verdict, status)
     found = (_with_lost(row, status) for row in rows.values())
     return tuple(sorted(found, key=_rank))
+
+
+def _place(hold: Hold, verdict: Verdict) -> str:
+    """A breaker or canaries hold one kind of job: another task waits for something else, and is told apart."""
+    if verdict.gate != "hold" or verdict.where or verdict.reason in OF_ALL:
+        return verdict.where
+    return hold.task
 
 
 def _rank(row: GateRow) -> tuple[bool, int, int, str]:

@@ -49,7 +49,7 @@ class WaitingRow(Value, frozen=True, kw_only=True):
     #: The first of them, and the file it is about.
     job_id: str
     about: str
-    #: The one gate to name, and all answers in words.
+    #: The one gate to name, and all answers in words, its own first.
     gate: Gate | None
     words: tuple[str, ...]
     is_never: bool
@@ -152,7 +152,9 @@ def _most_urgent(holds: Iterable[Hold], moment: float) -> list[Hold]:
 
 def _waiting(hold: Hold, moment: float, status: Status) -> WaitingRow:
     when, first = about(moment), leading(hold)
-    words = [*before(hold), *(describe(v, moment, when) for v in hold.closed), *prospects(hold, moment, when)]
+    named_first = sorted(hold.closed, key=lambda verdict: verdict is not first)
+    answers = [describe(verdict, moment, when) for verdict in named_first]
+    words = [*answers, *before(hold), *prospects(hold, moment, when)]
     return WaitingRow(
         backlog=hold.backlog,
         task=hold.task,

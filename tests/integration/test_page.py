@@ -83,6 +83,10 @@ def test_now_says_how_far_it_is_and_what_waits_for_a_person(seen: Watched, jobs:
     seen.page.goto("/")
     seen.page.get_by_role("heading", name="Nothing new starts: 0 of 20 jobs done.").wait_for()
     seen.page.get_by_role("link", name="20 jobs left and no conductor has run here yet").wait_for()
+    seen.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    seen.page.keyboard.press("c")
+    seen.page.get_by_text("Copied: conductor up").wait_for()
+    assert seen.page.evaluate("navigator.clipboard.readText()") == "conductor up"
     is_whole(seen)
 
 
@@ -252,8 +256,45 @@ def search(seen: Watched) -> None:
     page.get_by_role("heading", name="diagnostics.echo · clip 7.mp4").wait_for()
     page.go_back()
     page.get_by_role("heading", name="1 job of").wait_for()
-    page.locator("input[type=search]").fill("state:gone")
-    page.get_by_text("is no state").wait_for()
+    half_typed(seen)
+    columns(seen)
+
+
+def half_typed(seen: Watched) -> None:
+    """What is wrong so far stands at the field, and the list is the last that there was."""
+    page = seen.page
+    box = page.get_by_role("combobox", name="Search the jobs")
+    told: list[str] = []
+    page.on("response", lambda answer: told.append(answer.url) if answer.status == 400 else None)
+    box.fill("state:gone")
+    page.locator("#search-fault").get_by_text("is no state").wait_for()
+    assert box.get_attribute("aria-invalid") == "true"
+    page.get_by_role("heading", name="1 job of «file:").wait_for()
+    page.get_by_role("link", name="diagnostics.echo · clip 7.mp4").wait_for()
+    assert page.locator("h1 .alarm, h1.alarm").count() == 0 and page.locator("#said").inner_text() == ""
+    assert unreadable(page) == []
+    # Nobody is asked again for what was refused, whatever happens meanwhile.
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    box.fill("state:waiting")
+    page.get_by_role("heading", name="300 jobs of «state:waiting»").wait_for()
+    assert page.locator("#search-fault").inner_text() == ""
+    assert len([url for url in told if "/api/v1/jobs" in url]) == 1
+
+
+def columns(seen: Watched) -> None:
+    """Who looks says which, and this browser remembers."""
+    page = seen.page
+    if page.viewport_size == PHONE:
+        assert page.locator("details.columns").is_hidden()
+        return
+    page.get_by_role("columnheader", name="Where").wait_for()
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_label("Priority").check()
+    page.get_by_label("Where").uncheck()
+    assert unreadable(page) == []
+    page.reload()
+    page.get_by_role("columnheader", name="Priority").wait_for()
+    assert page.get_by_role("columnheader", name="Where").count() == 0
 
 
 def grouped(seen: Watched) -> None:

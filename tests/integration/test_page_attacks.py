@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SOME, MANY = 20, 100_000
 PAGES = ("/", "/jobs", "/hosts", "/schedules", "/alerts", "/what-if")
 TABS = 20
+SCHEDULE = "[schedules.nightly]\ncron = '30 2 * * *'\nrun = 'system_test --count 2'"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def browser() -> Iterator[Browser]:
 def web(tmp_path_factory: pytest.TempPathFactory, valkey_url: str, browser: Browser) -> Iterator[WebScene]:
     with connect(valkey_url) as client:
         client.flushall()
-    with web_running(configured(tmp_path_factory.mktemp("attacks"), valkey_url)) as scene:
+    with web_running(configured(tmp_path_factory.mktemp("attacks"), valkey_url, SCHEDULE)) as scene:
         yield scene
 
 
@@ -170,5 +171,9 @@ def test_who_has_the_link_cancels_and_retries_what_was_counted(
         page.get_by_text(f"{verb.capitalize()}: done to 10 jobs.").wait_for()
         ids = [f"kkkkkkkkkkkkkk00077{n}" for n in range(10)]
         until(lambda ids=ids, state=state: set(ledger.jobs.states(ids).values()) == {state})
+    page.goto("/schedules")
+    page.get_by_role("button", name="Pause nightly").click()
+    page.get_by_role("dialog").get_by_role("button", name="Pause", exact=True).click()
+    page.get_by_role("button", name="Resume nightly").wait_for()
     assert seen.faults == []
     seen.page.close()

@@ -179,7 +179,8 @@ def why_not(snapshot: Snapshot, classes: Sequence[JobClass], unknown: Collection
     if paused := sorted({c.lane for c in classes} & set(controls.paused_lanes)):
         return f"the {paused[0]} lane is paused"
     if unknown:
-        return f"nothing is known yet of how long {', '.join(sorted(unknown))} takes"
+        takes = "takes" if len(unknown) == 1 else "take"
+        return f"nothing is known yet of how long {', '.join(sorted(unknown))} {takes}"
     return ""
 
 

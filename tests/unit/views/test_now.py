@@ -97,3 +97,14 @@ def test_what_runs_is_told_with_asked_and_used_and_since_when():
     (row,) = now_of(Status(now=80.0, active=(active,), files={"r": "match.mp4"})).running
     assert (row.about, row.where, row.since, row.expected_s) == ("match.mp4", "node1/gpu0", 20.0, 60.0)
     assert (row.asked_vram_mib, row.progress, row.note, row.trouble) == (10000, 0.5, "half 2", "")
+
+
+def test_kinds_that_are_held_for_reasons_of_their_own_have_a_tile_each_and_their_reason_stands_first():
+    lane = Verdict(gate="lane", passed=False, reason=Reason.QUEUE_FULL, where="node1", have=2, limit=2)
+    canary = Verdict(gate="hold", passed=False, reason=Reason.CANARY, need=1, limit=1)
+    drain = Verdict(gate="hold", passed=False, reason=Reason.DRAINING)
+    holds = (held("a", 3, lane, canary), held("b", 5, lane, canary, drain))
+    told = now_of(Status(now=200.0, holds=holds))
+    kinds = {row.where: row.waiting for row in told.gates if row.gate == "hold"}
+    assert kinds == {"task.a": 3, "task.b": 5, "": 5}
+    assert all(row.gate == "hold" and not row.words[0].startswith("lane") for row in told.waiting)

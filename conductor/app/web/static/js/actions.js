@@ -33,6 +33,12 @@ export async function one(verb, job, about) {
   if (done) say(done.words ?? `${name(verb)}: done.`);
 }
 
+/** A word on something that is no job: said first, then done. */
+export async function word(path, question, verb, detail) {
+  if (!(await confirm(question, verb, detail))) return;
+  if (await attempted(() => post(path))) say(`${verb}: done.`);
+}
+
 /** `priority`: of the action of that name. */
 export async function bulk(verb, filter, priority) {
   const asked = { action: verb, filter, ...(priority === undefined ? {} : { priority }) };

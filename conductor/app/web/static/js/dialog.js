@@ -9,6 +9,8 @@ const KEYS = [
   ["j  k", "down and up in a list"],
   ["Enter", "open what is chosen"],
   ["x", "choose a job for an action"],
+  ["e  l", "of the chosen job: why it is where it is, its log"],
+  ["c", "copy the next command of the page"],
   ["A  R  U", "of a review: accept, reject, undo"],
   ["← →", "of a review: step"],
   ["Esc", "back, or close"],

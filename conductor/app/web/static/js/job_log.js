@@ -1,17 +1,37 @@
 // The log of one job: followed as it is printed while the job runs and somebody looks, fetched once when it has ended.
-// A browser has six connections a host: a hidden tab gives its own back.
+// A browser has six connections a host: a hidden tab gives its own back, and of the tabs that are seen at once so many
+// follow as there are slots; the others fetch the log with each look at the job.
 
 import { put, visible } from "./dom.js";
 import { text } from "./api.js";
 
 const MOST_LINES = 3000;
+const SLOTS = 3;
 const GOES_ON = new Set(["admitted", "running"]);
+
+/** One of the slots of this browser, as a function that gives it back; null: all are taken. */
+async function slot() {
+  if (!navigator.locks) return () => {};
+  for (let n = 0; n < SLOTS; n += 1) {
+    const free = await new Promise((answer) => {
+      navigator.locks.request(`conductor.log.${n}`, { ifAvailable: true }, (lock) => {
+        if (!lock) return answer(null);
+        return new Promise((given) => answer(given));
+      });
+    });
+    if (free) return free;
+  }
+  return null;
+}
 
 /** `element`: where it is shown. Answers with { tell(state), stop() }; `state`: of the job, as it is now. */
 export function jobLog(element, id) {
   const at = `/api/v1/jobs/${encodeURIComponent(id)}/log`;
   let source = null;
   let lines = [];
+  let free = null; // gives the slot back
+  let isTaking = false;
+  let isOver = false;
   let isDue = false;
   let state = "";
   let fetchedFor = "";
@@ -34,8 +54,14 @@ export function jobLog(element, id) {
     isDue = true;
   }
 
-  function follow() {
-    if (source || document.hidden) return;
+  async function follow() {
+    if (source || isTaking || document.hidden) return;
+    isTaking = true;
+    const freed = await slot();
+    isTaking = false;
+    if (!freed) return;
+    if (isOver || source || document.hidden || !GOES_ON.has(state)) return freed();
+    free = freed;
     lines = [];
     let attempt = 0;
     source = new EventSource(`${at}?follow=true`);
@@ -56,6 +82,8 @@ export function jobLog(element, id) {
   function leave() {
     source?.close();
     source = null;
+    free?.();
+    free = null;
   }
 
   async function fetchOnce() {
@@ -75,7 +103,7 @@ export function jobLog(element, id) {
       state = next;
       if (GOES_ON.has(state)) {
         fetchedFor = "";
-        if ("EventSource" in window) follow();
+        if ("EventSource" in window) await follow();
         if (!source) await fetchOnce();
         return;
       }
@@ -86,6 +114,7 @@ export function jobLog(element, id) {
       await fetchOnce();
     },
     stop() {
+      isOver = true;
       document.removeEventListener("visibilitychange", onVisible);
       leave();
     },

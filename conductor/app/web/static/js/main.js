@@ -8,6 +8,7 @@ import { go } from "./navigation.js";
 import { chooseTheme } from "./theme.js";
 import { closeDialog, showKeys } from "./dialog.js";
 import { session } from "./session.js";
+import { copyNext } from "./pages/parts.js";
 import * as nowPage from "./pages/now.js";
 import * as jobsPage from "./pages/jobs.js";
 import * as jobPage from "./pages/job.js";
@@ -126,6 +127,7 @@ document.addEventListener("keydown", (event) => {
   }
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.key === "?") return showKeys();
+  if (event.key === "c") return copyNext();
   if (event.key === "/") {
     event.preventDefault();
     if (location.pathname !== "/jobs") go("/jobs");

@@ -1,21 +1,22 @@
 // A list of any length: only the rows in sight are elements. More is fetched when the end of what is known comes near.
 
-import { h, rows } from "./dom.js";
+import { h, put, rows } from "./dom.js";
 
 export const ROW_PX = 32;
 const BEYOND = 12; // rows above and below what is seen
 
-/** `fill(element, item)` writes a row; `more()` is called when the end comes near; `open(item)` on Enter or a click. */
-export function windowed({ label, key, fill, more, open }) {
-  const space = h("div", { role: "presentation" });
-  const inside = h("div", { role: "presentation" });
-  const box = h("div", { class: "list", role: "grid", "aria-label": label, "aria-multiselectable": "true", tabindex: 0 }, space, inside);
+/** `fill(element, item)` writes a row, `heads()` are the cells above them all; `more()` is called when the end comes near; `open(item)` on Enter or a click. */
+export function windowed({ label, key, heads, fill, more, open }) {
+  const top = h("div", { class: "row heads", role: "row" });
+  const inside = h("div", { class: "inside", role: "presentation" });
+  const box = h("div", { class: "list", role: "grid", "aria-label": label, "aria-multiselectable": "true", tabindex: 0 }, top, inside);
   let items = [];
   let at = -1; // the row that the keys are on
   const chosen = new Set();
 
   function draw() {
-    space.style.height = `${items.length * ROW_PX}px`;
+    put(top, heads());
+    inside.style.height = `${items.length * ROW_PX}px`;
     const first = Math.max(0, Math.floor(box.scrollTop / ROW_PX) - BEYOND);
     const last = Math.min(items.length, Math.ceil((box.scrollTop + box.clientHeight) / ROW_PX) + BEYOND);
     const seen = items.slice(first, last).map((item, i) => ({ item, index: first + i }));
@@ -37,9 +38,10 @@ export function windowed({ label, key, fill, more, open }) {
   function move(step) {
     if (!items.length) return;
     at = Math.min(items.length - 1, Math.max(0, at + step));
-    const top = at * ROW_PX;
-    if (top < box.scrollTop) box.scrollTop = top;
-    if (top + ROW_PX > box.scrollTop + box.clientHeight) box.scrollTop = top + ROW_PX - box.clientHeight;
+    // The heads stay where they are: that much of the box is theirs.
+    const [first, seen] = [at * ROW_PX, box.clientHeight - ROW_PX];
+    if (first < box.scrollTop) box.scrollTop = first;
+    if (first + ROW_PX > box.scrollTop + seen) box.scrollTop = first + ROW_PX - seen;
     draw();
     box.setAttribute("aria-activedescendant", `row-${key(items[at])}`);
   }
@@ -56,6 +58,7 @@ export function windowed({ label, key, fill, more, open }) {
   return {
     box,
     chosen,
+    draw,
     current: () => items[at] ?? null,
     set(next) {
       items = next;

@@ -3,10 +3,13 @@
 import { fetched } from "../api.js";
 import { cells, h, head, put, rows } from "../dom.js";
 import { ago, clock, many, moment } from "../format.js";
+import { word } from "../actions.js";
+import { session } from "../session.js";
 
 export const title = "Alerts";
 
 const ALERTS = ["Level", "What", "For", "Told", "What to do"];
+const ACTS = [...ALERTS, "Actions"];
 const CHANNELS = ["Channel", "State"];
 const STALE_S = 60;
 
@@ -16,7 +19,7 @@ export function show(main) {
   const alerts = h("tbody");
   const channels = h("tbody");
   const table = (labels, body) => h("div", { class: "scroll", tabindex: 0 }, h("table", { class: "stack" }, head(...labels), body));
-  const raised = table(ALERTS, alerts);
+  const raised = table(session.mayAct ? ACTS : ALERTS, alerts);
   const dead = h("section", { hidden: true }, h("h2", {}, "Channels"), table(CHANNELS, channels));
   main.append(words, aside, raised, dead);
   return {
@@ -26,7 +29,7 @@ export function show(main) {
       words.classList.toggle("alarm", told.alerts.length > 0);
       put(aside, silences(told));
       raised.hidden = told.alerts.length === 0;
-      rows(alerts, told.alerts, (alert) => `${alert.rule} ${alert.subject}`, () => h("tr", { class: "fresh" }), (tr, alert) => cells(tr, ALERTS, alertCells(alert, told)));
+      rows(alerts, told.alerts, (alert) => `${alert.rule} ${alert.subject}`, () => h("tr", { class: "fresh" }), (tr, alert) => cells(tr, ACTS, [...alertCells(alert, told), ...(session.mayAct ? [[hush(alert, told), {}]] : [])]));
       const known = Object.entries(told.channels);
       dead.hidden = known.length === 0;
       rows(channels, known, ([name]) => name, () => h("tr"), (tr, [name, tally]) => cells(tr, CHANNELS, [name, tally.fault ? h("span", { class: "alarm" }, `✕ ${tally.fault} (${tally.failed} failed, ${tally.held} wait)`) : "✓ messages arrive"]));
@@ -45,9 +48,16 @@ function silences(told) {
   return words.length ? words : "";
 }
 
+/** A rule is silenced, or heard again. */
+function hush({ rule }, told) {
+  const at = `/api/v1/alerts/${encodeURIComponent(rule)}/silence`;
+  const [path, words, detail] = told.silenced[rule] ? [`${at}?for_s=0`, "Tell again", "Channels hear of it again."] : [at, "Silence for 2 h", "Nobody is told of this rule for so long. It is judged all the same."];
+  return h("button", { type: "button", "aria-label": `${words}: ${rule}`, onclick: () => word(path, `${words}: ${rule}?`, words, detail) }, words);
+}
+
 function alertCells(alert, told) {
   const isUrgent = alert.level === "urgent";
   const level = h("span", { class: isUrgent ? "alarm" : "" }, isUrgent ? "✕ urgent" : "△ warning");
-  const heard = told.silenced[alert.rule] ? "silenced" : alert.told_at === null ? "nobody yet" : `${alert.times} × , last ${moment(alert.told_at)}`;
+  const heard = told.silenced[alert.rule] ? "silenced" : alert.told_at === null ? "nobody yet" : `${alert.times} ×, last ${moment(alert.told_at)}`;
   return [level, [[h("strong", {}, [alert.rule, alert.subject].filter(Boolean).join(" ")), ": ", alert.words], {}], ago(alert.since), heard, h("code", {}, `docs/runbooks/${alert.runbook}`)];
 }

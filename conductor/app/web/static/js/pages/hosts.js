@@ -4,6 +4,7 @@ import { cells, h, head, put, rows } from "../dom.js";
 import { ago, many, mib, size } from "../format.js";
 import { apart } from "../apart.js";
 import { fetched, query } from "../api.js";
+import { titled } from "./parts.js";
 import { fillStrip, legend, makeStrip } from "../strips.js";
 
 export const title = "Hosts";
@@ -38,7 +39,7 @@ export function show(main) {
     async refresh() {
       const { nodes } = await fetched("/api/v1/nodes");
       shown = nodes;
-      put(words, headline(nodes));
+      put(words, titled(headline(nodes)));
       choice.hidden = key.hidden = nodes.length === 0;
       rows(hosts, nodes, (node) => node.node, make, fill);
       draw();
@@ -73,7 +74,7 @@ function drawn(element, node, { strips, jobs, since, now }) {
 
 function make() {
   const table = (labels) => h("div", { class: "scroll", tabindex: 0 }, h("table", { class: "stack" }, head(...labels), h("tbody")));
-  return h("section", {}, h("h2"), h("p"), h("div", { class: "strips" }), table(DEVICES), table(VOLUMES), table(QUEUES));
+  return h("section", {}, h("h2", { class: "name" }), h("p"), h("div", { class: "strips" }), table(DEVICES), table(VOLUMES), table(QUEUES));
 }
 
 function fill(section, node) {

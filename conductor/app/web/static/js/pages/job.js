@@ -8,7 +8,7 @@ import { jobLog } from "../job_log.js";
 import { session } from "../session.js";
 import { OF_ONE, one } from "../actions.js";
 import { amountCells, fillLife } from "./job_life.js";
-import { idOf, stateMark } from "./parts.js";
+import { idOf, prose, stateMark } from "./parts.js";
 
 export const title = "Job";
 
@@ -73,7 +73,7 @@ function fill(part, told) {
   const verbs = session.mayAct ? OF_ONE[job.state] ?? [] : [];
   put(part.actions, verbs.map((verb) => h("button", { type: "button", onclick: () => one(verb, job.job_id, about) }, verb)));
   const { waiting } = told;
-  put(part.why, waiting ? h("p", {}, waiting.sentence) : null, told.notes.map((words) => h("p", { class: "grey" }, words)), told.raised.map((words) => h("p", { class: "grey" }, words)), Object.entries(told.waits_for).map(([other, state]) => h("p", {}, "Waits for ", h("a", { href: `/jobs/${other}` }, told.subjects[other] || other.slice(0, 8)), " ", idOf(other), ` (${state})`)));
+  put(part.why, waiting ? h("p", {}, prose(waiting.sentence)) : null, [...told.notes, ...told.raised].map((words) => h("p", { class: "grey" }, prose(words))), Object.entries(told.waits_for).map(([other, state]) => h("p", {}, "Waits for ", h("a", { href: `/jobs/${other}` }, told.subjects[other] || other.slice(0, 8)), " ", idOf(other), ` (${state})`)));
   fillTable(part.gates, GATES, (waiting?.gates ?? []).filter((gate) => !gate.is_open), (gate) => `${gate.gate} ${gate.where} ${gate.reason}`, gate);
   fillTable(part.attempts, ATTEMPTS, told.receipts, (receipt) => `${receipt.attempt} ${receipt.token} ${receipt.outcome}`, (receipt) => attempt(receipt, told.traces));
   fillTable(part.amounts, AMOUNTS, told.amounts, (row) => row.what, amountCells);

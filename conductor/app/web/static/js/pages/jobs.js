@@ -1,15 +1,16 @@
 // Jobs: a window on a list of a million. The search is in the address; the foot says how many there are.
 
 import { cells, h, head, put, rows } from "../dom.js";
-import { duration, many, moment, mib, now } from "../format.js";
+import { duration, many } from "../format.js";
 import { apart } from "../apart.js";
-import { fetched, get, query } from "../api.js";
+import { fetched, get, query, Refused } from "../api.js";
 import { go } from "../navigation.js";
 import { session } from "../session.js";
 import { windowed } from "../windowed.js";
 import { bulk, BULK } from "../actions.js";
 import { completing } from "../completion.js";
-import { idOf, stateMark } from "./parts.js";
+import { cellsOf, chooser, heads, widths } from "./job_columns.js";
+import { command, stateMark } from "./parts.js";
 
 export const title = "Jobs";
 
@@ -24,9 +25,10 @@ export function show(main) {
   const asked = () => new URLSearchParams(location.search).get("q") ?? "";
   const search = h("input", {
     type: "search", name: "q", value: asked(), autocomplete: "off", spellcheck: "false",
-    "aria-label": "Search the jobs", placeholder: "state:dead cause:timeout file:holiday since:18:00",
+    "aria-label": "Search the jobs", "aria-describedby": "search-fault", placeholder: "state:dead cause:timeout file:holiday since:18:00",
   });
-  const heading = h("h1");
+  const heading = h("h1", {}, "Jobs");
+  const fault = h("p", { id: "search-fault", class: "grey", role: "status" });
   const quick = h("p", {}, h("a", { href: "/jobs" }, "all"), STATES.map((state) => [" ", h("a", { href: `/jobs?q=state:${state}` }, stateMark(state))]));
   const foot = h("div", { class: "foot" });
   const askedBy = () => new URLSearchParams(location.search).get("by") ?? "";
@@ -34,9 +36,9 @@ export function show(main) {
   choice.value = askedBy();
   const groups = h("div", { class: "scroll groups", tabindex: 0, role: "region", "aria-label": "Groups", hidden: true }, h("table", { class: "stack" }, head(...SUMS), h("tbody")));
   const list = windowed({
-    label: "Jobs", key: (row) => row.job_id, fill, more, open: (row) => go(`/jobs/${row.job_id}`),
+    label: "Jobs", key: (row) => row.job_id, heads, fill, more, open: (row) => go(`/jobs/${row.job_id}`),
   });
-  main.append(heading, h("form", { role: "search", onsubmit: (event) => event.preventDefault() }, completing(search), choice), quick, groups, list.box, foot);
+  const form = h("form", { role: "search", onsubmit: (event) => event.preventDefault() }, completing(search), choice);
 
   let known = []; // the rows so far
   let cursor = "";
@@ -44,9 +46,16 @@ export function show(main) {
   let isExact = true;
   let isAsking = false;
   let notes = [];
-  let words = asked();
+  let words = asked(); // what is asked for
+  let accepted = words; // what the list is of: half a word is refused, and the list stays
+  let refused = null;
   let sums = null;
   let timer;
+
+  function wide() {
+    list.box.style.setProperty("--columns", widths());
+    list.draw();
+  }
 
   choice.addEventListener("change", () => {
     history.replaceState({}, "", query("/jobs", { q: words, by: choice.value }));
@@ -55,6 +64,7 @@ export function show(main) {
 
   const addUp = apart(async () => {
     const [q, by] = [words, choice.value];
+    if (refused === q) return;
     // What is wrong with the words the list says.
     const told = await get(query("/api/v1/sums", { q, by })).catch(() => null);
     if (!told || q !== words || by !== choice.value) return;
@@ -78,18 +88,21 @@ export function show(main) {
     list.chosen.clear();
     list.box.scrollTop = 0;
     sums = null;
+    refused = null;
     addUp();
-    return load(false).catch((error) => put(heading, h("span", { class: "alarm" }, error.message)));
+    return load(false);
   }
 
   async function load(isMore) {
-    if (isAsking) return;
+    if (isAsking || refused === words) return;
     isAsking = true;
     const mine = words;
     try {
       const limit = isMore ? PAGE : Math.max(PAGE, Math.min(known.length, 5 * PAGE));
       const page = await fetched(query("/api/v1/jobs", { q: words, cursor: isMore ? cursor : "", limit }));
       if (mine !== words) return;
+      said("");
+      accepted = mine;
       if (isMore) known = known.concat(page.rows);
       else if (page.rows.length >= known.length || list.box.scrollTop === 0) known = page.rows;
       else known = merged(known, page.rows);
@@ -97,26 +110,42 @@ export function show(main) {
       ({ count, is_count_exact: isExact, notes } = page);
       list.set(known);
       tell();
+    } catch (error) {
+      // Somebody types: what is wrong so far stands at the field, and nothing else changes.
+      if (!(error instanceof Refused) || error.status !== 400) throw error;
+      if (mine !== words) return;
+      refused = mine;
+      said(error.message);
     } finally {
       isAsking = false;
       if (mine !== words) await load(false);
     }
   }
 
+  function said(wrong) {
+    put(fault, wrong);
+    search.setAttribute("aria-invalid", String(wrong !== ""));
+    if (wrong) tell();
+  }
+
   function more() {
-    if (cursor && !isAsking) load(true).catch(() => {});
+    if (cursor && !isAsking && accepted === words) load(true).catch(() => {});
   }
 
   function tell() {
     const number = `${isExact ? "" : "at least "}${many(count, "job")}`;
-    put(heading, words ? `${number} of «${words}»` : number);
+    if (refused !== null && !known.length) return put(heading, "Jobs");
+    put(heading, accepted ? `${number} of «${accepted}»` : number);
     const picked = list.chosen.size ? `${list.chosen.size} chosen` : "";
-    const what = list.chosen.size ? `id:${[...list.chosen].join(",")}` : words;
+    const what = list.chosen.size ? `id:${[...list.chosen].join(",")}` : refused === null ? accepted : "";
     const buttons = session.mayAct && what ? BULK.map((action) => h("button", { type: "button", onclick: () => bulk(action, what) }, action)) : [];
     const maybe = what ? h("a", { href: query("/what-if", { q: what, priority: 10 }) }, "what if these went first?") : null;
-    const how = session.mayAct ? "" : "Actions need a token: conductor web --link.";
-    put(foot, `${known.length.toLocaleString("en")} of ${number} loaded`, sums?.seconds ? h("span", {}, summed(sums)) : null, picked ? h("span", {}, picked) : null, notes.map((note) => h("span", {}, note)), buttons, maybe, how ? h("span", {}, how) : null);
+    const how = session.mayAct ? null : h("span", {}, "Actions need a token: ", command("conductor web --link"));
+    put(foot, `${known.length.toLocaleString("en")} of ${number} loaded`, sums?.seconds ? h("span", {}, summed(sums)) : null, picked ? h("span", {}, picked) : null, notes.map((note) => h("span", {}, note)), buttons, maybe, how);
   }
+
+  main.append(heading, form, fault, h("div", { class: "above" }, quick, chooser(wide)), groups, list.box, foot);
+  wide();
 
   return {
     async refresh() {
@@ -164,16 +193,5 @@ function merged(known, fresh) {
 }
 
 function fill(element, row, isChosen) {
-  const when = row.state === "running" ? `${duration(now() - row.started_at)} so far` : row.seconds === null ? "" : duration(row.seconds);
-  const cell = (props, ...content) => h("span", { role: "gridcell", ...props }, ...content);
-  put(
-    element,
-    cell({ "aria-label": isChosen ? "chosen" : "not chosen" }, isChosen ? "☑" : ""),
-    cell({}, stateMark(row.state)),
-    cell({}, h("a", { href: `/jobs/${row.job_id}`, tabindex: -1 }, row.file ? `${row.task} · ${row.file}` : row.task), " ", idOf(row.job_id)),
-    cell({ class: "wide", title: row.message }, row.cause || [row.node, row.device].filter(Boolean).join("/")),
-    cell({ class: "wide grey" }, row.backlog),
-    cell({ class: "wide number" }, when),
-    cell({ class: "wide number", title: moment(row.at) }, row.used_vram_mib ? mib(row.used_vram_mib) : ""),
-  );
+  put(element, cellsOf(row, isChosen));
 }

@@ -4,7 +4,7 @@
 import { h, head, put } from "../dom.js";
 import { clock, duration, mib, size } from "../format.js";
 import { get, query, Refused } from "../api.js";
-import { filtered, jobName } from "./parts.js";
+import { command, filtered, jobName, prose } from "./parts.js";
 
 export const title = "Night";
 
@@ -60,7 +60,7 @@ function sections(night) {
   return [
     h("dl", { class: "answers" }, night.answers.map(answer)),
     products(night),
-    night.notes.map((note) => h("p", { class: "alarm" }, `✕ ${note}.`)),
+    night.notes.map((note) => h("p", { class: "alarm" }, "✕ ", prose(note), ".")),
     table("Not done, by root cause", [["Jobs"], ["Behind"], "Task", "Cause", "What it said", "Which", ["Time lost"]], night.causes, causeCells),
     table("Waiting at the end", [["Jobs"], "Task", "Backlog", "For"], night.waiting, (row) => [number(row.jobs), row.task, row.backlog, row.is_never ? h("span", { class: "alarm" }, `✕ never: ${row.gates.join(", ")}`) : row.gates.join(", ")]),
     gates(night),
@@ -76,8 +76,8 @@ function sections(night) {
 function answer(row) {
   const [shape, tone] = SHAPES[row.tone];
   const list = row.filter ? [" ", filtered(row.filter, "the list")] : [];
-  const commands = row.commands.map((command) => h("div", {}, h("code", {}, command)));
-  return [h("dt", {}, h("span", { class: tone, "aria-hidden": "true" }, shape), " ", row.question), h("dd", {}, row.words, list, commands)];
+  const commands = row.commands.map((words) => h("div", {}, command(words)));
+  return [h("dt", {}, h("span", { class: tone, "aria-hidden": "true" }, shape), " ", row.question), h("dd", {}, prose(row.words), list, commands)];
 }
 
 /** Films and pictures that were made, as the web process gives the files of a job. */
@@ -122,7 +122,7 @@ function deviceCells(row) {
 }
 
 function retryCells(row) {
-  return [row.task, row.cause, number(row.failed), number(row.free || ""), number(row.jobs), number(row.recovered), number(row.dead), number(row.open), number(duration(row.seconds)), number(row.budget === null ? "no limit" : row.budget), row.advice];
+  return [row.task, row.cause, number(row.failed), number(row.free || ""), number(row.jobs), number(row.recovered), number(row.dead), number(row.open), number(duration(row.seconds)), number(row.budget === null ? "no limit" : row.budget), h("span", {}, prose(row.advice))];
 }
 
 /** The night from left to right; the higher, the more of that time. */

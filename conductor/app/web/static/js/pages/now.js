@@ -3,7 +3,7 @@
 import { fetched } from "../api.js";
 import { cells, h, head, put, rows } from "../dom.js";
 import { ago, amount, clock, duration, many, mib, moment, now, percent, STATES } from "../format.js";
-import { filtered, jobName, stateMark } from "./parts.js";
+import { command, filtered, jobName, prose, stateMark, titled } from "./parts.js";
 
 export const title = "Now";
 
@@ -41,7 +41,7 @@ function section(name, labels) {
 
 function fill(parts, told) {
   const { headline } = told;
-  put(parts.words, headline.words);
+  put(parts.words, titled(headline.words));
   parts.words.classList.toggle("alarm", headline.tone === "act");
   put(parts.aside, told.has_leader || !told.as_of ? "" : `The figures below are as of ${moment(told.as_of)}.`);
   put(parts.todo, headline.todo.map(todo));
@@ -51,7 +51,7 @@ function fill(parts, told) {
   rows(parts.gates.lastElementChild, told.gates, gateKey, () => h("article", { class: "tile" }), (element, row) => tile(element, row, costs.get(gateKey(row))));
   waitingSection(parts.waiting, told.waiting);
   fillSection(parts.running, told.running, (row) => `${row.job_id} ${row.attempt}`, running, RUNNING);
-  put(parts.notes, told.notes.map((words) => h("li", {}, words)));
+  put(parts.notes, told.notes.map((words) => h("li", {}, prose(words))));
 }
 
 function fillSection(section, values, key, cellsOf, labels) {
@@ -61,7 +61,7 @@ function fillSection(section, values, key, cellsOf, labels) {
 
 function todo(item) {
   const words = item.filter ? filtered(item.filter, item.words) : item.words;
-  return h("li", {}, words, item.command ? [" ", h("code", { class: "grey" }, item.command)] : null);
+  return h("li", {}, words, item.command ? [" ", command(item.command)] : null);
 }
 
 const STAGES = ["waiting", "admitted", "running", "done"];
@@ -109,8 +109,8 @@ function tile(element, row, cost) {
   element.className = row.is_open ? "tile" : row.is_never ? "tile never" : "tile shut";
   const since = row.shut_since ? ` for ${ago(row.shut_since)}, since ${clock(row.shut_since)}` : "";
   const state = row.is_open ? h("span", { class: "good" }, "✓ open") : row.is_never ? h("strong", { class: "alarm" }, "✕ never opens here") : [h("strong", {}, "◌ shut"), since];
-  const behind = row.waiting ? h("p", {}, `${many(row.waiting, "job")} wait${row.waiting === 1 ? "s" : ""}`, row.need ? `, the largest needs ${amount(row.need, row.unit)}` : "") : null;
-  const opens = row.is_open ? null : h("p", {}, row.words || "Nobody can say what opens it.", row.opens_at ? h("strong", { class: "nowrap" }, ` Opens ${moment(row.opens_at)}.`) : null);
+  const behind = row.waiting ? h("p", {}, `${many(row.waiting, "job")} wait${row.waiting === 1 ? "s" : ""}`, row.need ? row.limit ? `, the largest needs ${amount(row.need, row.unit)}` : "" : "") : null;
+  const opens = row.is_open ? null : h("p", {}, prose(row.words || "Nobody can say what opens it."), row.opens_at ? h("strong", { class: "nowrap" }, ` Opens ${moment(row.opens_at)}.`) : null);
   const link = (id) => [h("a", { href: `/jobs/${id}`, class: "id" }, id.slice(0, 8)), " "];
   const held = row.holders.length ? h("p", { class: "grey" }, "Held by ", row.holders.slice(0, 4).map(link)) : null;
   const heads = row.heads.length ? h("p", { class: "grey" }, "First behind it: ", row.heads.slice(0, 4).map(link)) : null;
@@ -146,9 +146,9 @@ function groupHead(tr, { name, rows: inside }) {
 
 function waiting(row) {
   const [first, ...more] = row.words;
-  const rest = more.length ? h("details", {}, h("summary", {}, many(more.length, "more answer")), more.map((words) => h("p", {}, words))) : null;
+  const rest = more.length ? h("details", {}, h("summary", {}, many(more.length, "more answer")), more.map((words) => h("p", {}, prose(words)))) : null;
   const name = row.job_id ? jobName({ id: row.job_id, task: row.task, about: row.about }) : row.task;
-  return [[row.jobs.toLocaleString("en"), { class: "number" }], name, [first ?? "its turn comes", rest], [ago(row.since || null), { class: "nowrap" }]];
+  return [[row.jobs.toLocaleString("en"), { class: "number" }], name, [[prose(first ?? "its turn comes"), rest], {}], [ago(row.since || null), { class: "nowrap" }]];
 }
 
 function running(row) {

@@ -5,11 +5,12 @@ import { h, put, say } from "../dom.js";
 import { duration, many, now } from "../format.js";
 import { Refused, fetched, post, query } from "../api.js";
 import { session } from "../session.js";
-import { idOf } from "./parts.js";
+import { command, idOf } from "./parts.js";
+import { fillTasks, tasksTable } from "./review_tasks.js";
 
 export const title = "Review";
 
-const PAGE = 50;
+const PAGE = 200;
 const UNDO_MS = 4000;
 const PICTURE = /\.(png|jpe?g|webp|gif)$/i;
 
@@ -17,7 +18,8 @@ export function show(main) {
   const heading = h("h1");
   const shown = h("section", { class: "review", "aria-live": "polite" });
   const foot = h("p", { class: "grey" });
-  main.append(heading, shown, foot);
+  const tasks = tasksTable();
+  main.append(heading, shown, foot, tasks);
 
   let queue = []; // what is open: { row, shown }
   let at = 0;
@@ -82,7 +84,7 @@ export function show(main) {
   function tell() {
     const one = current();
     put(heading, one ? `${queue.length}${isWhole ? "" : " and more"} to look at` : "Nothing to look at.");
-    put(foot, session.mayAct ? "A accepts, R rejects, U takes the last word back, ← → step." : "Verdicts need a token: conductor web --link.");
+    put(foot, session.mayAct ? "A accepts, R rejects, U takes the last word back, ← → step." : ["Verdicts need a token: ", command("conductor web --link")]);
     if (!one) return put(shown);
     if (shown.dataset.key !== keyOf(one)) {
       shown.dataset.key = keyOf(one);
@@ -105,7 +107,7 @@ export function show(main) {
     const rest = row.is_canary ? " It is one of the first of its kind: the rest starts when these are accepted." : "";
     const no = row.rejected === "dies" ? " Rejected, it is dead." : " What is rejected is left out.";
     return [
-      h("h2", {}, item.words),
+      h("h2", { class: "name" }, item.words),
       h("p", {}, h("a", { href: `/jobs/${row.job_id}` }, name), " ", idOf(row.job_id)),
       h("p", { class: "grey" }, facts.join(" · ")),
       h("div", { class: "previews" }, item.clip ? player(one, item.clip) : null, item.picture ? player(one, item.picture) : null),
@@ -142,6 +144,7 @@ export function show(main) {
     const open = page.rows.flatMap((row) => row.items.filter((each) => !each.verdict).map((each) => ({ row, shown: each })));
     queue = open.filter((one) => !judged.has(keyOf(one)));
     isWhole = !page.cursor;
+    fillTasks(tasks, page.rows, isWhole, q);
     // What one looks at stays under the eyes, whatever came or went around it.
     const found = before ? queue.findIndex((one) => keyOf(one) === keyOf(before)) : -1;
     at = found >= 0 ? found : Math.min(at, Math.max(0, queue.length - 1));

@@ -6,6 +6,7 @@ import { fetched, query } from "../api.js";
 import { bulk } from "../actions.js";
 import { completing } from "../completion.js";
 import { session } from "../session.js";
+import { command } from "./parts.js";
 
 export const title = "What if";
 
@@ -48,7 +49,7 @@ export function show(main) {
     try {
       shown(await fetched(query("/api/v1/what-if", wanted)), wanted);
     } catch (error) {
-      put(words, h("span", { class: "alarm" }, `✕ ${error.message}`));
+      put(words, `It cannot be worked out: ${error.message}.`);
     } finally {
       isAsking = false;
     }
@@ -61,7 +62,7 @@ export function show(main) {
     rows(body, lines, ([name]) => name, () => h("tr"), (tr, line) => cells(tr, LABELS, endCells(line)));
     put(notes, told.notes.length ? `Not counted: ${told.notes.join(", ")}.` : "");
     if (told.meant && session.mayAct) put(after, h("button", { type: "button", onclick: () => bulk("priority", wanted.q, Number(wanted.priority)) }, `Set the priority ${wanted.priority} …`));
-    else if (told.meant) put(after, h("code", {}, `conductor priority ${wanted.priority} -- ${wanted.q}`));
+    else if (told.meant) put(after, command(`conductor priority ${wanted.priority} -- ${wanted.q}`));
   }
 
   if (given("q") || Number(given("gpus")) || hours.checked) ask();
