@@ -63,3 +63,10 @@ def unreadable(page: Page) -> list[str]:
 
     found = Axe().run(page).response["violations"]
     return [f"{rule['id']}: {rule['nodes'][0]['html'][:120]}" for rule in found]
+
+
+def is_whole(seen: Watched) -> None:
+    """Nothing failed, nobody is shut out, nothing lies beside the screen."""
+    assert seen.faults == []
+    assert unreadable(seen.page) == []
+    assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from browser_scene import DESK, EVENTS, PHONE, Watched, a_browser, unreadable
+from browser_scene import DESK, EVENTS, PHONE, Watched, a_browser, is_whole
 from builders import a_spec
 from night_page import put_night
 from node_scene import NodeScene, until
+from page_search import completes, grouped, searched
 from rebuild_scene import RebuildScene
 from web_scene import WebScene, configured, web_running
 
@@ -68,13 +69,6 @@ def seen(request: pytest.FixtureRequest, browser: Browser, web: WebScene) -> Ite
     )
     yield Watched(context.new_page())
     context.close()
-
-
-def is_whole(seen: Watched) -> None:
-    """Nothing failed, nobody is shut out, nothing lies beside the screen."""
-    assert seen.faults == []
-    assert unreadable(seen.page) == []
-    assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_now_says_how_far_it_is_and_what_waits_for_a_person(seen: Watched, jobs: NodeScene) -> None:
@@ -235,108 +229,8 @@ def test_jobs_are_searched_for_and_opened_by_keys(
         seen = Watched(browser.new_page(base_url=web.url, viewport=size))
         completes(seen)
         grouped(seen)
-        search(seen)
+        searched(seen)
         seen.page.close()
-
-
-def search(seen: Watched) -> None:
-    page = seen.page
-    page.goto("/jobs")
-    page.get_by_role("heading", name="300 jobs").wait_for()
-    page.get_by_role("row").first.wait_for()
-    assert page.get_by_role("row").count() < 60, "only what is in sight is made"
-    is_whole(seen)
-    page.keyboard.press("/")
-    page.keyboard.type('file:"clip 7.mp4"')
-    page.get_by_role("heading", name="1 job of").wait_for()
-    assert "clip+7.mp4" in page.url
-    page.keyboard.press("Escape")
-    page.keyboard.press("j")
-    page.keyboard.press("Enter")
-    page.get_by_role("heading", name="diagnostics.echo · clip 7.mp4").wait_for()
-    page.go_back()
-    page.get_by_role("heading", name="1 job of").wait_for()
-    half_typed(seen)
-    columns(seen)
-
-
-def half_typed(seen: Watched) -> None:
-    """What is wrong so far stands at the field, and the list is the last that there was."""
-    page = seen.page
-    box = page.get_by_role("combobox", name="Search the jobs")
-    told: list[str] = []
-    page.on("response", lambda answer: told.append(answer.url) if answer.status == 400 else None)
-    box.fill("state:gone")
-    page.locator("#search-fault").get_by_text("is no state").wait_for()
-    assert box.get_attribute("aria-invalid") == "true"
-    page.get_by_role("heading", name="1 job of «file:").wait_for()
-    page.get_by_role("link", name="diagnostics.echo · clip 7.mp4").wait_for()
-    assert page.locator("h1 .alarm, h1.alarm").count() == 0 and page.locator("#said").inner_text() == ""
-    assert unreadable(page) == []
-    # Nobody is asked again for what was refused, whatever happens meanwhile.
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    box.fill("state:waiting")
-    page.get_by_role("heading", name="300 jobs of «state:waiting»").wait_for()
-    assert page.locator("#search-fault").inner_text() == ""
-    assert len([url for url in told if "/api/v1/jobs" in url]) == 1
-
-
-def columns(seen: Watched) -> None:
-    """Who looks says which, and this browser remembers."""
-    page = seen.page
-    if page.viewport_size == PHONE:
-        assert page.locator("details.columns").is_hidden()
-        return
-    page.get_by_role("columnheader", name="Where").wait_for()
-    page.get_by_text("Columns", exact=True).click()
-    page.get_by_label("Priority").check()
-    page.get_by_label("Where").uncheck()
-    assert unreadable(page) == []
-    page.reload()
-    page.get_by_role("columnheader", name="Priority").wait_for()
-    assert page.get_by_role("columnheader", name="Where").count() == 0
-
-
-def grouped(seen: Watched) -> None:
-    page = seen.page
-    page.goto("/jobs?q=backlog:night")
-    page.get_by_role("heading", name="300 jobs of").wait_for()
-    page.get_by_label("Group by").select_option("task")
-    row = page.get_by_role("region", name="Groups").get_by_role("row").filter(has_text="diagnostics.echo")
-    row.get_by_text("300").wait_for()
-    assert "by=task" in page.url
-    is_whole(seen)
-    row.get_by_role("link").click()
-    page.get_by_role("heading", name="300 jobs of «backlog:night task:diagnostics.echo»").wait_for()
-    page.go_back()
-    page.get_by_role("region", name="Groups").wait_for()
-
-
-def completes(seen: Watched) -> None:
-    page = seen.page
-    page.goto("/jobs")
-    page.get_by_role("heading", name="300 jobs").wait_for()
-    box = page.get_by_role("combobox", name="Search the jobs")
-    box.focus()
-    page.keyboard.type("tas")
-    page.get_by_role("option", name="task:").wait_for()
-    page.keyboard.press("Tab")
-    page.keyboard.type("ech")
-    page.get_by_role("option", name="task:diagnostics.echo").wait_for()
-    is_whole(seen)
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
-    assert box.input_value() == "task:diagnostics.echo "
-    page.keyboard.type("cause:timeo")
-    page.get_by_role("option", name="cause:timeout").click()
-    assert box.input_value() == "task:diagnostics.echo cause:timeout "
-    page.get_by_role("heading", name="0 jobs of").wait_for()
-    page.keyboard.type("st")
-    page.get_by_role("option", name="state:").wait_for()
-    page.keyboard.press("Escape")
-    page.get_by_role("listbox").wait_for(state="hidden")
-    # «cause:timeo» was asked for where the machine is slower than the typing, and refused.
-    seen.faults.clear()
 
 
 def test_what_if_says_both_ends_before_one_presses(seen: Watched, jobs: NodeScene) -> None:

@@ -284,6 +284,8 @@ def test_a_key_judges_what_fills_the_screen_and_goes_on_to_the_next(
     picture.wait_for()
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 64
     page.get_by_text("1 job waits for this job.").wait_for()
+    sums = page.get_by_role("region", name="By task").get_by_role("row").filter(has_text="mine.detect")
+    assert sums.get_by_role("cell").all_inner_texts()[1:4] == ["1", "2", "1"]
     assert seen.faults == [] and unreadable(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("window.hacked") is None
