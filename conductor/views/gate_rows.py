@@ -69,7 +69,7 @@ def gate_rows(status: Status, shared: Iterable[Shared]) -> tuple[GateRow, ...]:
 
 
 def _place(hold: Hold, verdict: Verdict) -> str:
-    """A breaker or canaries hold one kind of job: what holds another task is another thing, and told apart."""
+    """A breaker or canaries hold one kind of job: another task waits for something else."""
     if verdict.gate != "hold" or verdict.where or verdict.reason in OF_ALL:
         return verdict.where
     return hold.task
