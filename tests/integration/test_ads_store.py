@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Mapping
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from conductor.verify.report import VerifyFinding
 from workers.ads import tables
 from workers.ads.embedding import DIMENSIONS
 from workers.ads.shares import MICROS, WHOLE_PPM
+from workers.task_api.failure_causes import of_exception
 from workers.tasks import ads_allocate, ads_event, ads_fatigue, ads_index
 from workflows.ads import samples, search, verify
 
@@ -382,3 +385,59 @@ def test_a_server_that_is_stopped_in_the_middle_costs_no_event(
     postgres.start()
     assert counted(bench, lead_event("e1", "L1"), lead_event("e2", "L2")) == [False, True]
     assert proof(bench, lead_event("e1", "L1"), lead_event("e2", "L2")) == []
+
+
+# ── a disk that is full ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Bench]:
+    """Whose store and outputs lie on a disk of a mebibyte."""
+    for name in ("data", "published"):
+        (tmp_path / name).mkdir()
+    mounts = [tmp_path / "data", tmp_path / "published"]
+    options = ("mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs")
+    done = [
+        subprocess.run([*options, place], capture_output=True, check=False).returncode for place in mounts
+    ]
+    try:
+        if any(done):
+            pytest.skip("only root mounts a disk")
+        (tmp_path / "conductor.toml").write_text(
+            '[roots.data]\npath = "data"\n[stores.ads]\nurl = "sqlite:data/ads.db"\n'
+        )
+        yield Bench(tmp_path)
+    finally:
+        for place, failed in zip(mounts, done, strict=True):
+            if not failed:
+                subprocess.run(["umount", "-l", place], check=True)
+
+
+def filled(place: Path) -> Path:
+    file = place / "fill"
+    with suppress(OSError), file.open("wb", buffering=0) as f:
+        while f.write(b"\0" * 512):
+            pass
+    return file
+
+
+def test_a_disk_that_is_full_in_the_middle_costs_no_event_and_no_half_report(small: Bench) -> None:
+    events = [lead_event(f"e{n}", f"L{n}", touches=[[f"c{n}", NOW - 60.0]]) for n in range(30)]
+    counted(small, *events[:10])
+    data, published = (small.settings.roots[name].path for name in ("data", "published"))
+    room = filled(data)
+    with pytest.raises(StoreShut, match="its disk is full"):
+        for event in events:
+            small.run(ads_event.run, event)
+    room.unlink()
+    assert counted(small, *events)[:10] == [False] * 10
+    assert proof(small, *events) == []
+
+    figures, _ = samples.make_files(small.inputs)
+    report = "published:ads/fatigue.json"
+    room = filled(published)
+    with pytest.raises(OSError) as caught:
+        small.run(ads_fatigue.run, {}, reads=[figures], writes=[report])
+    assert of_exception(caught.value, has_device=False).cause == "no_space"
+    room.unlink()
+    assert small.run(ads_fatigue.run, {}, reads=[figures], writes=[report])["asked"] == 1

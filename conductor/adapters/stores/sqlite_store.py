@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -32,6 +33,8 @@ _TROUBLES: dict[int, tuple[Trouble, str]] = {
     sqlite3.SQLITE_CORRUPT: ("refuses", "it is damaged"),
     sqlite3.SQLITE_NOTADB: ("refuses", "it is no SQLite file"),
 }
+#: So much the index of a log grows at once.
+_INDEX_BYTES = 32 << 10
 #: Rows that are fetched at once while somebody reads.
 _AT_ONCE = 500
 
@@ -140,10 +143,19 @@ class SqliteStore:
 
     def _meant(self, e: sqlite3.Error) -> ConductorError:
         code = getattr(e, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code == sqlite3.SQLITE_IOERR and self._is_full():
+            code = sqlite3.SQLITE_FULL
         if code in _TROUBLES:
             trouble, words = _TROUBLES[code]
             return StoreFault(f"store {self._name} ({self.place}): {words} ({printable(str(e))})", trouble)
         return StatementRefused(f"store {self._name}: {printable(str(e))}")
+
+    def _is_full(self) -> bool:
+        """Where the index of the log, a file grown beforehand, finds no room, SQLite says «I/O error»."""
+        try:
+            return shutil.disk_usage(self._file.parent).free < _INDEX_BYTES
+        except OSError:
+            return False
 
 
 class SqliteTransaction:
