@@ -86,10 +86,13 @@ def test_a_life_that_is_broken_off_anywhere_goes_on_from_there(bench: Bench) -> 
 def test_of_two_bodies_of_a_job_the_one_that_is_late_leaves(bench: Bench) -> None:
     with bench.context().store("main") as store, bench.context().store("main") as other:
         make_tables(store, TABLES, "system_test_parts")
-        part = CrudPart(JOB_ID, 0, 1, 3)
-        with pytest.raises(JobError, match="another attempt of this job has gone on"):
-            lived(store, part, after(1, lambda: lived(other, part, after(4, lambda: None))))
-    assert parts(bench) == [(0, 3, 3, 3, 3)]
+        # Before it reads, before it updates, and before it creates what the other has deleted already.
+        for steps in (1, 2, 5):
+            part = CrudPart(f"late-{steps}", 0, 2, 3)
+            on_step = after(steps, lambda p=part: lived(other, p, lambda step: None))
+            with pytest.raises(JobError, match="another attempt of this job has gone on"):
+                lived(store, part, on_step)
+    assert all(parts(bench, f"late-{steps}") == [(0, 6, 6, 6, 6)] for steps in (1, 2, 5))
 
 
 def test_more_threads_than_connections_take_turns(bench: Bench) -> None:
