@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from ads_scene import NOW, counted, lead_event, proof
 from chat_server import ChatServer
 from postgres_server import PASSWORD, PostgresServer
 from task_bench import Bench
 
-from conductor.base.errors import BadInput, EndpointShut, JobError, StoreShut
+from conductor.base.errors import BadInput, EndpointShut, JobError
 from conductor.model.review import ItemVerdict
 from conductor.planning import open_store
-from conductor.verify.report import VerifyFinding
 from workers.ads import tables
 from workers.ads.embedding import DIMENSIONS
 from workers.ads.shares import MICROS, WHOLE_PPM
-from workers.task_api.failure_causes import of_exception
 from workers.tasks import ads_allocate, ads_event, ads_fatigue, ads_index
 from workflows.ads import samples, search, verify
 
 KINDS = ("sqlite", "postgresql")
-NOW = 1_764_000_000.0
 
 
 @pytest.fixture(params=KINDS)
@@ -45,27 +41,9 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return Bench(tmp_path)
 
 
-def lead_event(name: str, lead: str, chance: int = WHOLE_PPM, at: float = NOW, **more: Any) -> dict[str, Any]:
-    touches = more.pop("touches", [["a", at - 60.0], ["b", at - 30.0]])
-    value = {"chance_ppm": chance, "value_micros": 100 * MICROS}
-    return {"event": name, "lead": lead, "at": at, "touches": touches, "model": "position", **value, **more}
-
-
-def counted(bench: Bench, *events: dict[str, Any]) -> list[bool]:
-    return [bench.run(ads_event.run, event)["counted"] for event in events]
-
-
 def standing(bench: Bench) -> dict[str, tables.ArmTotals]:
     with open_store(bench.settings.for_code, "ads") as store:
         return tables.totals_in(store.read(tables.ARMS))
-
-
-def proof(bench: Bench, *events: dict[str, Any]) -> list[VerifyFinding]:
-    """What `verify` finds in the store, when these are the events of its manifest."""
-    asked = verify.AdsProof(bench.settings.for_code)
-    given = [ads_event.counted_event(ads_event.parse(event, ads_event.EventArgs)) for event in events]
-    asked.events["ads"] = {event.event: event for event in given}
-    return list(asked.check_stores())
 
 
 def test_an_event_counts_once_and_a_lead_is_where_its_latest_event_says(bench: Bench) -> None:
@@ -356,88 +334,3 @@ def test_an_endpoint_is_asked_once_a_text_and_one_that_misbehaves_leaves_nothing
         assert [each.creative for each in found] == ["two", "one"]
     with pytest.raises(EndpointShut, match="did not answer"):
         bench.run(ads_index.run, {**args, "creatives": {"one": "once more"}})
-
-
-# ── a store that is away ──────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_server_that_is_stopped_in_the_middle_costs_no_event(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
-) -> None:
-    monkeypatch.setenv("ADS_PASSWORD", PASSWORD)
-    name = postgres.database()
-    with postgres.connect() as connection:  # What it has acknowledged is to outlive it, as on a real host.
-        connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = on".encode())
-    url = postgres.url(name)
-    (tmp_path / "conductor.toml").write_text(f'[stores.ads]\nurl = "{url}"\npassword_env = "ADS_PASSWORD"\n')
-    bench = Bench(tmp_path)
-    counted(bench, lead_event("e1", "L1"))
-    event = ads_event.counted_event(ads_event.parse(lead_event("e2", "L2"), ads_event.EventArgs))
-    with (
-        pytest.raises(StoreShut),
-        bench.context().store("ads") as store,
-        store.transaction() as change,
-    ):
-        assert tables.count_event(change, event)
-        postgres.kill()
-    with pytest.raises(StoreShut, match="store ads"):
-        counted(bench, lead_event("e2", "L2"))
-    postgres.start()
-    assert counted(bench, lead_event("e1", "L1"), lead_event("e2", "L2")) == [False, True]
-    assert proof(bench, lead_event("e1", "L1"), lead_event("e2", "L2")) == []
-
-
-# ── a disk that is full ───────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Bench]:
-    """Whose store and outputs lie on a disk of a mebibyte."""
-    for name in ("data", "published"):
-        (tmp_path / name).mkdir()
-    mounts = [tmp_path / "data", tmp_path / "published"]
-    options = ("mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs")
-    done = [
-        subprocess.run([*options, place], capture_output=True, check=False).returncode for place in mounts
-    ]
-    try:
-        if any(done):
-            pytest.skip("only root mounts a disk")
-        (tmp_path / "conductor.toml").write_text(
-            '[roots.data]\npath = "data"\n[stores.ads]\nurl = "sqlite:data/ads.db"\n'
-        )
-        yield Bench(tmp_path)
-    finally:
-        for place, failed in zip(mounts, done, strict=True):
-            if not failed:
-                subprocess.run(["umount", "-l", place], check=True)
-
-
-def filled(place: Path) -> Path:
-    file = place / "fill"
-    with suppress(OSError), file.open("wb", buffering=0) as f:
-        while f.write(b"\0" * 512):
-            pass
-    return file
-
-
-def test_a_disk_that_is_full_in_the_middle_costs_no_event_and_no_half_report(small: Bench) -> None:
-    events = [lead_event(f"e{n}", f"L{n}", touches=[[f"c{n}", NOW - 60.0]]) for n in range(30)]
-    counted(small, *events[:10])
-    data, published = (small.settings.roots[name].path for name in ("data", "published"))
-    room = filled(data)
-    with pytest.raises(StoreShut, match="its disk is full"):
-        for event in events:
-            small.run(ads_event.run, event)
-    room.unlink()
-    assert counted(small, *events)[:10] == [False] * 10
-    assert proof(small, *events) == []
-
-    figures, _ = samples.make_files(small.inputs)
-    report = "published:ads/fatigue.json"
-    room = filled(published)
-    with pytest.raises(OSError) as caught:
-        small.run(ads_fatigue.run, {}, reads=[figures], writes=[report])
-    assert of_exception(caught.value, has_device=False).cause == "no_space"
-    room.unlink()
-    assert small.run(ads_fatigue.run, {}, reads=[figures], writes=[report])["asked"] == 1
