@@ -27,7 +27,8 @@ import msgspec
 
 from conductor.adapters.files.web_files import web_socket
 from conductor.base.errors import ConductorError, ConfigError, ManifestError, Unreachable, UsageError
-from conductor.model.job_row import JobPage
+from conductor.model.grouped_by import GroupedBy
+from conductor.model.job_row import JobPage, JobSums
 from conductor.model.spec import JobSpec, to_line
 from conductor.model.told_event import ToldEvent
 from conductor.recovery.operator_commands import CommandTaken, JobCommand
@@ -120,6 +121,11 @@ class Client:
         """By the words of `conductor jobs`: `state:dead since:18:00`; `cursor`: that of the page before."""
         asked = {"q": words, "limit": str(limit), "cursor": cursor}
         return self._decoded(self._send("GET", "/api/v1/jobs", words=asked), JobPage)
+
+    def sums(self, words: str = "", *, by: GroupedBy | None = None) -> JobSums:
+        """How many jobs the words mean, and how long their last attempts ran; also by groups of `by`."""
+        asked = {"q": words} | ({"by": by} if by else {})
+        return self._decoded(self._send("GET", "/api/v1/sums", words=asked), JobSums)
 
     def reviews(self, words: str = "", *, limit: int = 20, cursor: str = "") -> ReviewPage:
         """What waits for a person's verdict, item by item."""

@@ -239,6 +239,10 @@ def resume_lane(scene: SceneInCure, v: Verdict) -> None:
     scene.control(paused_lanes=tuple(x for x in scene.snapshot.controls.paused_lanes if x != v.where))
 
 
+def resume_backlog(scene: SceneInCure, v: Verdict) -> None:
+    scene.control(paused_backlogs=tuple(x for x in scene.snapshot.controls.paused_backlogs if x != v.where))
+
+
 def resume_device(scene: SceneInCure, v: Verdict) -> None:
     scene.control(paused_devices=tuple(x for x in scene.snapshot.controls.paused_devices if x != v.where))
 
@@ -293,6 +297,7 @@ CURES: Mapping[Reason, Callable[[SceneInCure, Verdict], None]] = {
     Reason.HELD_BACK: lambda scene, v: scene.control(hold=""),
     Reason.DRAINING: lambda scene, v: scene.control(is_draining=False),
     Reason.LANE_PAUSED: resume_lane,
+    Reason.BACKLOG_PAUSED: resume_backlog,
     Reason.LANE_OUTSIDE_HOURS: begin_hours,
     Reason.BACKLOG_OUTSIDE_HOURS: begin_hours,
     Reason.NODE_DRAINING: undrain,

@@ -179,6 +179,7 @@ class WorldsByChance:
             draining_nodes=tuple(n.node for n in nodes if self.one_in(12)),
             is_draining=self.one_in(20),
             hold="the ledger is settled first" if self.one_in(25) else "",
+            paused_backlogs=tuple(backlog for backlog in ("a", "b") if self.one_in(10)),
         )
 
     def budget(self, key: str) -> RateState:

@@ -13,6 +13,8 @@ import re
 from conductor.model.ledger_entries import STATES, JobState
 
 #: In `draining`: not one node but all.
+#: Before the name of a backlog among the operator's words on places.
+BACKLOG = "backlog:"
 ALL_NODES = "*"
 
 #: The letter of each state in `state` and `count:BACKLOG`.

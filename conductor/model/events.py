@@ -333,6 +333,9 @@ EVENTS: dict[str, EventKind] = {
     ),
     "operator.acted": _kind("INFO", "Somebody acted on a job by HTTP.", "who what job_id state about"),
     "operator.acted_on_many": _kind("INFO", "Somebody acted on many jobs at once.", "who what jobs"),
+    "operator.acted_on_backlog": _kind(
+        "INFO", "Somebody paused or resumed a backlog by HTTP.", "who what backlog"
+    ),
     "operator.acted_on_schedule": _kind("INFO", "Somebody acted on a schedule by HTTP.", "who what schedule"),
     "operator.silenced": _kind("INFO", "Somebody silenced an alert rule by HTTP.", "who rule seconds"),
     "job.dispatched": _kind("INFO", "New jobs of a manifest are in a backlog.", "jobs file backlog"),

@@ -53,6 +53,7 @@ class Reason(StrEnum):
     #: The operator paused the lane, which is `where`.
     LANE_PAUSED = "lane_paused"
     #: The lane, or the backlog, which is `where`, is outside its hours until `reopens_at`.
+    BACKLOG_PAUSED = "backlog_paused"
     LANE_OUTSIDE_HOURS = "lane_outside_hours"
     BACKLOG_OUTSIDE_HOURS = "backlog_outside_hours"
     #: The operator drains the node, or it ends by itself.

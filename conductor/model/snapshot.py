@@ -171,6 +171,8 @@ class Controls(Value, frozen=True, kw_only=True):
     draining_nodes: tuple[str, ...] = ()
     #: «NODE/gpu0»: nothing is placed there.
     paused_devices: tuple[str, ...] = ()
+    #: Nothing of these is started.
+    paused_backlogs: tuple[str, ...] = ()
     #: Why the conductor itself starts nothing (a ledger that was emptied); empty: it does.
     hold: str = ""
 

@@ -18,6 +18,8 @@ class Control(Protocol):
 
     def set_paused(self, lane: Lane, is_paused: bool) -> None: ...
 
+    def set_backlog_paused(self, backlog: str, is_paused: bool) -> None: ...
+
     def set_device_paused(self, place: str, is_paused: bool) -> int:
         """`place`: «NODE/gpu0». Resuming is also the word that a quarantined device is to be used all the
         same: the number of that word, each above all before it, also above those that a Redis forgot. 0: it

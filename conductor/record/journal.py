@@ -328,7 +328,8 @@ def in_review(notes: Iterable[Note]) -> tuple[dict[str, str], dict[str, set[str]
 
 
 def places(notes: Iterable[Note]) -> tuple[frozenset[str], frozenset[str]]:
-    """What the operator's last words left paused (lanes, devices), and draining (nodes; empty: all)."""
+    """What the operator's last words left paused (lanes, devices, «backlog:NAME»), and draining (nodes;
+    empty: all)."""
     paused: set[str] = set()
     draining: set[str] = set()
     for note in notes:

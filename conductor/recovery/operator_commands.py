@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from conductor.base.errors import UsageError
 from conductor.base.logs.events import tell_event
+from conductor.base.redis_keys import BACKLOG
 from conductor.base.settings.unknown_keys import did_you_mean
 from conductor.dispatch.dead_ends import keeper_of
 from conductor.model.causes import CAUSES, Cause
@@ -77,6 +78,27 @@ def set_lane_paused(ledger: Ledger, receipts_dir: Path, lane: Lane, is_paused: b
     ledger.bell.ring()
     # Second: a lane is paused also where the disk is full.
     Journal(receipts_dir).place("paused" if is_paused else "resumed", lane, 0)
+    return was_paused
+
+
+class BacklogPaused(Value, frozen=True, kw_only=True):
+    backlog: str
+    is_paused: bool
+    was_paused: bool
+
+
+def known_backlogs(ledger: Ledger) -> list[str]:
+    """Those that hold or held a job, and those that are paused. Raises `Unreachable`."""
+    return sorted({*ledger.tallies.backlogs(), *ledger.control.controls().paused_backlogs})
+
+
+def set_backlog_paused(ledger: Ledger, receipts_dir: Path, backlog: str, is_paused: bool) -> bool:
+    """Whether it was paused before. Raises `Unreachable`."""
+    was_paused = backlog in ledger.control.controls().paused_backlogs
+    ledger.control.set_backlog_paused(backlog, is_paused)
+    ledger.bell.ring()
+    # Second: a backlog is paused also where the disk is full.
+    Journal(receipts_dir).place("paused" if is_paused else "resumed", f"{BACKLOG}{backlog}", 0)
     return was_paused
 
 

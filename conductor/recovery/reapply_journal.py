@@ -16,6 +16,7 @@ from loguru import logger
 from msgspec import Struct
 
 from conductor.base.logs.events import emit_event
+from conductor.base.redis_keys import BACKLOG
 from conductor.base.text import many
 from conductor.dispatch.rerun_writers import send_back
 from conductor.model.ledger_entries import FAILED_BY_OPERATOR, JobView
@@ -150,6 +151,12 @@ class JournalReapply:
             was_on = place in controls.draining_nodes if place else controls.is_draining
             if was_on != is_on:
                 control.set_draining(is_on, place or None)
+            return was_on != is_on
+        if place.startswith(BACKLOG):
+            backlog = place.removeprefix(BACKLOG)
+            was_on = backlog in controls.paused_backlogs
+            if was_on != is_on:
+                control.set_backlog_paused(backlog, is_on)
             return was_on != is_on
         is_forgotten = bool(word.word) and control.say_resumed(place, word.word)
         lane: Lane | None = next((known for known in LANES if known == place), None)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from conductor.adapters.files.receipt_log import accepted, read_receipts
 from conductor.base.errors import ConductorError, ManifestError
+from conductor.base.redis_keys import BACKLOG
 from conductor.core.failures.history import (
     GENERATION_STEP,
     HistoryVerdict,
@@ -212,7 +213,10 @@ def say_again(ledger: Ledger, notes: Sequence[Note]) -> None:
         if lane in paused:
             ledger.control.set_paused(lane, True)
     for place in sorted(paused - {*LANES}):
-        ledger.control.set_device_paused(place, True)
+        if place.startswith(BACKLOG):
+            ledger.control.set_backlog_paused(place.removeprefix(BACKLOG), True)
+        else:
+            ledger.control.set_device_paused(place, True)
     for node in sorted(draining):
         ledger.control.set_draining(True, node or None)
 

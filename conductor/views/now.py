@@ -37,6 +37,8 @@ class BacklogRow(Value, frozen=True, kw_only=True):
     #: When it should be through, and what was said of that at first.
     end: ForecastEnd = ForecastEnd()
     first_ends_at: float | None = None
+    #: The operator paused it: nothing of it is started.
+    is_paused: bool = False
 
 
 class WaitingRow(Value, frozen=True, kw_only=True):
@@ -142,6 +144,7 @@ def _backlog(name: str, states: dict[JobState, int], forecast: Forecast | None, 
         left=left,
         end=end_of(forecast, left, status.standing.has_leader, status.now),
         first_ends_at=None if forecast is None or forecast.ended_at else forecast.first_ends_at,
+        is_paused=name in status.controls.paused_backlogs,
     )
 
 

@@ -54,9 +54,10 @@ def lines(status: Status, red: Callable[[str], str] = str) -> list[str]:
 def backlogs(status: Status) -> list[str]:
     if not status.backlogs:
         return ["no backlog holds a job: `conductor plan`, then `conductor dispatch`"]
-    rows: list[list[object]] = [["backlog", *STATES]]
+    paused = status.controls.paused_backlogs
+    rows: list[list[object]] = [["backlog", *STATES, ""]]
     rows += [
-        list[object]([name, *(counts.get(state, 0) for state in STATES)])
+        list[object]([name, *(counts.get(state, 0) for state in STATES), "paused" * (name in paused)])
         for name, counts in status.backlogs.items()
     ]
     return table(rows, indent="")

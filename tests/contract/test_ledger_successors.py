@@ -90,12 +90,14 @@ def test_an_successor_never_goes_over_a_ceiling(one_runs: LedgerScene):
     assert one_runs.state("b") == "waiting"
 
 
-@pytest.mark.parametrize("word", ["lane", "device", "node", "all"])
+@pytest.mark.parametrize("word", ["lane", "device", "backlog", "node", "all"])
 def test_the_word_of_the_operator_holds_at_once(one_runs: LedgerScene, word: str):
     name_successors(one_runs, a_successor("b", "a", devices=("gpu0",), vram_mib=1))
     control = one_runs.ledger.control
     if word == "lane":
         control.set_paused("cpu", True)
+    elif word == "backlog":
+        control.set_backlog_paused("night", True)
     elif word == "device":
         control.set_device_paused(f"{NODE}/gpu0", True)
     elif word == "node":
@@ -226,8 +228,16 @@ def test_one_that_has_begun_takes_the_place_of_its_predecessor_in_the_step_that_
 
 
 OBSTACLES = (
-    *("cancelled", "failed", "started elsewhere", "not named again", "another is named", "paused", "drained"),
-    *("settling", "predecessor rescued", "predecessor accepted by others", "predecessor failed"),
+    *(
+        "cancelled",
+        "failed",
+        "started elsewhere",
+        "not named again",
+        "another is named",
+        "paused",
+        "backlog paused",
+    ),
+    *("drained", "settling", "predecessor rescued", "predecessor accepted by others", "predecessor failed"),
 )
 
 
@@ -251,6 +261,8 @@ def test_a_turn_whose_successor_may_not_run_does_nothing_until_that_one_has_ende
             name_successors(scene, a_successor("c", "a"))
         case "paused":
             control.set_paused("cpu", True)
+        case "backlog paused":
+            control.set_backlog_paused("night", True)
         case "drained":
             control.set_draining(True, NODE)
         case "settling":

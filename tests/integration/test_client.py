@@ -85,6 +85,8 @@ def test_work_goes_in_is_waited_for_while_it_runs_and_is_cancelled(
     put = client.submit(a_spec(n, task="diagnostics.sleep", args={"seconds": 1.0, "n": n}), backlog="night")
     (job,) = put.job_ids
     assert put.said["new"] == 1 and client.jobs(f"id:{job}").rows[0].state == "waiting"
+    sums = client.sums(f"id:{job}", by="state")
+    assert (sums.jobs, [(group.name, group.jobs) for group in sums.groups]) == (1, [("waiting", 1)])
     scene.admit(job)
     scene.ledger.attempts.start(job, 1, "w1", 60.0)
     began = time.monotonic()

@@ -280,12 +280,13 @@ def test_last_words_on_places_hold(place: Forgetful) -> None:
     control.set_paused("gpu", False), said("resumed", "gpu")
     control.set_draining(False, "node2"), said("fed", "node2")
     control.set_device_paused("node1/gpu0", True), said("paused", "node1/gpu0")
+    control.set_backlog_paused("night", True), said("paused", "backlog:night")
     control.set_draining(True, None), said("draining", "")
     after = control.controls()
     place.steps_back()
     assert control.controls() != after
 
-    assert place.reapply() == Reapplied(places=4)
+    assert place.reapply() == Reapplied(places=5)
 
     assert control.controls() == after
     assert place.reapply() == Reapplied()

@@ -263,6 +263,7 @@ def test_pauses_and_drains_come_back_as_the_operator_left_them(place: RebuildSce
     journal = Journal(place.receipts)
     words: tuple[tuple[Word, str], ...] = (
         ("paused", "gpu"), ("paused", "cloud"), ("resumed", "cloud"), ("paused", "studio2/gpu0"),
+        ("paused", "backlog:night"),
         ("draining", "studio3"), ("draining", "studio2"), ("fed", "studio2"), ("draining", ""),
     )  # fmt: skip
     for what, where in words:
@@ -273,6 +274,7 @@ def test_pauses_and_drains_come_back_as_the_operator_left_them(place: RebuildSce
 
     controls = place.ledger.control.controls()
     assert (controls.paused_lanes, controls.paused_devices) == (("gpu",), ("studio2/gpu0",))
+    assert controls.paused_backlogs == ("night",)
     assert (controls.is_draining, controls.draining_nodes) == (True, ("studio3",))
     assert place.ledger.control.resumed() == {}, "a device in quarantine stays there"
 

@@ -216,6 +216,12 @@ def test_schedules_and_alerts_are_acted_on_as_on_the_command_line(web: WebScene,
     with web.friend(X_Conductor_Actor="dee") as ask, web.stranger() as stranger:
         assert stranger.post("/api/v1/schedules/nightly/pause").status_code == 401
         assert stranger.post("/api/v1/alerts/scratch-low/silence").status_code == 401
+        new_job(scene)
+        (backlog,) = scene.ledger.tallies.backlogs()
+        paused = ask.post(f"/api/v1/backlogs/{backlog}/pause").json()
+        assert paused == {"backlog": backlog, "is_paused": True, "was_paused": False}
+        assert ask.post(f"/api/v1/backlogs/{backlog}/resume").json()["was_paused"] is True
+        assert ask.post("/api/v1/backlogs/nigt/pause").status_code == 404
         done = ask.post("/api/v1/schedules/nightly/pause").json()
         assert done == {"schedule": "nightly", "is_paused": True, "was_paused": False}
         assert [row["standing"] for row in ask.get("/api/v1/schedules").json()["schedules"]] == ["paused"]

@@ -135,5 +135,7 @@ def is_held_back(store: Store, r: Reservation) -> bool:
     is_paused = r.lane in store.paused or any(
         f"{r.node}/{device}" in store.paused_devices for device in r.devices
     )
+    job = store.jobs.get(r.job_id)
+    is_paused = is_paused or (job is not None and job.job_class.backlog in store.paused_backlogs)
     is_settling = store.settles_at > store.now()
     return is_paused or is_settling or store.is_draining or r.node in store.draining

@@ -27,11 +27,18 @@ class MemoryControl:
                 is_draining=store.is_draining,
                 draining_nodes=tuple(sorted(store.draining)),
                 paused_devices=tuple(sorted(store.paused_devices)),
+                paused_backlogs=tuple(sorted(store.paused_backlogs)),
             )
 
     def set_paused(self, lane: Lane, is_paused: bool) -> None:
         with self._store.lock:
             (self._store.paused.add if is_paused else self._store.paused.discard)(lane)
+            self._store.ring()
+
+    def set_backlog_paused(self, backlog: str, is_paused: bool) -> None:
+        with self._store.lock:
+            paused = self._store.paused_backlogs
+            (paused.add if is_paused else paused.discard)(backlog)
             self._store.ring()
 
     def set_device_paused(self, place: str, is_paused: bool) -> int:

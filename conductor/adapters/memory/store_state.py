@@ -80,6 +80,7 @@ class StoreState:
         self.paused: set[Lane] = set()
         self.draining: set[str] = set()
         self.paused_devices: set[str] = set()
+        self.paused_backlogs: set[str] = set()
         #: Place → the last word that it is to be used.
         self.resumed: Counter[str] = Counter()
         self.is_draining = False

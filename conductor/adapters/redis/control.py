@@ -10,7 +10,7 @@ import msgspec
 from conductor.adapters.redis.backlog import MESSAGE_CHARS
 from conductor.adapters.redis.client import translating
 from conductor.adapters.redis.scripts import Scripts
-from conductor.base.redis_keys import ALL_NODES, STATE_OF
+from conductor.base.redis_keys import ALL_NODES, BACKLOG, STATE_OF
 from conductor.model.causes import Cause
 from conductor.model.ledger_entries import BY_OPERATOR, NO_WAITS, JobState, Waits
 from conductor.model.snapshot import Controls, JobClass
@@ -32,11 +32,15 @@ class RedisControl:
             paused_lanes=tuple(lane for lane in LANES if lane in paused),
             is_draining=ALL_NODES in draining,
             draining_nodes=tuple(sorted(draining - {ALL_NODES})),
-            paused_devices=tuple(sorted(word for word in paused if "/" in word)),
+            paused_devices=tuple(sorted(w for w in paused if "/" in w and not w.startswith(BACKLOG))),
+            paused_backlogs=tuple(sorted(w.removeprefix(BACKLOG) for w in paused if w.startswith(BACKLOG))),
         )
 
     def set_paused(self, lane: Lane, is_paused: bool) -> None:
         self._set(self._keys.paused, lane, is_paused)
+
+    def set_backlog_paused(self, backlog: str, is_paused: bool) -> None:
+        self._set(self._keys.paused, f"{BACKLOG}{backlog}", is_paused)
 
     def set_device_paused(self, place: str, is_paused: bool) -> int:
         word = 0

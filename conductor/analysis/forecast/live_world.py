@@ -178,6 +178,8 @@ def why_not(snapshot: Snapshot, classes: Sequence[JobClass], unknown: Collection
         return f"nothing new starts: {shut[0]}"
     if paused := sorted({c.lane for c in classes} & set(controls.paused_lanes)):
         return f"the {paused[0]} lane is paused"
+    if paused := sorted({c.backlog for c in classes} & set(controls.paused_backlogs)):
+        return f"the {paused[0]} backlog is paused"
     if unknown:
         takes = "takes" if len(unknown) == 1 else "take"
         return f"nothing is known yet of how long {', '.join(sorted(unknown))} {takes}"

@@ -21,8 +21,15 @@ LaneName = Literal["gpu", "cpu", "io", "cloud"]
 LANES: dict[str, LaneName] = {"gpu": "gpu", "cpu": "cpu", "io": "io", "cloud": "cloud"}
 
 
+#: As dispatch and the filters have it.
+BACKLOG = "backlog:"
+
 PlaceArgument = Annotated[
-    str, typer.Argument(metavar="LANE|DEVICE", help="gpu, cpu, io or cloud; or a device: gpu0, studio2/gpu0.")
+    str,
+    typer.Argument(
+        metavar="LANE|DEVICE|BACKLOG",
+        help="gpu, cpu, io or cloud; a device: gpu0, studio2/gpu0; or a backlog: night, backlog:night.",
+    ),
 ]
 
 
@@ -32,9 +39,9 @@ def register(app: typer.Typer) -> None:
 
 
 def pause(place: PlaceArgument, as_json: AsJson = False) -> None:
-    """Stop feeding a lane, or a device; what runs is finished.
+    """Stop feeding a lane, a device, or a backlog; what runs is finished.
 
-    Examples: conductor pause gpu; conductor pause studio2/gpu0
+    Examples: conductor pause gpu; conductor pause studio2/gpu0; conductor pause backlog:night
     """
     set_paused(place, True, as_json)
 
@@ -43,20 +50,20 @@ def resume(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="LANE|DEVICE|KIND|API",
+            metavar="LANE|DEVICE|BACKLOG|KIND|API",
             help="Or a task whose jobs failed alike and are held, or an endpoint.",
         ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Feed a paused lane or device again; also a device in quarantine. Try a closed kind of jobs, or an API
-    that was down or refused everybody, at once.
+    """Feed a paused lane, device or backlog again; also a device in quarantine. Try a closed kind of jobs, or
+    an API that was down or refused everybody, at once.
 
     Of these one job goes first; when it ends well, so do the others.
 
     Examples: conductor resume gpu; conductor resume studio2/gpu0; conductor resume media.transcode
     """
-    if what in LANES or "/" in what or what.removeprefix("gpu").isdigit():
+    if what in LANES or is_like_a_device(what) or is_backlog(what):
         set_paused(what, False, as_json)
     elif not is_rate_opened(what, as_json):
         resume_kind(what, as_json)
@@ -88,8 +95,8 @@ def resume_kind(kind: str, as_json: bool) -> None:
         if not ledger.kinds.resume(kind):
             near = did_you_mean(kind, (*LANES, *closed, *ledger.calls.endpoint_faults()))
             what = (
-                "no lane, no device (NODE/gpu0), no kind of jobs that is held back and no API whose "
-                "gate is shut"
+                "no lane, no device (NODE/gpu0), no backlog, no kind of jobs that is held back and no API "
+                "whose gate is shut"
             )
             raise UsageError(f"{kind} is {what}{near}")
         Journal(settings.receipts_dir).tried(kind, at)
@@ -116,16 +123,28 @@ def is_meant(kind: str, word: str) -> bool:
 
 
 def set_paused(place: str, is_paused: bool, as_json: bool) -> None:
-    """Raises `UsageError` for what is neither a lane nor a device that a node reports."""
-    from conductor.recovery.operator_commands import set_device_paused, set_lane_paused
+    """Raises `UsageError` for what is neither a lane nor a backlog nor a device that a node reports."""
+    from conductor.recovery.operator_commands import (
+        set_backlog_paused,
+        set_device_paused,
+        set_lane_paused,
+    )
 
-    lane, was_paused = LANES.get(place), True
+    lane, backlog, was_paused = LANES.get(place), "", True
     with ledger_here() as (settings, ledger):
-        if lane is None:
+        if lane is None and (backlog := backlog_at(ledger, place)):
+            was_paused = set_backlog_paused(ledger, settings.receipts_dir, backlog, is_paused)
+        elif lane is None:
             place = device_at(ledger, place)
             set_device_paused(ledger, settings.receipts_dir, place, is_paused)
         else:
             was_paused = set_lane_paused(ledger, settings.receipts_dir, lane, is_paused)
+    if backlog:
+        word = f"backlog {backlog} is paused: what runs of it is finished"
+        if not is_paused:
+            word = f"backlog {backlog} {'is fed again' if was_paused else 'was not paused'}"
+        answer(as_json, {"backlog": backlog, "is_paused": is_paused}, word)
+        return
     if lane is None:
         word = f"{place} is paused: what runs there is finished" if is_paused else f"{place} is used again"
         answer(as_json, {"device": place, "is_paused": is_paused}, word)
@@ -136,10 +155,40 @@ def set_paused(place: str, is_paused: bool, as_json: bool) -> None:
     answer(as_json, {"lane": lane, "is_paused": is_paused}, word)
 
 
+def is_like_a_device(word: str) -> bool:
+    return not word.startswith(BACKLOG) and ("/" in word or word.removeprefix("gpu").isdigit())
+
+
+def is_backlog(word: str) -> bool:
+    """By its prefix, or by a name that the ledger knows."""
+    from conductor.recovery.operator_commands import known_backlogs
+
+    if word.startswith(BACKLOG):
+        return True
+    with ledger_here() as (_, ledger):
+        return word in known_backlogs(ledger)
+
+
+def backlog_at(ledger: Ledger, word: str) -> str:
+    """The name of a known one; empty: it means no backlog. Raises `UsageError` for one that is not there."""
+    from conductor.base.errors import UsageError
+    from conductor.base.settings.settings import did_you_mean
+    from conductor.recovery.operator_commands import known_backlogs
+
+    known, name = known_backlogs(ledger), word.removeprefix(BACKLOG)
+    if name in known and not is_like_a_device(word):
+        return name
+    if not word.startswith(BACKLOG):
+        return ""
+    there = ", ".join(known) or "none"
+    raise UsageError(f"no backlog is called {name} (there are: {there}){did_you_mean(name, known)}")
+
+
 def device_at(ledger: Ledger, word: str) -> str:
     """«NODE/gpu0» for a device that is reported; «gpu0» alone will do where only one node has it."""
     from conductor.base.errors import UsageError
     from conductor.base.settings.settings import did_you_mean
+    from conductor.recovery.operator_commands import known_backlogs
 
     places = [f"{node.node}/{device.key}" for node in ledger.reports.live() for device in node.devices]
     found = [place for place in places if word in (place, place.partition("/")[2])]
@@ -147,10 +196,11 @@ def device_at(ledger: Ledger, word: str) -> str:
         return found[0]
     if found:
         raise UsageError(f"{word} is a device of several nodes: say which: {', '.join(found)}")
-    near = did_you_mean(word, (*LANES, *places, *(place.partition("/")[2] for place in places)))
+    names = known_backlogs(ledger)
+    near = did_you_mean(word, (*LANES, *names, *places, *(place.partition("/")[2] for place in places)))
     raise UsageError(
-        f"{word} is no lane ({', '.join(LANES)}) and no device that reports "
-        f"({', '.join(places) or 'none'}){near}"
+        f"{word} is no lane ({', '.join(LANES)}), no backlog ({', '.join(names) or 'none'}) and no device "
+        f"that reports ({', '.join(places) or 'none'}){near}"
     )
 
 

@@ -149,17 +149,17 @@ def set_paused(name: str, is_paused: bool, as_json: bool) -> None:
 
 
 def log(name: Name) -> None:
-    """What the last fire of a schedule printed.
+    """What the last fire of a schedule printed. Exit 1 where it has not fired on this host.
 
     Example: conductor schedule log nightly
     """
     from conductor.app.schedules.fire import outputs_of
-    from conductor.base.errors import UsageError
+    from conductor.base.errors import ConductorError
     from conductor.recovery.notice_commands import known_schedule
 
     settings = settings_here()
     known_schedule(settings.schedules, name)
     kept = sorted(outputs_of(settings.logs_dir, name).glob("*.out"))
     if not kept:
-        raise UsageError(f"{name} has not fired on this host: `conductor schedule` shows when it will")
+        raise ConductorError(f"{name} has not fired on this host: `conductor schedule` shows when it will")
     show(kept[-1].read_text(encoding="utf-8", errors="replace").splitlines())

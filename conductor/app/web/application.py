@@ -60,7 +60,7 @@ from conductor.model.job_row import JobPage, JobSums
 from conductor.model.told_event import ToldEvent
 from conductor.recovery.job_actions import ActionResult
 from conductor.recovery.notice_commands import AlertSilence, SchedulePaused
-from conductor.recovery.operator_commands import CommandTaken
+from conductor.recovery.operator_commands import BacklogPaused, CommandTaken
 from conductor.recovery.verdicts import VerdictTaken
 from conductor.views.alerts import AlertsNow
 from conductor.views.explain_job import Story
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
 
 #: Whose shapes the OpenAPI page shows.
 ANSWERS = (
-    *(AlertSilence, FollowedLine, LogEnd, PlanMade, SchedulePaused, TaskList, WorkflowList),
+    *(AlertSilence, BacklogPaused, FollowedLine, LogEnd, PlanMade, SchedulePaused, TaskList, WorkflowList),
     *(ActionResult, Alive, AlertsNow, BulkCount, FilterWords, JobPage, JobSums, ScheduleList),
     *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeHistory, NodeList, Now),
     *(NightReport, PrintedLog, Problem, Story, ToldEvent, ChangedEnds, Whoami),

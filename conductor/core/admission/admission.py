@@ -14,7 +14,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from conductor.core.admission.decision_state import Standing
-from conductor.core.admission.gates import outside_hours
+from conductor.core.admission.gates import backlog_shut
 from conductor.core.admission.holds import Holds
 from conductor.core.admission.jobs_ahead import HeldClass
 from conductor.core.admission.make_reservation import Taken, reservation_of, takes
@@ -111,7 +111,8 @@ class Deciding:
         self.safety = Safety(standing.life)
         #: Something may be outside its hours, or of a kind that is held back.
         self._known_closings: dict[Hashable, Sequence[Verdict]] = {}
-        self._has_closed = bool(snapshot.shut) or self.kinds.are_told or not self.kinds.is_free
+        self._is_shut = bool(snapshot.shut or snapshot.controls.paused_backlogs)
+        self._has_closed = self._is_shut or self.kinds.are_told or not self.kinds.is_free
 
     def first(self) -> Decision:
         """Who goes now, and who next where running attempts end. Nothing of those that stay."""
@@ -199,10 +200,10 @@ class Deciding:
         return place
 
     def _is_closed_to(self, turn: ClassTurn) -> bool:
-        """Is the whole class denied, whatever is free: by what blocks all, its hours, its kind's breaker."""
+        """Is the whole class denied, whatever is free: by what blocks all, its backlog or its kind."""
         self._denied = self._blocked_by
         if self._denied is None and self._has_closed:
-            self._denied = self._outside_hours(turn) or self.kinds.closed(turn.job_class)
+            self._denied = self._backlog_shut(turn) or self.kinds.closed(turn.job_class)
         return self._denied is not None
 
     def _may_fit(self, ask: Ask) -> bool:
@@ -236,8 +237,8 @@ class Deciding:
             self._denied = reserved_budget(name, self.reserved_counts[name])
         return not self._lack and self._denied is None
 
-    def _outside_hours(self, turn: ClassTurn) -> Verdict | None:
-        return next(iter(outside_hours(turn.job_class, self.free)), None) if self.snapshot.shut else None
+    def _backlog_shut(self, turn: ClassTurn) -> Verdict | None:
+        return next(iter(backlog_shut(turn.job_class, self.free)), None) if self._is_shut else None
 
     def _closings(self, job_class: JobClass) -> Sequence[Verdict]:
         """All that shuts a class, or places of it, whatever is free. Classes that agree share the answer."""
@@ -246,8 +247,8 @@ class Deciding:
         key = (job_class.kind, job_class.task, job_class.lane, job_class.backlog, job_class.is_untried)
         known = self._known_closings.get(key)
         if known is None:
-            hours = outside_hours(job_class, self.free) if self.snapshot.shut else []
-            known = [*hours, *self.kinds.closings(job_class), *self.untried.closings(job_class)]
+            shut = backlog_shut(job_class, self.free) if self._is_shut else []
+            known = [*shut, *self.kinds.closings(job_class), *self.untried.closings(job_class)]
             self._known_closings[key] = known
         return known
 

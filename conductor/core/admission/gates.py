@@ -80,10 +80,13 @@ def hold(ask: Ask, free: Free) -> list[Verdict]:
     return [*stopped, Verdict(gate="hold", passed=not is_paused, reason=reason, where=ask.lane)]
 
 
-def outside_hours(job_class: JobClass, free: Free) -> list[Verdict]:
-    """Its lane, its backlog, or both may not start anything at this time of the day."""
+def backlog_shut(job_class: JobClass, free: Free) -> list[Verdict]:
+    """Its backlog is paused; its lane, backlog, or both may not start anything at this time of the day."""
+    backlog, paused = job_class.backlog, list[Verdict]()
+    if backlog in free.snapshot.controls.paused_backlogs:
+        paused.append(Verdict(gate="hold", passed=False, reason=Reason.BACKLOG_PAUSED, where=backlog))
     outside = ((job_class.lane, Reason.LANE_OUTSIDE_HOURS), (job_class.backlog, Reason.BACKLOG_OUTSIDE_HOURS))
-    return [
+    return paused + [
         Verdict(gate="hold", passed=False, reason=reason, where=name, reopens_at=at)
         for name, reason in outside
         if (at := free.snapshot.shut.get(name)) is not None

@@ -199,6 +199,9 @@ SENTENCES: Mapping[Reason, Words] = {
     Reason.HELD_BACK: _own_words,
     Reason.DRAINING: lambda v: "draining: nothing new is started",
     Reason.LANE_PAUSED: lambda v: f"the {v.where} lane is paused",
+    Reason.BACKLOG_PAUSED: lambda v: (
+        f"the {v.where} backlog is paused, until `conductor resume backlog:{v.where}`"
+    ),
     Reason.LANE_OUTSIDE_HOURS: lambda v: f"the {v.where} lane is outside its hours",
     Reason.BACKLOG_OUTSIDE_HOURS: lambda v: f"the {v.where} backlog is outside its hours",
     Reason.NODE_DRAINING: lambda v: "draining",

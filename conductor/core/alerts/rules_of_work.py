@@ -21,6 +21,7 @@ INTENDED = frozenset(
         Reason.HELD_BACK,
         Reason.DRAINING,
         Reason.LANE_PAUSED,
+        Reason.BACKLOG_PAUSED,
         Reason.LANE_OUTSIDE_HOURS,
         Reason.BACKLOG_OUTSIDE_HOURS,
         Reason.NODE_DRAINING,

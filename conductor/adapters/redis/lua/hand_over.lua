@@ -165,6 +165,8 @@ end
 local function is_held_back(reservation)
   local held = cjson.decode(reservation)
   if call('EXISTS', P .. 'rebuild_grace') == 1 or call('SISMEMBER', P .. 'paused', held.lane) == 1 then return true end
+  local job = call('EXISTS', P .. 'paused') == 1 and job_of(held.job_id)
+  if job and call('SISMEMBER', P .. 'paused', 'backlog:' .. backlog_of(job.class)) == 1 then return true end
   for _, device in ipairs(held.devices or {}) do
     if call('SISMEMBER', P .. 'paused', held.node .. '/' .. device) == 1 then return true end
   end

@@ -23,6 +23,7 @@ from conductor.recovery.notice_commands import (
     pause_schedule,
     silence_rule,
 )
+from conductor.recovery.operator_commands import BacklogPaused, known_backlogs, set_backlog_paused
 from conductor.views.alerts import AlertsNow, alerts_now
 from conductor.views.schedules import ScheduleRow, schedule_rows
 
@@ -96,6 +97,27 @@ async def pause(
     )
     tell(who, word, name)
     return json_answer(done)
+
+
+@router.post(
+    "/api/v1/backlogs/{name}/{word}",
+    responses={**gives(BacklogPaused, "As it is now"), **gives(Problem, "There is no such backlog", 404)},
+)
+async def pause_backlog(
+    request: Request, name: str, word: Literal["pause", "resume"], who: Annotated[Visitor, Depends(acts)]
+) -> Response:
+    """Start nothing of it until it is resumed; what runs of it is finished."""
+    stack = stack_of(request)
+    is_paused = word == "pause"
+    known = await stack.ask(lambda: known_backlogs(stack.ledger))
+    if name not in known:
+        raise NotThere(f"no backlog is called {name} (there are: {', '.join(known) or 'none'})")
+    was_paused = await stack.ask_files(
+        lambda: set_backlog_paused(stack.ledger, stack.code.receipts_dir, name, is_paused)
+    )
+    words = "{who}: {what} the backlog {backlog}"
+    emit_event("operator.acted_on_backlog", words, who=who.name, what=word, backlog=name)
+    return json_answer(BacklogPaused(backlog=name, is_paused=is_paused, was_paused=was_paused))
 
 
 def refuse_unknown(stack: Stack, name: str) -> None:

@@ -117,6 +117,20 @@ def test_who_died_with_another_is_not_sent_back_alone_and_that_one_is_named(cli:
     assert [view.state for view in states if view] == ["waiting", "waiting", "cancelled"], "given up for good"
 
 
+def test_a_backlog_is_paused_and_resumed_by_its_name(cli: Cli, night: NightScene):
+    assert cli("pause", "night").out == "backlog night is paused: what runs of it is finished\n"
+    assert night.ledger.control.controls().paused_backlogs == ("night",)
+    assert any(
+        row.split()[:1] == ["night"] and row.endswith("paused") for row in cli("status").out.splitlines()
+    )
+    assert cli("resume", "backlog:night", "--json").json == {"backlog": "night", "is_paused": False}
+    assert night.ledger.control.controls().paused_backlogs == ()
+    assert cli("resume", "night").out == "backlog night was not paused\n"
+
+    lost = cli("pause", "backlog:nigt")
+    assert lost.code == 2 and "no backlog is called nigt (there are: night), did you mean night?" in lost.err
+
+
 def test_a_device_is_paused_and_resumed_by_its_place_or_by_its_name_alone_where_one_node_has_it(
     cli: Cli, night: NightScene
 ):
@@ -133,7 +147,10 @@ def test_a_device_is_paused_and_resumed_by_its_place_or_by_its_name_alone_where_
 
     lost = cli("pause", "gpu7")
     assert lost.code == 2
-    assert "gpu7 is no lane (gpu, cpu, io, cloud) and no device that reports (here/gpu0)" in lost.err
+    assert (
+        "gpu7 is no lane (gpu, cpu, io, cloud), no backlog (night) and no device that reports (here/gpu0)"
+        in lost.err
+    )
 
 
 def test_pauses_and_drains_are_written_down_for_a_rebuild(cli: Cli, night: NightScene):

@@ -169,6 +169,16 @@ def test_absence_is_a_closed_gate(snapshot: Snapshot, gate: str, reason: Reason,
     assert not hold.is_infeasible
 
 
+def test_a_paused_backlog_holds_its_classes_and_no_others() -> None:
+    snapshot = a_snapshot(controls=Controls(paused_backlogs=("night",)))
+    hold = held(snapshot, a_class(backlog="night"))
+
+    assert [(v.gate, v.reason, words_of(v)) for v in hold.closed] == [
+        ("hold", Reason.BACKLOG_PAUSED, "the night backlog is paused, until `conductor resume backlog:night`")
+    ]
+    assert not decide(snapshot, [a_candidate(a_class(backlog="day"))], LIMITS).hold
+
+
 def test_a_stale_report_is_no_report() -> None:
     hold = held(a_snapshot(nodes=(a_report(sent_at=NOW - 14),)), a_class())
 
