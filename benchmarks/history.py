@@ -94,10 +94,21 @@ def an_output(number: int) -> tuple[OutputFact, ...]:
 
 
 def timed(work: Callable[[], object]) -> dict[str, float]:
-    """By the clock, and of the processor: the machine may be busy with others."""
-    began, own = time.perf_counter(), time.process_time()
+    """By the clock, of the processor, and how long this thread could have run and others did: the machine may
+    be busy with them."""
+    began, own, queued = time.perf_counter(), time.process_time(), waited_for_a_core()
     work()
-    return {"wall_s": time.perf_counter() - began, "cpu_s": time.process_time() - own}
+    return {
+        "wall_s": time.perf_counter() - began,
+        "cpu_s": time.process_time() - own,
+        "queued_s": waited_for_a_core() - queued,
+    }
+
+
+def waited_for_a_core() -> float:
+    """Seconds, by the scheduler's account of this thread; 0 where there is none."""
+    file = Path("/proc/thread-self/schedstat")
+    return int(file.read_text("ascii").split()[1]) / 1e9 if file.exists() else 0.0
 
 
 def ask(index: HistoryIndex, wanted: JobFilter, times: int) -> tuple[list[float], int]:
