@@ -6,10 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from task_bench import Bench
 
-from conductor.base.errors import BadInput, NoSpace
-from workers.media import ffmpeg
-from workers.media.codecs import CPU, NVENC, candidates, options
+from conductor.base.errors import BadInput, JobError, NoSpace
+from workers.media import codecs, ffmpeg
+from workers.media.codecs import CPU, NVENC, Codec, Prefer, at_bitrate, candidates, options
 from workers.task_api.run_program import ProgramFailed
 
 
@@ -96,6 +97,40 @@ def test_nvenc_is_tried_only_by_a_job_that_holds_a_device():
     assert candidates("h264", "cpu", has_device=True) == list(CPU["h264"])
     assert candidates("h264", "nvenc", has_device=False) == [NVENC["h264"]]
     assert candidates("vp9", "auto", has_device=True) == list(CPU["vp9"])
+
+
+@pytest.mark.parametrize("codec", NVENC)
+def test_what_nvenc_is_told_is_what_this_ffmpeg_knows_of_it(codec: Codec, tmp_path: Path):
+    encoder = NVENC[codec]
+    asked = [options(encoder, 19, 2), *at_bitrate(encoder, 3000, 2, tmp_path / "stats")]
+    argv = [ffmpeg.binary(), "-hide_banner", "-h", f"encoder={encoder.name}"]
+    known = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    formats = known.partition("Supported pixel formats:")[2].partition("\n")[0].split()
+    assert {"yuv420p", encoder.deep_format} <= {*formats}
+    ours = {"c:v", "b:v", "threads", "maxrate", "bufsize"}
+    for name, value in ((name, value) for each in asked for name, value in each.items() if name not in ours):
+        _, there, rest = known.partition(f"  -{name} ")
+        assert there, f"{encoder.name} has no option {name}"
+        values = rest.partition("\n  -")[0]
+        assert isinstance(value, int) or f"     {value} " in values, f"{name} has no value {value}"
+
+
+@pytest.mark.parametrize("prefer", ["auto", "nvenc"])
+def test_a_held_device_without_nvenc_encodes_on_the_cpu_or_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prefer: Prefer
+):
+    monkeypatch.setattr(codecs, "_works", {})
+    ctx = Bench(tmp_path).context(devices=("gpu0",))
+    if codecs.encodes_one_frame(ctx, NVENC["h264"]):
+        pytest.skip("this machine has NVENC")
+    if prefer == "auto":
+        assert codecs.choose(ctx, "h264", prefer).name == "libx264"
+        return
+    with pytest.raises(JobError) as e:
+        codecs.choose(ctx, "h264", prefer)
+    assert str(e.value) == (
+        "no encoder for h264 works on this machine (tried h264_nvenc); choose another codec or encoder"
+    )
 
 
 def test_encoders_are_bounded_by_the_jobs_cores():
