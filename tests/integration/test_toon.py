@@ -4,8 +4,11 @@ nothing is asked or paid for twice. Real servers on loopback."""
 from __future__ import annotations
 
 import json
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +96,10 @@ class SegmentBench:
             }
         )
 
-    def draw(self, engine: str = "comfy", timeout_s: float = 60.0, **args: Any) -> dict[str, Any]:
+    def draw(
+        self, engine: str = "comfy", timeout_s: float = 60.0, came: Path | None = None, **args: Any
+    ) -> dict[str, Any]:
+        """`came`: where in truth lands what is fetched."""
         self.bench.attempt += 1
         names = ("comfy", "film_api", "templates")
         engines = tuple(EngineNeed(name=name, rates={name: RateNeed()}) for name in names)
@@ -108,6 +114,8 @@ class SegmentBench:
             token=f"{self.bench.attempt:08x}",
         )
         self.asked = None
+        if came is not None:
+            (ctx.scratch / "came").symlink_to(came)
         try:
             return toon_segment.run({**self.args, **args}, ctx) or {}
         finally:
@@ -178,6 +186,64 @@ def test_a_server_that_is_gone_hangs_or_drips_is_down(
     assert desk.told[-1].trouble == "down"
 
 
+def dripping(head: bytes) -> Iterator[int]:
+    """A server that says `head` at once, and from then on a byte a tenth of a second; its port."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def drip() -> None:
+        with suppress(OSError), listening.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(head)
+            while not over.wait(0.1):
+                connection.sendall(b"x")
+
+    thread = threading.Thread(target=drip, daemon=True)
+    thread.start()
+    yield int(listening.getsockname()[1])
+    over.set()
+    listening.close()
+    thread.join()
+
+
+DRIPS = {
+    "headers": b"HTTP/1.1 200 OK\r\nX-Slow: ",
+    "body": b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n{",
+    "body without a length": b"HTTP/1.1 200 OK\r\n\r\n{",
+}
+
+
+@pytest.mark.parametrize("head", DRIPS.values(), ids=DRIPS)
+def test_a_server_that_drips_is_left_when_its_time_is_up_and_counts_as_failing(
+    desk: SegmentBench, monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    monkeypatch.setattr(server, "HEALTH_S", 0.5)
+    began = time.monotonic()
+    with contextmanager(dripping)(head) as port:
+        desk.use(comfy=Endpoint(kind="comfyui", base_url=f"http://127.0.0.1:{port}"))
+        with pytest.raises(EndpointShut, match=r"did not answer: it did not answer in time|sends too slowly"):
+            desk.draw()
+    assert time.monotonic() - began < 20, "each byte gave it time anew"
+    assert [(call.outcome, call.trouble) for call in desk.told] == [("failed", "down")]
+
+
+def test_a_prompt_whose_answer_was_lost_is_found_again_and_not_asked_for_twice(
+    desk: SegmentBench, comfy: MoodyComfy
+) -> None:
+    plain = comfy.prompt
+
+    def taken(said: dict[str, Any]) -> ComfyReply:
+        plain(said)
+        raise ConnectionResetError
+
+    comfy.prompt = taken  # type: ignore[method-assign]
+    with pytest.raises(EndpointShut, match="did not answer"):
+        desk.draw()
+    comfy.prompt = plain  # type: ignore[method-assign]
+    assert desk.draw()["engine"] == "comfy"
+    assert len(comfy.prompts) == 1 and comfy.paths.count("POST /prompt") == 1
+
+
 def test_a_429_closes_its_gate_until_it_says(desk: SegmentBench, comfy: MoodyComfy) -> None:
     comfy.moods["POST /prompt"] = lambda: said({"error": "slow down, try again in 7s"}, 429)
     with pytest.raises(RateLimited) as e:
@@ -225,7 +291,7 @@ def test_an_endless_queue_is_left(desk: SegmentBench, comfy: MoodyComfy) -> None
     comfy.moods["GET /queue"] = lambda: said({"queue_running": [], "queue_pending": [[n, n] for n in range(9)]
                                               + [[9, next(iter(comfy.prompts), "")]]})  # fmt: skip
     with pytest.raises(EndpointShut, match="has not come to it in time: 9 go before it"):
-        desk.draw(timeout_s=4.0)
+        desk.draw(timeout_s=2.0)
     assert "POST /queue" in comfy.paths and desk.told[-1].trouble == "busy"
 
 
@@ -299,6 +365,31 @@ def test_what_was_paid_for_is_fetched_and_not_bought_again(desk: SegmentBench, a
     api.moods.clear()
     assert desk.draw("film_api")["engine"] == "film_api"
     assert api.bought == ["1"] and desk.told[-1].usd == 0.0
+
+
+def test_what_may_have_been_sold_is_asked_for_there_again_under_the_same_key(
+    desk: SegmentBench, api: FilmApi
+) -> None:
+    def taken() -> ComfyReply:
+        raise ConnectionResetError
+
+    api.moods["POST /v1/videos"] = taken
+    with pytest.raises(EndpointShut, match="may have sold it all the same") as e:
+        desk.draw("film_api")
+    assert e.value.stays_with == "film_api"
+    del api.moods["POST /v1/videos"]
+    assert desk.draw("film_api")["engine"] == "film_api"
+    first, second = api.keys
+    assert first == second, "an API that takes keys sells it once"
+
+
+def test_a_disk_that_fills_up_while_it_is_fetched_costs_nothing_more(
+    desk: SegmentBench, api: FilmApi
+) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        desk.draw("film_api", came=Path("/dev/full"))
+    assert desk.draw("film_api")["engine"] == "film_api"
+    assert api.bought == ["1"]
 
 
 def test_a_key_that_is_missing_is_one_sentence_and_nothing_is_sent(

@@ -18,6 +18,7 @@ from conductor.base import secrets
 from conductor.base.errors import BadInput, EndpointShut, JobError, RateLimited, ServerError
 from conductor.base.text import printable, size
 from conductor.model.calls import Call, Trouble
+from workers.engines.time_limit import TimeLimit
 from workers.llm.error_bodies import complaint_of
 from workers.llm.error_meaning import Meaning, meaning_of
 from workers.llm.keys import BadKey, key_of
@@ -78,6 +79,8 @@ class EngineServer:
             raise EndpointShut(str(e), name) from None
         self._took_s = 0.0
         self._is_health = False
+        #: The last request left this host, and no answer came: whether it was taken nobody here knows.
+        self.is_unanswered = False
 
     # ── questions ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -159,8 +162,10 @@ class EngineServer:
         leave_if_told(self._ctx)
         began = time.monotonic()
         within = max(1.0, min(limit_s, self._ctx.remaining_s()))
+        limit, self.is_unanswered = TimeLimit(within), False
         try:
             with (
+                limit,
                 httpx.Client(
                     timeout=httpx.Timeout(within, connect=CONNECT_S), follow_redirects=False
                 ) as client,
@@ -170,13 +175,18 @@ class EngineServer:
                     params=dict(query),
                     content=body,
                     headers={"Content-Type": "application/json", **self._headers, **headers},
+                    extensions={"trace": limit.trace},
                 ) as answer,
             ):
                 yield answer
+            if limit.is_over:
+                # Where no length was said, it looks like an end.
+                raise httpx.ReadTimeout("the time was up")
         except (httpx.HTTPError, httpx.InvalidURL) as e:
             self._took_s = time.monotonic() - began
+            self.is_unanswered = limit.is_sent
             is_late = isinstance(e, httpx.TimeoutException) and not isinstance(e, httpx.ConnectTimeout)
-            why = "it did not answer in time" if is_late else str(e) or type(e).__name__
+            why = "it did not answer in time" if is_late or limit.is_over else str(e) or type(e).__name__
             self.fail("down", f"{self.name} at {self.where} did not answer: {why}")
         finally:
             self._took_s = time.monotonic() - began

@@ -51,7 +51,14 @@ def buy(
     body |= server.endpoint.parameters
     # A disk that is full is found before anything costs.
     kept_request.save(ctx, server.name, KeptRequest(times=kept.times))
-    said = server.post("/videos", body, Idempotency_Key=kept_request.name_of(ctx, kept.times))
+    try:
+        said = server.post("/videos", body, Idempotency_Key=kept_request.name_of(ctx, kept.times))
+    except EndpointShut as e:
+        if not server.is_unanswered:
+            raise
+        # It may be sold: who goes elsewhere now pays for nothing.
+        words = f"{e}; it may have sold it all the same: it is asked there again, under the same key"
+        raise EndpointShut(words, server.name, e.retry_after_s, stays_with=server.name) from None
     found = said.get("id")
     if not isinstance(found, str) or not _ID.fullmatch(found):
         server.fail("faulty", f"{server.name} took the request and named no id that can be asked for")

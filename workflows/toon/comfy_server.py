@@ -8,7 +8,6 @@ import struct
 import threading
 import uuid
 import zlib
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -38,11 +37,13 @@ class ComfyServer:
         self.prompts: dict[str, dict[str, Any]] = {}
         #: Every path that was asked for.
         self.paths: list[str] = []
+        #: By which requests were asked again.
+        self.keys: list[str] = []
         self.leaves_after = leaves_after
         self.fetched = 0
         self._lock = threading.Lock()
         self._gone = threading.Event()
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(self.answer))
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self._http.daemon_threads = True
         self.port = int(self._http.server_address[1])
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
@@ -132,7 +133,7 @@ def _json(value: Any) -> ComfyReply:
     return ComfyReply(200, json.dumps(value).encode())
 
 
-def _handler(answer: Callable[[str, str, bytes], ComfyReply]) -> type[BaseHTTPRequestHandler]:
+def _handler(server: ComfyServer) -> type[BaseHTTPRequestHandler]:
     class ComfyHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self._reply("GET")
@@ -142,7 +143,8 @@ def _handler(answer: Callable[[str, str, bytes], ComfyReply]) -> type[BaseHTTPRe
 
         def _reply(self, method: str) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            said = answer(method, self.path, body)
+            server.keys += self.headers.get_all("Idempotency-Key", [])
+            said = server.answer(method, self.path, body)
             self.send_response(said.status)
             self.send_header("Content-Type", said.kind)
             self.send_header("Content-Length", str(len(said.content)))
