@@ -1,8 +1,8 @@
 """All figures into benchmarks/RESULTS.md: `python benchmarks/results.py [SECTION ..]`, one after another.
 
-Sections: peers, throughput, backlog, tick, decision, ablation, simulate, feet, web, studio, match, soak;
-default: all of these (two hours, on a machine that has nothing else to do); card: what `tests/gpu` measures,
-where there is one.
+Sections: peers, throughput, backlog, tick, decision, ablation, simulate, feet, web, studio, match, captions,
+soak; default: all of these (two hours, on a machine that has nothing else to do); card: what `tests/gpu`
+measures, where there is one.
 Each replaces its own part of the page and leaves the others, and says of what commit, on what and when it was
 taken. Options behind `--` go to the benchmark: `results.py ablation -- --seeds 2 --rounds 2`.
 """
@@ -152,6 +152,12 @@ SECTIONS = {
         as_it_is,
         "Ten looks a second with the detector that comes with it; decoding's time ÷ that of looking, by "
         "turns. `load`: of the machine behind the pairs; it is in the wall times.",
+    ),
+    "captions": ResultSection(
+        "What captions cost beside the model",
+        ("captions.py", "--json"),
+        as_it_is,
+        "CPU seconds of the whole task, ffmpeg's too, and of the recogniser within it; goal: below 1.05.",
     ),
     "soak": ResultSection(
         "Half an hour of short work, with kills: does anything grow",
