@@ -3,124 +3,21 @@ nothing is asked or paid for twice. Real servers on loopback."""
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from task_bench import Bench
+from toon_scene import MoodyComfy, SegmentBench, said
 
 from conductor.base.errors import BadInput, BadOutput, EndpointShut, JobError, RateLimited, ServerError
 from conductor.base.settings.sections import Endpoint
-from conductor.model.calls import Call
-from conductor.model.review import ReviewAsked
-from conductor.model.spec import EngineNeed, Needs, RateNeed
-from workers.engines import kept_request, server
-from workers.media import picture_faults
-from workers.tasks import toon_segment
-from workflows.toon.comfy_server import GRAPH, ComfyReply, ComfyServer
-
-ARGS: dict[str, Any] = {
-    "frames": 12,
-    "samples": 48_000,
-    "fps": 12,
-    "width": 160,
-    "height": 90,
-    "prompt": "a dog",
-}
-WRITE = "published:toon/x.mkv"
-
-
-class MoodyComfy(ComfyServer):
-    """`moods`: part of a path → what is answered there in place of the good answer."""
-
-    def __init__(self) -> None:
-        self.moods: dict[str, Callable[[], ComfyReply]] = {}
-        super().__init__()
-
-    def answer(self, method: str, path: str, body: bytes) -> ComfyReply:
-        for part, mood in self.moods.items():
-            if part in f"{method} {path}":
-                return mood()
-        return super().answer(method, path, body)
-
-
-class FilmApi(MoodyComfy):
-    """`bought`: idempotency key → id, in their order. What it sends is `film`."""
-
-    def __init__(self, film: Path) -> None:
-        self.bought: list[str] = []
-        self.film = film
-        super().__init__()
-
-    def answer(self, method: str, path: str, body: bytes) -> ComfyReply:
-        for part, mood in self.moods.items():
-            if part in f"{method} {path}":
-                return mood()
-        if method == "POST":
-            self.bought.append(json.loads(body)["seconds"])
-            return said({"id": f"video_{len(self.bought)}", "status": "queued"})
-        if path.endswith("/content"):
-            return ComfyReply(200, self.film.read_bytes(), "video/x-matroska")
-        return said({"id": path.rpartition("/")[2], "status": "completed"})
-
-
-def said(value: Any, status: int = 200) -> ComfyReply:
-    return ComfyReply(status, json.dumps(value).encode())
-
-
-class SegmentBench:
-    """A bench with two engines, and what was told of them."""
-
-    def __init__(self, folder: Path, comfy: ComfyServer) -> None:
-        self.comfy = comfy
-        self.bench = Bench(folder)
-        graph = self.bench.inputs / "graph.json"
-        graph.write_text(json.dumps(GRAPH))
-        self.args = ARGS | {"graph": str(graph)}
-        self.told: list[Call] = []
-        self.asked: ReviewAsked | None = None
-        self.use(comfy=Endpoint(kind="comfyui", base_url=comfy.url))
-
-    def use(self, **endpoints: Endpoint) -> None:
-        settings = self.bench.settings
-        self.bench.settings = settings.model_copy(
-            update={
-                "endpoints": {**settings.endpoints, **endpoints},
-                "inputs": (*settings.inputs, self.bench.inputs),
-            }
-        )
-
-    def draw(
-        self, engine: str = "comfy", timeout_s: float = 60.0, came: Path | None = None, **args: Any
-    ) -> dict[str, Any]:
-        """`came`: where in truth lands what is fetched."""
-        self.bench.attempt += 1
-        names = ("comfy", "film_api", "templates")
-        engines = tuple(EngineNeed(name=name, rates={name: RateNeed()}) for name in names)
-        ctx = self.bench.context(
-            args=self.args,
-            reads=[self.args["graph"]],
-            writes=[WRITE],
-            needs=Needs(cpu=1, engines=engines),
-            task="toon.segment",
-            engine=engine,
-            timeout_s=timeout_s,
-            token=f"{self.bench.attempt:08x}",
-        )
-        self.asked = None
-        if came is not None:
-            (ctx.scratch / "came").symlink_to(came)
-        try:
-            return toon_segment.run({**self.args, **args}, ctx) or {}
-        finally:
-            self.told = list(ctx.calls)
-            self.asked = ctx.review
+from workers.engines import server
+from workflows.toon.comfy_server import ComfyReply
 
 
 @pytest.fixture
@@ -335,100 +232,3 @@ def test_a_picture_that_shows_nothing_is_of_no_use(desk: SegmentBench, comfy: Mo
     comfy.moods["/view"] = lambda: ComfyReply(200, black, "image/png")
     with pytest.raises(BadOutput, match="it shows nothing for 1"):
         desk.draw()
-
-
-# ── an API that is paid ───────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def api(tmp_path: Path, desk: SegmentBench) -> Iterator[FilmApi]:
-    desk.draw("templates", frames=24, samples=96_000)
-    film = next(tmp_path.rglob("x.mkv"))
-    copy = desk.bench.inputs / "film.mkv"
-    copy.write_bytes(film.read_bytes())
-    found = FilmApi(copy)
-    desk.use(film_api=Endpoint(kind="video", base_url=f"{found.url}/v1", usd_per_second=0.25))
-    yield found
-    found.leave()
-
-
-def test_what_was_paid_for_is_fetched_and_not_bought_again(desk: SegmentBench, api: FilmApi) -> None:
-    api.moods["GET /v1/videos"] = lambda: said({"error": "overloaded"}, 503)
-    with pytest.raises(EndpointShut) as e:
-        desk.draw("film_api")
-    assert e.value.stays_with == "film_api"
-    assert [(call.outcome, call.usd, call.trouble) for call in desk.told] == [
-        ("ok", 0.25, None), ("failed", None, "busy")]  # fmt: skip
-    with pytest.raises(EndpointShut) as e:
-        desk.draw("templates")
-    assert (e.value.stays_with, e.value.rate_key, desk.told) == ("film_api", "", [])
-    api.moods.clear()
-    assert desk.draw("film_api")["engine"] == "film_api"
-    assert api.bought == ["1"] and desk.told[-1].usd == 0.0
-
-
-def test_what_may_have_been_sold_is_asked_for_there_again_under_the_same_key(
-    desk: SegmentBench, api: FilmApi
-) -> None:
-    def taken() -> ComfyReply:
-        raise ConnectionResetError
-
-    api.moods["POST /v1/videos"] = taken
-    with pytest.raises(EndpointShut, match="may have sold it all the same") as e:
-        desk.draw("film_api")
-    assert e.value.stays_with == "film_api"
-    del api.moods["POST /v1/videos"]
-    assert desk.draw("film_api")["engine"] == "film_api"
-    first, second = api.keys
-    assert first == second, "an API that takes keys sells it once"
-
-
-def test_a_disk_that_fills_up_while_it_is_fetched_costs_nothing_more(
-    desk: SegmentBench, api: FilmApi
-) -> None:
-    with pytest.raises(OSError, match="No space left"):
-        desk.draw("film_api", came=Path("/dev/full"))
-    assert desk.draw("film_api")["engine"] == "film_api"
-    assert api.bought == ["1"]
-
-
-def test_a_key_that_is_missing_is_one_sentence_and_nothing_is_sent(
-    desk: SegmentBench, api: FilmApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("FILM_KEY", raising=False)
-    desk.use(film_api=Endpoint(kind="video", base_url=f"{api.url}/v1", api_key_env="FILM_KEY"))
-    with pytest.raises(EndpointShut) as e:
-        desk.draw("film_api")
-    assert str(e.value) == "the key of endpoint film_api is missing: set FILM_KEY in the workers' environment"
-    assert desk.told[-1].trouble == "refuses" and not api.paths and not api.bought
-
-
-def test_what_was_paid_for_and_is_too_short_is_not_bought_a_second_time(
-    desk: SegmentBench, api: FilmApi
-) -> None:
-    with pytest.raises(BadOutput, match="s long, the scene 4"):
-        desk.draw("film_api", frames=48, samples=192_000)
-    with pytest.raises(BadOutput):
-        desk.draw("film_api", frames=48, samples=192_000)
-    assert api.bought == ["4"]
-
-
-def test_what_was_paid_for_and_is_doubtful_a_person_looks_at(
-    desk: SegmentBench, api: FilmApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(picture_faults, "FLAT", 500.0)
-    desk.draw("film_api")
-    assert desk.asked is not None and "it shows nothing" in desk.asked.items[0].words
-    assert api.bought == ["1"]
-
-
-def test_a_full_scratch_is_found_before_anything_is_paid(
-    desk: SegmentBench, api: FilmApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*args: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(kept_request, "save", full)
-    with pytest.raises(OSError, match="No space"):
-        desk.draw("film_api")
-    assert not api.bought
