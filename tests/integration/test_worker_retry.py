@@ -33,7 +33,7 @@ from tests.worker_scene import (
 )
 
 MORE_TASKS = """
-from conductor.base.errors import CudaOutOfMemory, NoSpace
+from conductor.base.errors import BadInput, CudaOutOfMemory, NoSpace
 
 @task("mine.oom", lane="cpu", needs=Needs(vram_mib=4096))
 def oom(args, ctx):
@@ -51,6 +51,13 @@ def counts(args, ctx):
         runs.write("x")
     ctx.output(ctx.spec.writes[0].path).write_text("six hours of work")
     return {"frames": {"bad": {1, 2}}} if args.get("is_set") else {"text": "x" * 2_000_000}
+
+class Broken(BadInput):
+    is_lasting = True
+
+@task("mine.broken", lane="cpu")
+def broken(args, ctx):
+    raise Broken("half a film")
 
 @task("mine.fills", lane="cpu")
 def fills(args, ctx):
@@ -212,6 +219,10 @@ def test_an_input_that_changed_since_the_plan_is_no_input(scene: WorkerScene, tm
     video.unlink()
     gone = scene.put(a_spec(3, task="mine.write", inputs=inputs, reads=(str(video),)))
     assert scene.wait_state(gone, "dead")[0].message == f"input {str(video)!r} is not there"
+    # What a body calls lasting is not tried again, whatever retries its line has left.
+    broken = scene.put(a_spec(4, task="mine.broken", retry={"bad_input": 3}))
+    (receipt,) = scene.wait_state(broken, "dead")
+    assert (receipt.message, receipt.is_lasting) == ("half a film", True)
 
 
 def test_a_job_whose_rate_was_closed_meanwhile_is_not_called(scene: WorkerScene):

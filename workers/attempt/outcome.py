@@ -187,6 +187,7 @@ class Runner:
                 ended.message,
                 ended.rate_key,
                 ended.retry_after_s,
+                is_lasting=ended.is_lasting,
                 raised_at=ended.raised_at,
                 stays_with=ended.stays_with,
             )

@@ -238,6 +238,7 @@ class Child:
                 raised_at=place,
                 rate_key=fault.rate_key,
                 retry_after_s=fault.retry_after_s,
+                is_lasting=fault.is_lasting,
                 stays_with=fault.stays_with,
                 calls=tuple(ctx.calls),
             )

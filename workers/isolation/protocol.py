@@ -84,6 +84,8 @@ class BodyEnded(Value, frozen=True, kw_only=True, tag="ended", tag_field="say"):
     raised_at: str = ""
     rate_key: str = ""
     retry_after_s: float | None = None
+    #: It will not go away by itself.
+    is_lasting: bool = False
     stays_with: str = ""
     #: What calls of APIs came to.
     calls: tuple[Call, ...] = ()
