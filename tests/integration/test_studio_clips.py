@@ -72,6 +72,36 @@ def test_a_clip_of_each_kind_is_a_scene_to_the_picture_and_sound_ends_with_it(
     assert abs((facts.picture_s or 0) - (facts.sound_s or 0)) < 1 / FPS
 
 
+#: File → how it is encoded, and how many channels its sound has.
+KINDS: dict[str, tuple[tuple[str, ...], int]] = {
+    "deep.mkv": (
+        ("-c:v", "libx265", "-x265-params", "log-level=error", "-pix_fmt", "yuv420p10le", "-c:a", "flac"),
+        2,
+    ),
+    "fields.ts": (
+        ("-c:v", "mpeg2video", "-vf", "setfield=tff", "-flags", "+ildct+ilme", "-q:v", "3", "-c:a", "ac3"),
+        6,
+    ),
+    "web.webm": (("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-c:a", "libopus"), 1),
+    "edit.mov": (("-c:v", "prores_ks", "-pix_fmt", "yuv422p10le", "-c:a", "pcm_s24le"), 1),
+}
+
+
+def test_one_film_of_clips_of_many_codecs_and_containers_is_exact(tmp_path: Path):
+    bench = Bench(tmp_path)
+    for name, (how, channels) in KINDS.items():
+        sound = (*media.tone(2), "-ac", str(channels))
+        media.made(bench.inputs / name, *media.pattern(2, size=SIZE), *sound, *how)
+    scenes = [{"file": name, "in_s": 0.2, "out_s": 1.8} for name in KINDS]
+    board = {"width": 160, "height": 90, "scenes": scenes, "transition": {"name": "fade", "seconds": 0.4}}
+
+    film, result = made(bench, {**board, "loudness": None})
+
+    facts = probing.probe(film, film.name)
+    assert facts.frames == result["frames"] == 4 * 40 - 3 * 10
+    assert abs((facts.picture_s or 0) - (facts.sound_s or 0)) < 1 / FPS
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
