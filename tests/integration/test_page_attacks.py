@@ -4,16 +4,19 @@ conductor that dies while one looks, and somebody who acts.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from browser_scene import DESK, EVENTS, PHONE, Watched, a_browser, unreadable
 from builders import a_spec
-from node_scene import until
+from node_scene import NodeScene, until
 from web_scene import WebScene, configured, web_running
 
 from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.base.logs.running_output import RunningNote, RunningOutput
 from conductor.dispatch.catalogue import load_catalogue
 from conductor.model.job_class import class_of
 from conductor.model.ledger_entries import Entry
@@ -119,16 +122,38 @@ def test_twenty_tabs_are_live_with_one_stream(browser: Browser, web: WebScene, l
     streams: list[str] = []
     context.on("request", lambda asked: streams.append(asked.url) if asked.url.endswith(EVENTS) else None)
     tabs = [context.new_page() for _ in range(TABS)]
+    job_id, printed = running(web, ledger)
+    on_job = tabs[TABS // 2 : -1]
     for tab in tabs:
-        tab.goto("/")
+        tab.goto(f"/jobs/{job_id}" if tab in on_job else "/")
         tab.get_by_text("● live").wait_for()
     before = cancelled(ledger)
     ledger.commands.cancel("kkkkkkkkkkkkkk000000")
     ledger.events.append([ToldEvent(name="operator.acted", at=ledger.bell.now())])
     for tab in (tabs[0], tabs[7], tabs[-1]):
         tab.get_by_role("link", name=f"{before + 1} cancelled").wait_for()
+    # Of those that show one job's log some follow it, the others fetch it: no tab waits for a connection.
+    with printed.open("a") as more:
+        more.write("and on it goes\n")
+    ledger.events.append([ToldEvent(name="job.progress", at=ledger.bell.now(), fields={"job_id": job_id})])
+    for tab in on_job:
+        tab.get_by_role("region", name="Log").get_by_text("and on it goes").wait_for()
     assert len(streams) == 1
     context.close()
+
+
+def running(web: WebScene, ledger: Ledger) -> tuple[str, Path]:
+    """A job whose body prints into that file."""
+    scene = NodeScene(ledger, web.settings)
+    job_id = scene.put(7, 1.0)
+    scene.admit(job_id)
+    ledger.attempts.start(job_id, 1, "w1", 3600.0)
+    logs = web.settings.logs_dir
+    printed = logs / "w7.out"
+    printed.write_text("hello\n")
+    note = RunningOutput(job_id=job_id, attempt=1, file=str(printed), start=0, pid=os.getpid())
+    RunningNote(logs, "w7").tell(note)
+    return job_id, printed
 
 
 def cancelled(ledger: Ledger) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -14,7 +15,6 @@ from conductor.app.web.routes.overview import stack_of
 from conductor.app.web.stack import Stack
 from conductor.base.errors import UsageError
 from conductor.base.logs.events import emit_event
-from conductor.base.logs.job_output import files_of
 from conductor.base.text import printable
 from conductor.model.ledger_entries import JobView
 from conductor.model.spec import Value
@@ -26,6 +26,7 @@ from conductor.recovery.operator_commands import (
     take_command,
 )
 from conductor.views.explain_job import Story, explained
+from conductor.views.job_log import PrintedByAttempt, printed_of, text_of
 
 #: Of what one body printed, the end.
 MOST_LOG_BYTES = 1 << 20
@@ -102,8 +103,9 @@ async def log(
 
     def printed() -> PrintedLog:
         view = job_of(stack, job_id)
-        files = files_of(stack.code.logs_dir, view.job_id)
-        return PrintedLog(job_id=view.job_id, bodies=tuple(printed_text(file) for file in files))
+        logs = stack.code.logs_dir
+        bodies = tuple(printed_text(each, logs, view.job_id) for each in printed_of(logs, view.job_id))
+        return PrintedLog(job_id=view.job_id, bodies=bodies)
 
     found = await stack.ask_files(printed)
     if not as_text:
@@ -112,14 +114,12 @@ async def log(
     return Response("\n".join(lines), media_type="text/plain; charset=utf-8")
 
 
-def printed_text(file: Any) -> PrintedText:
-    facts = file.stat()
-    with file.open("rb") as stream:
-        left_out = max(0, facts.st_size - MOST_LOG_BYTES)
-        stream.seek(left_out)
-        text = stream.read(MOST_LOG_BYTES).decode("utf-8", "backslashreplace")
-    body = file.name.removesuffix(file.suffix).partition(".")[2]
-    return PrintedText(body=body, at=facts.st_mtime, left_out=left_out, text=text)
+def printed_text(printed: PrintedByAttempt, logs_dir: Path, job_id: str) -> PrintedText:
+    """Of one that runs too, as far as it is: who follows no stream sees it grow."""
+    facts = Path(printed.file).stat()
+    left_out = max(0, printed.bytes - MOST_LOG_BYTES)
+    text = text_of(printed, logs_dir, job_id, MOST_LOG_BYTES)
+    return PrintedText(body=printed.body, at=facts.st_mtime, left_out=left_out, text=text)
 
 
 @router.get(
