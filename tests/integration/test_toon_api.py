@@ -12,7 +12,7 @@ from toon_scene import FilmApi, MoodyComfy, SegmentBench, said
 from conductor.base.errors import BadOutput, EndpointShut
 from conductor.base.settings.sections import Endpoint
 from workers.engines import kept_request
-from workers.media import picture_faults
+from workers.media import picture_faults, probing
 from workflows.toon.comfy_server import ComfyReply
 
 
@@ -69,6 +69,17 @@ def test_what_may_have_been_sold_is_asked_for_there_again_under_the_same_key(
     assert desk.draw("film_api")["engine"] == "film_api"
     first, second = api.keys
     assert first == second, "an API that takes keys sells it once"
+
+
+def test_pieces_of_all_engines_are_of_one_form_so_that_they_are_joined_by_copying(
+    desk: SegmentBench, api: FilmApi, tmp_path: Path
+) -> None:
+    forms: set[object] = set()
+    for engine in ("comfy", "templates", "film_api"):
+        desk.draw(engine)
+        made = max(tmp_path.rglob("x.mkv"), key=lambda file: file.stat().st_mtime_ns)
+        forms.add(probing.form(made, engine, probing.probe(made, engine)))
+    assert len(forms) == 1
 
 
 def test_a_disk_that_fills_up_while_it_is_fetched_costs_nothing_more(

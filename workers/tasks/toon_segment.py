@@ -107,7 +107,7 @@ def judge(ctx: JobContext, engine: str, bad: list[str], unsure: list[str]) -> No
 def draw(ctx: JobContext, given: SegmentArgs, engine: str) -> bool:
     """The piece in its form. Does it show the scene's text?"""
     from workers.engines import templates
-    from workers.media import common_form, ffmpeg, fonts
+    from workers.media import colours, common_form, ffmpeg, fonts
     from workers.media.common_form import FrameFormat
 
     frame = FrameFormat(width=given.width, height=given.height, fps=given.fps)
@@ -117,7 +117,9 @@ def draw(ctx: JobContext, given: SegmentArgs, engine: str) -> bool:
     is_written = bool(given.text) and (given.font is not None or fonts.usual() is not None)
     if is_written:
         video = templates.written(ctx, video, given.text, given.font, given.height * 0.07, "caption")
-    video = video.filter("setsar", 1).filter("format", "yuv420p")
+    # Said alike whoever drew it: what differs in that is not joined by copying.
+    video = video.filter("scale", out_color_matrix="bt709", out_range="tv").filter("setsar", 1)
+    video = video.filter("format", "yuv420p").filter("setparams", **colours.BT709, chroma_location="left")
     options = {"frames:v": given.frames, "c:a": "flac", **common_form.h264(frame, given.crf, cores)}
     target = ctx.output(write_of(ctx, ".mkv"))
     job = ffmpeg.sink([video, sound_of(ctx, given, seconds)], target, "matroska", **options)
