@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from conductor.analysis.simulation import cluster
 from conductor.analysis.simulation.policies import limits_of
 from conductor.core.admission.admission import decide
-from conductor.core.admission.decision_state import Standing, kind_of
-from conductor.core.capacity.request import Ask
+from conductor.core.admission.decision_state import DecisionState, kind_of
+from conductor.core.capacity.request import Demand
 from conductor.model.limits import PlaceRule
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Candidate, Head, JobClass, Snapshot
@@ -93,12 +93,12 @@ def fill(source: list[Pod], hosts: tuple[NodeReport, ...], rule: PlaceRule, seed
     capacity = sum(len(node.devices) for node in hosts) * 1000
     limits = replace(limits_of("auto", seed), order="oldest", place=rule)
     snapshot = Snapshot(now=0.0, nodes=hosts)
-    standing = Standing(snapshot, limits)
-    standing.explains = False
+    state = DecisionState(snapshot, limits)
+    state.explains = False
     classes = {pod: pod.as_class(number) for number, pod in enumerate(dict.fromkeys(source))}
     for pod in source:
         # Which kinds of pods are usual is known beforehand, as it is to FGD.
-        standing.mix.saw(kind_of(Ask(classes[pod])))
+        state.mix.saw(kind_of(Demand(classes[pod])))
     arrived = allocated = 0
     at_full: float | None = None
     for number, pod in enumerate(drawn(source, capacity, seed)):
@@ -106,9 +106,9 @@ def fill(source: list[Pod], hosts: tuple[NodeReport, ...], rule: PlaceRule, seed
         head = Head(job_id=f"pod-{number:08d}", attempts=0, since=0.0)
         candidate = Candidate(job_class=job_class, waiting=1, heads=(head,))
         arrived += pod.demand
-        for admission in decide(snapshot, [candidate], limits, standing).admit:
+        for admission in decide(snapshot, [candidate], limits, state).admit:
             allocated += pod.demand
-            standing.free.started(admission.reservation)
+            state.free.started(admission.reservation)
         if at_full is None and arrived >= capacity:
             at_full = 100 * allocated / capacity
     return at_full or 0.0, 100 * allocated / capacity

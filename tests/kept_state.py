@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from conductor.analysis.replay.recording_frames import Tick
 from conductor.core.admission.admission import decide
-from conductor.core.admission.decision_state import Standing
+from conductor.core.admission.decision_state import DecisionState
 from conductor.model.decision import Decision
 from conductor.model.snapshot import Reservation, Snapshot
 
@@ -17,20 +17,20 @@ class Kept:
     that did not."""
 
     def __init__(self) -> None:
-        self._standing: Standing | None = None
+        self._state: DecisionState | None = None
         self._before: Tick | None = None
         self._holds: dict[str, Reservation] = {}
         self.followed = 0
 
     def decide(self, tick: Tick) -> Decision:
         snapshot = tick.snapshot
-        if self._standing is not None and self._before is not None and self._follows(self._before, tick):
-            self._tell(self._standing, snapshot)
+        if self._state is not None and self._before is not None and self._follows(self._before, tick):
+            self._tell(self._state, snapshot)
             self.followed += 1
         else:
-            self._standing = Standing(snapshot, tick.limits)
-            self._standing.look_at(tick.candidates)
-        decision = decide(snapshot, tick.candidates, tick.limits, self._standing)
+            self._state = DecisionState(snapshot, tick.limits)
+            self._state.look_at(tick.candidates)
+        decision = decide(snapshot, tick.candidates, tick.limits, self._state)
         self._holds = {r.job_id: r for r in snapshot.reservations}
         self._holds |= {a.reservation.job_id: a.reservation for a in decision.admit}
         self._before = tick
@@ -47,21 +47,21 @@ class Kept:
             for r in now.reservations
         )
 
-    def _tell(self, standing: Standing, snapshot: Snapshot) -> None:
+    def _tell(self, state: DecisionState, snapshot: Snapshot) -> None:
         there = {r.job_id: r for r in snapshot.reservations}
         for job_id, mine in self._holds.items():
             now = there.get(job_id)
             if now is None:
                 if mine.state == "admitted":
-                    standing.started(mine)
-                standing.ended(mine)
+                    state.started(mine)
+                state.ended(mine)
             elif mine.state == "admitted" and now.state == "running":
-                standing.started(now)
-        for node in standing.free.nodes.values():
+                state.started(now)
+        for node in state.free.nodes.values():
             for queue in (queue for queues in node.queues.values() for queue in queues):
                 # taken by a worker that has not started it yet
                 queue.queued = snapshot.queued.get(queue.name, 0)
-            standing.placement.moved(node)
+            state.placement.moved(node)
 
 
 def told_apart(snapshot: Snapshot) -> Snapshot:

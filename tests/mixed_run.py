@@ -281,7 +281,7 @@ class MixedWorld:
                 trouble=self.trouble,
                 words="connection refused",
             )
-            cause = "endpoint_shut"
+            cause = "endpoint_unavailable"
         else:
             tokens = 900 + round(600 * chance)
             told = Call(

@@ -1,4 +1,4 @@
-"""A night as the page shows it: two hosts, gates open and shut, a job that can never run, six hours of the
+"""A night as the page shows it: two hosts, gates open and closed, a job that can never run, six hours of the
 resource log. Put into a real ledger by hand, so that it stands still while one looks.
 """
 

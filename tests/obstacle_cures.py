@@ -248,7 +248,9 @@ def resume_device(scene: SceneInCure, v: Verdict) -> None:
 
 
 def begin_hours(scene: SceneInCure, v: Verdict) -> None:
-    scene.change(shut={name: at for name, at in scene.snapshot.shut.items() if name != v.where})
+    scene.change(
+        outside_hours={name: at for name, at in scene.snapshot.outside_hours.items() if name != v.where}
+    )
 
 
 def read_task(scene: SceneInCure, v: Verdict) -> None:
@@ -329,7 +331,7 @@ CURES: Mapping[Reason, Callable[[SceneInCure, Verdict], None]] = {
     Reason.CHAIN_UNSAFE: finish_chains,
     Reason.CHAINS_CROWDED: finish_chains,
     Reason.RATE_LIMITED: open_budget,
-    Reason.ENDPOINT_SHUT: open_budget,
+    Reason.ENDPOINT_UNAVAILABLE: open_budget,
     Reason.ENDPOINT_REFUSES: open_budget,
     Reason.ONE_ASKS_FIRST: open_budget,
     Reason.BUDGET_SHORT: open_budget,

@@ -1,7 +1,7 @@
 """Random worlds for what a hold names: hosts, what runs, what waits, under the rule that a live conductor
 follows. A world is its seed.
 
-Every gate shuts in some of them: reports, the operator's word, hours, breakers, canaries, review debt,
+Every gate closes in some of them: reports, the operator's word, hours, breakers, canaries, review debt,
 node-side gates, roots, queues, VRAM, disks and chains on them, RAM, cores, counters, budgets; and places and
 budgets are kept for jobs that were passed over.
 """
@@ -104,7 +104,7 @@ class WorldsByChance:
             controls=self.controls(nodes),
             rates=tuple(self.budget(key) for key in ("api", "llm")),
             counters={"nuke": self.odd(3, CounterReading(others=0), self.reading())},
-            shut=self.odd(4, {}, {"cloud": NOW + 60}, {"a": NOW + 90}, {"gpu": NOW + 60}),
+            outside_hours=self.odd(4, {}, {"cloud": NOW + 60}, {"a": NOW + 90}, {"gpu": NOW + 60}),
             passed_over={job_id: NOW - self.of(50, 1000) for job_id in heads if self.of(0, 0, 0, 1)},
             kinds=tuple(self.kind(name) for name in ("k0", "k1") if self.one_in(4)),
             in_review={"a": self.odd(4, 0, 9)},

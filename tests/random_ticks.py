@@ -138,7 +138,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
                 [{"nuke": CounterReading(others=n)} for n in (0, 1)] + [{"nuke": CounterReading(fault="x")}]
             )
         ),
-        shut=draw(st.sampled_from([{}] * 6 + [{"cloud": NOW + 60}, {"a": NOW + 60}])),
+        outside_hours=draw(st.sampled_from([{}] * 6 + [{"cloud": NOW + 60}, {"a": NOW + 60}])),
         # The first of a class was passed over: a place is kept for it.
         passed_over=draw(
             st.dictionaries(

@@ -76,7 +76,7 @@ class RebuildScene:
             client.flushall()
 
     def rebuild(self, *sources: Source) -> Rebuilt:
-        chosen = sources or Journal(self.receipts).standing(None).sources
+        chosen = sources or Journal(self.receipts).ledger_match(None).sources
         return rebuild(self.ledger, self.receipts, CATALOGUE, chosen, LEASE_S)
 
     def states(self, *specs: JobSpec) -> list[JobState | None]:

@@ -58,11 +58,11 @@ CLASSES: dict[str, type[msgspec.Struct]] = {
 #: Class of then → field of then → field now; None: it is gone.
 RENAMED: dict[str, dict[str, str | None]] = {
     "RateState": {"plight": "endpoint_fault"},
-    "Snapshot": {"overtaken": "passed_over", "landed": "written"},
+    "Snapshot": {"overtaken": "passed_over", "landed": "written", "shut": "outside_hours"},
     "Hold": {"overtaken_since": "passed_over_since", "kept_from": "reserved_from", "kept_at": "reserved_at"},
 }
 #: Whole strings of then → now, as values and as keys.
-WORDS: dict[str, str] = {}
+WORDS: dict[str, str] = {"endpoint_shut": "endpoint_unavailable", "store_shut": "store_unavailable"}
 
 
 def report_of_now(fields: dict[str, Any]) -> dict[str, Any]:

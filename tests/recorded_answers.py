@@ -24,7 +24,7 @@ REWORDED = Reworded()
 REWORDED_REASONS = (Reason.TOO_LARGE, Reason.TOO_FEW_LARGE, Reason.CHAIN_TOO_LARGE)
 
 
-#: What shuts a class, or places of it, whatever is free: the first was told, and none where it lacked room.
+#: What closes a class, or places of it, whatever is free: the first was told, and none where it lacked room.
 CLOSINGS = frozenset(
     {
         *(Reason.UNKNOWN_TASK, Reason.UNREAD_TASK, Reason.LANE_OUTSIDE_HOURS, Reason.BACKLOG_OUTSIDE_HOURS),
@@ -54,7 +54,7 @@ def decision_of_then(answer: Decision) -> dict[str, Any]:
     """Who goes before a held class was told by the order of that tick; it is that of the next one now.
 
     They differ where the tick admitted somebody: the backlogs that it served go behind. They differ, too,
-    where one that was passed over for too long is shut (its lane is paused): it goes before all others in
+    where one that was passed over for too long is closed (its lane is paused): it goes before all others in
     that tick, and is not passed over any more in the next. Of all others it is compared.
 
     Who had been passed over lost the promise as soon as there was room that is reserved for another; it is
@@ -74,7 +74,7 @@ def decision_of_then(answer: Decision) -> dict[str, Any]:
 
 
 def _hold_of_then(hold: Hold, has_admitted: bool, is_kept: bool) -> Hold:
-    other: dict[str, Any] = {"front": REWORDED} if has_admitted or is_kept or _is_shut(hold) else {}
+    other: dict[str, Any] = {"front": REWORDED} if has_admitted or is_kept or _is_closed(hold) else {}
     if is_kept and hold.passed_over_since is not None:
         other |= {"reserved_from": REWORDED, "starts_by": REWORDED}
     if _comes_after(hold):
@@ -114,7 +114,7 @@ def _waited_for_nothing(hold: Hold) -> bool:
     return hold.task == "vision.unsaid" and any(v.reason is Reason.PLACE_RESERVED for v in hold.closed)
 
 
-def _is_shut(hold: Hold) -> bool:
+def _is_closed(hold: Hold) -> bool:
     return any(verdict.gate == "hold" for verdict in hold.closed)
 
 

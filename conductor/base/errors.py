@@ -125,14 +125,14 @@ class RateLimited(JobError):
         self.retry_after_s = retry_after_s
 
 
-class EndpointShut(JobError):
+class EndpointUnavailable(JobError):
     """An API is down, overloaded, or refuses everybody. Shuts the gate of `rate_key` for all; costs no retry.
 
     `retry_after_s`: what the server says; None where it does not. `stays_with`: the job goes on with this one
-    of its engines and no other, for what was paid for there is under way. An empty `rate_key` shuts nothing.
+    of its engines and no other, for what was paid for there is under way. An empty `rate_key` closes nothing.
     """
 
-    cause = "endpoint_shut"
+    cause = "endpoint_unavailable"
 
     def __init__(
         self, message: str, rate_key: str, retry_after_s: float | None = None, *, stays_with: str = ""
@@ -143,12 +143,12 @@ class EndpointShut(JobError):
         self.stays_with = stays_with
 
 
-class StoreShut(JobError):
+class StoreUnavailable(JobError):
     """A store is away, full, locked, or lets nobody in. Shuts the gate of `rate_key` for all; costs no
     retry.
     """
 
-    cause = "store_shut"
+    cause = "store_unavailable"
 
     def __init__(self, message: str, rate_key: str) -> None:
         super().__init__(message)

@@ -36,7 +36,7 @@ def on_the_wall(at: float) -> Wall:
     return local.tm_hour * 3600 + local.tm_min * 60 + min(local.tm_sec, 59), local.tm_gmtoff
 
 
-def shut(
+def outside_hours(
     hours: Mapping[str, Spans], now: float, wall: Callable[[float], Wall] = on_the_wall
 ) -> dict[str, float]:
     """Lane or backlog that is outside its hours → when they begin again, by the clock on the wall."""

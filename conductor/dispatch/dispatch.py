@@ -119,7 +119,7 @@ def dispatch(
     revise = partial(ledger.intake.revise, backlog, is_moving=is_moving, is_trial=is_dry_run)
     journal = Journal(receipts_dir)
     # Of a job in several, the line of the last holds: this one's.
-    known_here = (*(source.file for source in journal.standing(None).sources), manifest)
+    known_here = (*(source.file for source in journal.ledger_match(None).sources), manifest)
     asked, own = work.read_of_others(past.accepted, past.attempts), summary.ids.keys()
     remade = remake(
         ledger, receipts_dir, files.ephemeral_roots, asked, known_here, own, is_dry_run=is_dry_run

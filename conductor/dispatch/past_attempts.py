@@ -36,7 +36,7 @@ def past_of(receipts_dir: Path, wanted: AbstractSet[str], whole: AbstractSet[str
     Only of the `whole` ones are the receipts themselves kept: a million of them would be a gigabyte."""
     from conductor.adapters.files.receipt_log import accepted, read_receipts
 
-    past = _Standing()
+    past = _ValidReceipts()
 
     def theirs() -> Iterator[Receipt]:
         for receipt in read_receipts(receipts_dir):
@@ -49,7 +49,7 @@ def past_of(receipts_dir: Path, wanted: AbstractSet[str], whole: AbstractSet[str
     return PastAttempts(accepted=past.accepted(), attempts=past.attempts, receipts=receipts)
 
 
-class _Standing:
+class _ValidReceipts:
     """Of each job the lowest attempt whose `ok` was not taken back, in two numbers a job: a body is one
     (`_number`).
     """
@@ -75,10 +75,10 @@ class _Standing:
         found = self._lowest
         for job_id in self._oks.keys() | {job_id for job_id, _ in self._taken_back}:
             oks = self._oks.get(job_id, {found[job_id]} if job_id in found else set[int]())
-            standing = [body for body in oks if (job_id, body) not in self._taken_back]
+            valid = [body for body in oks if (job_id, body) not in self._taken_back]
             found.pop(job_id, None)
-            if standing:
-                found[job_id] = min(standing)
+            if valid:
+                found[job_id] = min(valid)
         return {job_id: body >> _TOKEN_BITS for job_id, body in found.items()}
 
 

@@ -268,8 +268,8 @@ def in_order(waits: Mapping[str, Sequence[str]]) -> list[str]:
 
 def take_back(log: FileReceiptLog, record: JobRecord, words: str) -> None:
     """From then on it counts as not done wherever receipts are read."""
-    if record.standing:
-        log.extend([replace(receipt, outcome="superseded", message=words) for receipt in record.standing])
+    if record.valid:
+        log.extend([replace(receipt, outcome="superseded", message=words) for receipt in record.valid])
 
 
 def send_back(

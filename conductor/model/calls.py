@@ -44,7 +44,7 @@ class Call(Value, frozen=True, kw_only=True):
     #: Seconds from when it was sent to its answer, and from its answer to when its worker told of it.
     took_s: float = 0.0
     ago_s: float = 0.0
-    #: How long the key stays shut, as the server says: after a 429, or where it says so. None: it does not
+    #: How long the key stays closed, as the server says: after a 429, or where it says so. None: it does not
     #: say.
     closes_for_s: float | None = None
     requests: Budget = Budget()

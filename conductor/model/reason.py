@@ -152,10 +152,10 @@ class Reason(StrEnum):
     #: A 429 closed it until `reopens_at`.
     RATE_LIMITED = "rate_limited"
     #: Its endpoint is not well: closed until `reopens_at`. `trouble`, `words`
-    ENDPOINT_SHUT = "endpoint_shut"
+    ENDPOINT_UNAVAILABLE = "endpoint_unavailable"
     #: Its endpoint refuses everybody until somebody acts; asked again at `reopens_at`. `trouble`, `words`
     ENDPOINT_REFUSES = "endpoint_refuses"
-    #: After a time shut one job asks before the others follow. `trouble`, `words`
+    #: After a time closed one job asks before the others follow. `trouble`, `words`
     ONE_ASKS_FIRST = "one_asks_first"
     #: Less of the budget is left than one call needs.
     BUDGET_SHORT = "budget_short"
@@ -200,7 +200,7 @@ OF_KINDS = frozenset(
         Reason.CANARY_SHOWN,
     }
 )
-#: The device, or the node, that is `where` is shut, and others may be open.
+#: The device, or the node, that is `where` is closed, and others may be open.
 OF_ONE_PLACE = frozenset(
     {
         Reason.NODE_DRAINING,
@@ -224,7 +224,7 @@ class Detail(Value, frozen=True, kw_only=True):
     task: str = ""
     kind: str = ""
     queue: str = ""
-    #: The node-side gate that shut the place (`model.report.Obstacle`).
+    #: The node-side gate that closed the place (`model.report.Obstacle`).
     obstacle: str = ""
     cause: Cause | None = None
     trouble: Trouble | None = None

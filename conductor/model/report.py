@@ -75,13 +75,13 @@ class Obstacle(Value, frozen=True, kw_only=True):
     gate: str
     #: Key of the device; empty: the whole host.
     device: str = ""
-    #: A clause that stays the same as long as the gate is shut: «somebody is at this machine».
+    #: A clause that stays the same as long as the gate is closed: «somebody is at this machine».
     words: str
     #: What was read last, and at what it opens again.
     figure: float
     opens_at: float
     unit: str = ""
-    #: When it shut (epoch seconds, by the host's clock).
+    #: When it closed (epoch seconds, by the host's clock).
     since: float
     #: The host is somebody else's meanwhile.
     is_yielding: bool = False

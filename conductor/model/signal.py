@@ -12,10 +12,10 @@ class Signal(Value, frozen=True, kw_only=True):
     #: Key of the device; empty: the whole host.
     device: str = ""
     figure: float
-    #: The gate shuts beyond `shuts_at`, and opens once the figure is no longer beyond `opens_at`.
-    shuts_at: float
+    #: The gate closes beyond `closes_at`, and opens once the figure is no longer beyond `opens_at`.
+    closes_at: float
     opens_at: float
-    #: Beyond is below: too little is what shuts it.
+    #: Beyond is below: too little is what closes it.
     is_floor: bool = False
     #: Good for so long without a break before it opens.
     opens_after_s: float = 0.0

@@ -215,6 +215,6 @@ class Snapshot(Value, frozen=True, kw_only=True):
     #: Job → since when jobs that come after it have been started while there was no room for it.
     passed_over: dict[str, float] = {}
     #: Lane or backlog that is outside its hours → when they begin again.
-    shut: dict[str, float] = {}
+    outside_hours: dict[str, float] = {}
     #: What was usual so far, from a conductor that remembers it; empty: what waits and runs now is.
     usual: tuple[UsualKind, ...] = ()

@@ -293,9 +293,11 @@ class Node:
         """What was handed over for a device that is gone, or in quarantine, or to workers that keep dying,
         and was not started, goes elsewhere."""
         # Only once the report has arrived: what went back before would be handed over here again.
-        devices, queues = self._reporter.shut, self._supervisor.queues()
-        is_shut = "" in devices
-        closed = {q.queue for q in queues if is_shut or q.device in devices or (q.dying and not q.workers)}
+        devices, queues = self._reporter.closed, self._supervisor.queues()
+        is_host_closed = "" in devices
+        closed = {
+            q.queue for q in queues if is_host_closed or q.device in devices or (q.dying and not q.workers)
+        }
         # To the dying it is done at each turn: a tick may have looked before they were said to be.
         is_due = closed - self._closed or any(q.dying for q in queues)
         if is_due and self._draining_since is None:

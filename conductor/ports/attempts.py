@@ -112,7 +112,7 @@ class Orphans(Protocol):
 
 
 class CallLog(Protocol):
-    """What came of calls of APIs, and which keys are shut for it."""
+    """What came of calls of APIs, and which keys are closed for it."""
 
     def tell_calls(self, calls: Sequence[Call]) -> None:
         """What came of the API calls of one attempt, all at once: a 429, or another trouble of its endpoint,

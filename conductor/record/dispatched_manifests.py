@@ -91,7 +91,7 @@ def other_contents(sources: Iterable[Source], manifest: Path) -> Iterator[tuple[
             yield source, missing
 
 
-def standing_by(put: Iterable[Note], folder: Path, generation: str | None) -> LedgerMatch:
+def ledger_match(put: Iterable[Note], folder: Path, generation: str | None) -> LedgerMatch:
     """`put`: what the journal in `folder` says of dispatches and rebuilds, the eldest first."""
     sources: dict[tuple[str, str], Source] = {}
     last: dict[tuple[str, str], str] = {}

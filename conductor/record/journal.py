@@ -29,7 +29,7 @@ from conductor.base.files.safe_open import make_own
 from conductor.model.causes import Cause
 from conductor.model.ledger_entries import JobState
 from conductor.record import kept_manifests
-from conductor.record.dispatched_manifests import LedgerMatch, Source, standing_by
+from conductor.record.dispatched_manifests import LedgerMatch, Source, ledger_match
 from conductor.record.journal_notes import PUT, Note
 
 SUFFIX = ".journal"
@@ -257,9 +257,9 @@ class Journal:
 
     # ── what it comes to ──────────────────────────────────────────────────────────────────────────────────
 
-    def standing(self, generation: str | None) -> LedgerMatch:
+    def ledger_match(self, generation: str | None) -> LedgerMatch:
         """How the ledger of that mark stands to all that was dispatched from here."""
-        return standing_by((note for note in self.notes() if note.what in PUT), self.folder, generation)
+        return ledger_match((note for note in self.notes() if note.what in PUT), self.folder, generation)
 
 
 def _last_number_of(file: Path) -> int | None:

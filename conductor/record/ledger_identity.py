@@ -22,7 +22,7 @@ class Guard:
     def __init__(self, ledger: Ledger, receipts_dir: Path) -> None:
         self._ledger = ledger
         self._journal = Journal(receipts_dir)
-        self._standing = LedgerMatch()
+        self._match = LedgerMatch()
         self._mark: str | None = None
         self._stamp: object = None
         self._look_at = 0.0
@@ -34,8 +34,8 @@ class Guard:
         was_ours = self._mark is not None and mark is None
         if mark != self._mark or time.monotonic() >= self._look_at:
             self._look(mark)
-        if self._standing.is_lost:
-            return self._standing.sentence
+        if self._match.is_lost:
+            return self._match.sentence
         if was_ours:
             # Dispatched from another host, whose journal is not here to be asked.
             return (
@@ -51,15 +51,15 @@ class Guard:
         self._look_at = time.monotonic() + LOOK_EVERY_S
         stamp = (mark, self._journal.stamp())
         if stamp != self._stamp:
-            self._stamp, self._standing = stamp, self._journal.standing(mark)
+            self._stamp, self._match = stamp, self._journal.ledger_match(mark)
 
 
-def standing_of(ledger: Ledger, receipts_dir: Path) -> LedgerMatch:
-    return Journal(receipts_dir).standing(ledger.identity.generation())
+def ledger_match_of(ledger: Ledger, receipts_dir: Path) -> LedgerMatch:
+    return Journal(receipts_dir).ledger_match(ledger.identity.generation())
 
 
 def refuse_lost(ledger: Ledger, receipts_dir: Path) -> None:
     """Raises `ConfigError` in a ledger that knows nothing of what was dispatched."""
-    standing = standing_of(ledger, receipts_dir)
-    if standing.is_lost:
-        raise ConfigError(standing.sentence or "")
+    ledger_match = ledger_match_of(ledger, receipts_dir)
+    if ledger_match.is_lost:
+        raise ConfigError(ledger_match.sentence or "")

@@ -18,12 +18,12 @@ OnRead = Callable[[int], None]
 
 
 class JobRecord(Struct):
-    """One job. `accepted`: the `ok` receipt that counts, the lowest attempt's; `standing`: all whose `ok`
+    """One job. `accepted`: the `ok` receipt that counts, the lowest attempt's; `valid`: all whose `ok`
     stands, one for each body (ATTEMPT.TOKEN). `taken_back`: bodies. `shown`: asks for a person's verdict."""
 
     accepted: Receipt | None = None
     failed: Receipt | None = None
-    standing: tuple[Receipt, ...] = ()
+    valid: tuple[Receipt, ...] = ()
     oks: tuple[Receipt, ...] = ()
     taken_back: frozenset[str] = frozenset()
     asking: tuple[Receipt, ...] = ()
@@ -37,7 +37,7 @@ class JobRecord(Struct):
 
     @property
     def attempts(self) -> frozenset[int]:
-        return frozenset(ok.attempt for ok in self.standing)
+        return frozenset(ok.attempt for ok in self.valid)
 
     def add(self, receipt: Receipt) -> None:
         if receipt.outcome == "ok":
@@ -50,8 +50,8 @@ class JobRecord(Struct):
             self.failed = receipt
         # A line that was written twice over (a disk that failed in between) is one receipt.
         bodies = {ok.body: ok for ok in reversed(self.oks) if ok.body not in self.taken_back}
-        self.standing = tuple(sorted(bodies.values(), key=first_of))
-        self.accepted = self.standing[0] if self.standing else None
+        self.valid = tuple(sorted(bodies.values(), key=first_of))
+        self.accepted = self.valid[0] if self.valid else None
 
 
 _NONE = JobRecord()

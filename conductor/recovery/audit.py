@@ -87,7 +87,7 @@ def look_live(
         f"{proofs.read} on disk, {len(ours)} of them proofs of this ledger's jobs",
     )
     look["reasons"] = list(never(ledger)), "what waits can run here"
-    sources = Journal(layout.receipts_dir).standing(ledger.identity.generation()).present
+    sources = Journal(layout.receipts_dir).ledger_match(ledger.identity.generation()).present
     look["dispatched"] = (
         list(files.dispatched(full, sources)),
         f"{many(len(sources), 'manifest')}, every job is there",

@@ -22,7 +22,7 @@ from conductor.recovery.redo import OPERATOR
 
 
 class Proofs:
-    """What all receipts come to, read in one pass: job → its standing ok receipts by body (ATTEMPT.TOKEN),
+    """What all receipts come to, read in one pass: job → its valid ok receipts by body (ATTEMPT.TOKEN),
     each with what it published."""
 
     def __init__(self, receipts_dir: Path) -> None:
@@ -69,7 +69,7 @@ class Proofs:
     def __len__(self) -> int:
         return len(self._oks)
 
-    def standing(self, job_id: str) -> Collection[str]:
+    def bodies(self, job_id: str) -> Collection[str]:
         """Bodies."""
         return self._oks.get(job_id, {}).keys()
 
@@ -91,24 +91,24 @@ def whole(proofs: Proofs) -> Iterator[AuditFault]:
 def one_each(proofs: Proofs) -> Iterator[AuditFault]:
     """At most one ok receipt stands for a job."""
     for job_id in proofs:
-        if len(bodies := proofs.standing(job_id)) > 1:
+        if len(bodies := proofs.bodies(job_id)) > 1:
             yield AuditFault(job_id, twofold([number_of(body) for body in bodies]))
 
 
 def receipts(full: FullLedger, proofs: Proofs) -> Iterator[AuditFault]:
     """Done in the ledger and accepted on disk are the same jobs, by the same attempt."""
     for job_id, row in full.jobs.items():
-        bodies = proofs.standing(job_id)
-        standing = {number_of(body) for body in bodies}
+        bodies = proofs.bodies(job_id)
+        numbers = {number_of(body) for body in bodies}
         if row.state == "done" and not is_any_of(row.accepted, bodies):
             # Made again, never certified after the fact: what lies there is proved by nothing.
             remedy = ": `conductor redo --no-receipt` makes it again"
-            has = f", it has one of {', '.join(map(str, sorted(standing)))}" if standing else remedy
+            has = f", it has one of {', '.join(map(str, sorted(numbers)))}" if numbers else remedy
             by = named(number_of(row.accepted)) if row.accepted else "nobody"
             yield AuditFault(job_id, f"is done by {by}, of which no receipt stands on disk{has}")
-        elif row.state != "done" and standing:
+        elif row.state != "done" and bodies:
             yield AuditFault(
-                job_id, f"is {row.state}, though the receipt of {named(min(standing))} says it is done"
+                job_id, f"is {row.state}, though the receipt of {named(min(numbers))} says it is done"
             )
         elif row.is_shown and not is_any_of(row.accepted, proofs.asking.get(job_id, ())):
             by = named(number_of(row.accepted))

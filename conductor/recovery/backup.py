@@ -116,7 +116,7 @@ def contents(layout: Layout) -> tuple[dict[str, Path], list[str]]:
     found |= {f"manifests/{path.relative_to(layout.manifests_dir).as_posix()}": path
               for path in plain_files(layout.manifests_dir, "**/*.jsonl")}  # fmt: skip
     taken = set(found.values())
-    for source in Journal(layout.receipts_dir).standing(None).sources:
+    for source in Journal(layout.receipts_dir).ledger_match(None).sources:
         manifest = source.manifest
         if not manifest.is_file():
             if source.kept is None:

@@ -24,7 +24,7 @@ from conductor.model.limits import Limits
 from conductor.model.spec import LANES, Lane, TaskDecl
 from conductor.ports import Ledger
 from conductor.record import manifest as manifests
-from conductor.record.dispatched_manifests import content_of, standing_by
+from conductor.record.dispatched_manifests import content_of, ledger_match
 from conductor.record.journal import Journal
 from conductor.record.journal_notes import PUT, Note
 from conductor.recovery.forget_needs import as_lines_ask
@@ -120,7 +120,7 @@ class JournalReapply:
         known = self._ledger.intake.completed()
         sources = [
             source
-            for source in standing_by(ours, self._folder, mark).sources
+            for source in ledger_match(ours, self._folder, mark).sources
             if known.get(content_of(source.sha256, source.backlog), 0) < source.order
         ]
         if not sources:
@@ -247,7 +247,7 @@ class JournalReapply:
 
     def _specs(self) -> Iterator[manifests.JobSpec]:
         """By all that was dispatched from here, the line that holds last."""
-        sources = Journal(self._folder).standing(None).sources
+        sources = Journal(self._folder).ledger_match(None).sources
         for source in sorted(sources, key=lambda source: source.order):
             if source.file.is_file():
                 yield from manifests.read(source.file)

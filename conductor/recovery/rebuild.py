@@ -121,8 +121,8 @@ def rebuild(
     """
     journal = Journal(receipts_dir)
     before = ledger.identity.generation()
-    standing = journal.standing(before)
-    is_lost = before is None or standing.is_lost
+    ledger_match = journal.ledger_match(before)
+    is_lost = before is None or ledger_match.is_lost
     sources, summaries, left_out = checked(sources, catalogue, is_lenient)
     overlaps = Overlaps(sources, [summary.ids for summary in summaries])
     wanted = {job_id for summary in summaries for job_id in summary.ids}
@@ -131,7 +131,7 @@ def rebuild(
     # one and holds. The pause comes before the first job, for conductors that do not see the journal.
     mark = ledger.identity.generation(new_mark()) or ""
     # In a ledger that knows all of it nothing is new, and nothing has to be waited for.
-    settles_s = lease_s if is_lost or standing.missing else 0.0
+    settles_s = lease_s if is_lost or ledger_match.missing else 0.0
     if settles_s:
         ledger.identity.settle(settles_s)
     if is_lost:
@@ -153,7 +153,7 @@ def rebuild(
             source,
             catalogue,
             past,
-            GENERATION_STEP * max(0, standing.lives - 1),
+            GENERATION_STEP * max(0, ledger_match.lives - 1),
             work,
             remade,
             most,

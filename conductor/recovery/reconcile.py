@@ -43,8 +43,8 @@ _decode = msgspec.json.Decoder(Receipt).decode
 
 def proved(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
     """Job → the receipt that proves it done, or that asks for a person's verdict on what it made."""
-    standing = [receipt for receipt in receipts if receipt.outcome != "failed" or receipt.takes_back]
-    return {**open_reviews(standing), **accepted(standing)}
+    bodies = [receipt for receipt in receipts if receipt.outcome != "failed" or receipt.takes_back]
+    return {**open_reviews(bodies), **accepted(bodies)}
 
 
 class Reconciler:

@@ -182,7 +182,7 @@ def theirs(receipts_dir: Path, is_meant: Callable[[Receipt], bool]) -> Iterator[
 
 def sources_of(layout: Layout) -> list[Path]:
     """All that was dispatched from here, the line that holds last."""
-    sources = sorted(Journal(layout.receipts_dir).standing(None).sources, key=lambda source: source.order)
+    sources = sorted(Journal(layout.receipts_dir).ledger_match(None).sources, key=lambda source: source.order)
     return [source.file for source in sources if source.file.is_file()]
 
 

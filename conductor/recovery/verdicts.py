@@ -59,14 +59,14 @@ class ReviewDesk:
             return VerdictTaken(job_id=job.job_id, state=job.state, kept=self._why_none(job))
         review = found[0]
         said = words_on(review, is_accepted, who, note, items)
-        standing = self._ledger.reviews.judge(job.job_id, review.body, said)
-        if standing is None:
+        bodies = self._ledger.reviews.judge(job.job_id, review.body, said)
+        if bodies is None:
             now = self._ledger.jobs.job(job.job_id) or job
             return VerdictTaken(job_id=job.job_id, state=now.state, kept=self._why_none(now))
-        mine = [verdict for verdict in said if verdict in standing]
-        review = replace(review, verdicts=standing)
+        mine = [verdict for verdict in said if verdict in bodies]
+        review = replace(review, verdicts=bodies)
         self._put_down(job, review, mine)
-        late = [v for v in standing if v.item in {other.item for other in said} and v not in said]
+        late = [v for v in bodies if v.item in {other.item for other in said} and v not in said]
         state = self._ledger.jobs.states([job.job_id]).get(job.job_id)
         return VerdictTaken(
             job_id=job.job_id,

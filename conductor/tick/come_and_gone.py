@@ -11,11 +11,11 @@ from conductor.base.logs.events import emit_event
 from conductor.base.text import duration
 from conductor.model.report import NodeReport
 
-#: A gate that shuts again within this time was not open.
+#: A gate that closes again within this time was not open.
 OPEN_FOR_S = 2.0
 
 
-class ShutGate(NamedTuple):
+class ClosedGate(NamedTuple):
     gate: str
     lane: str
     task: str
@@ -26,18 +26,18 @@ class GateOpenings:
 
     def __init__(self) -> None:
         #: Since when, and when it held something last.
-        self._shut: dict[ShutGate, tuple[float, float]] = {}
+        self._closed: dict[ClosedGate, tuple[float, float]] = {}
 
     def holds(self, gate: str, lane: str, task: str, now: float) -> None:
-        key = ShutGate(gate, lane, task)
-        known = self._shut.get(key)
-        self._shut[key] = (now if known is None else known[0], now)
+        key = ClosedGate(gate, lane, task)
+        known = self._closed.get(key)
+        self._closed[key] = (now if known is None else known[0], now)
 
     def look(self, now: float) -> None:
         """After all that is held now was named."""
-        opened = [key for key, (_, last) in self._shut.items() if now - last > OPEN_FOR_S]
+        opened = [key for key, (_, last) in self._closed.items() if now - last > OPEN_FOR_S]
         for key in opened:
-            since, last = self._shut.pop(key)
+            since, last = self._closed.pop(key)
             emit_event("gate.opened", "{gate} holds {task} no more, after {}", duration(last - since),
                        gate=key.gate, lane=key.lane, task=key.task, seconds=last - since)  # fmt: skip
 

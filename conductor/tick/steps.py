@@ -209,7 +209,7 @@ def remember(state: TickState) -> TickState:
         seen,
         deep=depths(seen.nodes, seen.reservations, state.candidates, state.task_durations, memory.limits),
         passed_over={**memory.gates.passed_over, **memory.turned_down},
-        shut=hours.shut(memory.limits.hours, seen.now),
+        outside_hours=hours.outside_hours(memory.limits.hours, seen.now),
         order=memory.order if seen.chains else (),
         controls=replace(seen.controls, hold=state.hold) if state.hold else seen.controls,
     )

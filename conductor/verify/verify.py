@@ -262,8 +262,8 @@ class _Review:
             self.add(spec, "missing", f"has no receipt: {why}")
 
     def _doubles(self, spec: JobSpec, record: JobRecord) -> None:
-        if len(record.standing) > 1:
-            self.add(spec, "duplicate", twofold([ok.attempt for ok in record.standing]))
+        if len(record.valid) > 1:
+            self.add(spec, "duplicate", twofold([ok.attempt for ok in record.valid]))
         for output in spec.writes:
             others = self.records.publishers(output.path) - {spec.id}
             if others:

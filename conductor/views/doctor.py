@@ -207,7 +207,7 @@ def is_cuda_there() -> bool:
 def own_folders(settings: Settings) -> Iterator[DoctorFinding]:
     for what in ("state_dir", "receipts_dir", "logs_dir", "manifests_dir"):
         folder: Path = getattr(settings, what)
-        there = standing(folder)
+        there = existing_part(folder)
         if fault := write_fault(there):
             yield bad(
                 what,
@@ -218,7 +218,7 @@ def own_folders(settings: Settings) -> Iterator[DoctorFinding]:
             yield ok(what, f"{folder}, {size(shutil.disk_usage(there).free)} free")
 
 
-def standing(folder: Path) -> Path:
+def existing_part(folder: Path) -> Path:
     """What there is of it: who only looks makes no folders."""
     return next((path for path in (folder, *folder.parents) if path.exists()), folder)
 
@@ -255,7 +255,9 @@ def volumes_of(roots: Mapping[str, Root]) -> tuple[Volume, ...]:
     """As they are; of one that is made with its first file, that on which it will be."""
     found = probed(roots)
     absent = {v.root for v in found if v.fault == f"{v.path} is not there" and roots[v.root].marker is None}
-    instead = {name: roots[name].model_copy(update={"path": standing(roots[name].path)}) for name in absent}
+    instead = {
+        name: roots[name].model_copy(update={"path": existing_part(roots[name].path)}) for name in absent
+    }
     later = {volume.root: volume for volume in probed(instead)}
     return tuple(replace(later[v.root], path=v.path) if v.root in absent else v for v in found)
 

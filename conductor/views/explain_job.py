@@ -38,7 +38,7 @@ from conductor.views.job_record import (
     traces,
 )
 from conductor.views.job_record_text import beside_lines, life_lines, read_lines, trace_lines
-from conductor.views.staleness import LedgerAge, aside, clock, no_conductor, standing_of
+from conductor.views.staleness import LedgerAge, aside, clock, ledger_age_of, no_conductor
 from conductor.views.wait_causes import DeepestJob, roots_of
 from conductor.views.wait_causes import lines as root_lines
 from conductor.views.wait_reason import WaitingJob, waiting
@@ -86,7 +86,7 @@ class Story(Value, frozen=True, kw_only=True):
     #: Of the attempts that failed on this host.
     traces: tuple[AttemptTrace, ...] = ()
     #: How old this is, where nobody decides: gates and roots are as of its `as_of`.
-    standing: LedgerAge = LedgerAge()
+    ledger_age: LedgerAge = LedgerAge()
 
     def called(self, job_id: str) -> str:
         """«media.cut · clip7.mp4 (k3v7…)»; the id alone of one that nobody knows."""
@@ -101,8 +101,8 @@ def explained(ledger: Ledger, job: JobView, history: HistoryIndex, logs_dir: Pat
     is_free = job.state == "waiting" and not job.waits_for
     gates, now = ledger.gate_record.gates(), ledger.bell.now()
     hold = next((h for h in gates.holds if h.class_id == job.class_id), None) if is_free else None
-    standing = standing_of(ledger, (job.reservation,) if job.reservation else (), gates, now)
-    moment = standing.moment(now)
+    ledger_age = ledger_age_of(ledger, (job.reservation,) if job.reservation else (), gates, now)
+    moment = ledger_age.moment(now)
     named_there = (hold.head, *jobs_named(hold)) if hold is not None else ()
     subjects = subjects_of(ledger, (*job.waits_for, *named_there))
     is_long = len(job.line) > MOST_LINE_BYTES
@@ -129,7 +129,7 @@ def explained(ledger: Ledger, job: JobView, history: HistoryIndex, logs_dir: Pat
         read=read_files(line, history),
         beside=beside(job, mine, history, going_beside(ledger, job), now),
         traces=traces(logs_dir, job.job_id, mine),
-        standing=standing,
+        ledger_age=ledger_age,
     )
 
 
@@ -227,13 +227,13 @@ def lines(story: Story) -> list[str]:
         f"{job.job_id}  {named(story.task, story.file)} of {story.workflow}, backlog {job.backlog}",
         f"  {where(story)}",
     ]
-    if (story.waits_for or story.hold) and (stale := aside(story.standing, story.now)):
+    if (story.waits_for or story.hold) and (stale := aside(story.ledger_age, story.now)):
         out.append(f"  {stale.removeprefix(', ')}:")
     out += [f"  {line}" for line in waits_lines(story)]
     out += [f"  {line}" for line in root_lines(story.roots)]
     if story.hold is not None:
         if story.waiting is not None:
-            out += [f"  {line}" for line in waiting_lines(story.waiting, story.standing.moment(story.now))]
+            out += [f"  {line}" for line in waiting_lines(story.waiting, story.ledger_age.moment(story.now))]
         out += [f"  {sentence}" for sentence in story.hold.learned]
     out += [f"  {note}" for note in (*story.raised, *story.notes)]
     if job.cause is not None:
@@ -275,16 +275,16 @@ def where(story: Story) -> str:
         return f"{job.state}, dispatched {ago} ago, {many(story.tries, 'attempt')}"
     place, since = "/".join((r.node, *r.devices)), r.started_at or r.admitted_at
     done = "" if r.progress is None else f", {r.progress:.0%} {r.note}".rstrip()
-    if (until := story.standing.unheard.get(job.job_id)) is not None:
-        nobody = no_conductor(story.standing, story.now)
+    if (until := story.ledger_age.unheard.get(job.job_id)) is not None:
+        nobody = no_conductor(story.ledger_age, story.now)
         then = f"; {nobody}, so nobody takes it back" if nobody else ""
         heard = f"no word from its worker since {clock(until, story.now)}{then}"
         return f"was running on {place}, {said(r.attempt, numbers(story.receipts))}{done}: {heard}"
     if still := frozen_words(r, story.now):
         return f"{still}; on {place}, {said(r.attempt, numbers(story.receipts))}{done}"
     # Who was only handed over goes nowhere while nobody is there.
-    old = aside(story.standing, story.now) if job.state == "admitted" else ""
-    lasts = duration((story.standing.moment(story.now) if old else story.now) - since)
+    old = aside(story.ledger_age, story.now) if job.state == "admitted" else ""
+    lasts = duration((story.ledger_age.moment(story.now) if old else story.now) - since)
     return f"{job.state} on {place} for {lasts}, {said(r.attempt, numbers(story.receipts))}{done}{old}"
 
 

@@ -1,4 +1,4 @@
-"""The gates as rows of a table: what waits at each, what is free there, since when it is shut, what opens it.
+"""The gates as rows of a table: what waits at each, what is free there, how long it is closed, what opens it.
 
 Made of the record of the last tick alone. Pure; times are epoch seconds by the ledger's clock.
 """
@@ -42,7 +42,7 @@ class GateRow(Value, frozen=True, kw_only=True):
     need: float | None = None
     #: No wait ever opens it here for those that wait.
     is_never: bool = False
-    shut_since: float | None = None
+    closed_since: float | None = None
     opens_at: float | None = None
     #: «6.1 of 24.0 GiB free», and the gate's whole answer.
     value: str = ""
@@ -63,7 +63,7 @@ def gate_rows(status: Status, shared: Iterable[Shared]) -> tuple[GateRow, ...]:
             where = _place(hold, verdict)
             key = (verdict.gate, where, verdict.unit)
             known = rows.get(key) or GateRow(gate=verdict.gate, where=where, unit=verdict.unit)
-            rows[key] = _shut(known, hold, verdict, status)
+            rows[key] = _closed(known, hold, verdict, status)
     found = (_with_lost(row, status) for row in rows.values())
     return tuple(sorted(found, key=_rank))
 
@@ -107,12 +107,12 @@ def _of_rates(rates: Iterable[RateState]) -> Iterator[GateRow]:
                 )
 
 
-def _shut(row: GateRow, hold: Hold, verdict: Verdict, status: Status) -> GateRow:
+def _closed(row: GateRow, hold: Hold, verdict: Verdict, status: Status) -> GateRow:
     """`row` with what this class says of it."""
     since = hold.closed_since.get(verdict.gate)
     opens = verdict.reopens_at
     is_first = row.is_open
-    moment = status.standing.moment(status.now)
+    moment = status.ledger_age.moment(status.now)
     words = row.words or status.calling([describe(verdict, moment, about(moment))])[0]
     return GateRow(
         gate=row.gate,
@@ -127,7 +127,7 @@ def _shut(row: GateRow, hold: Hold, verdict: Verdict, status: Status) -> GateRow
         heads=(*row.heads, hold.head)[:SHOWN_HEADS] if hold.head else row.heads,
         need=max(row.need or 0.0, verdict.need) if verdict.unit else row.need,
         is_never=verdict.is_never and (is_first or row.is_never),
-        shut_since=_least(row.shut_since, since),
+        closed_since=_least(row.closed_since, since),
         opens_at=_least(row.opens_at, opens),
         value=row.value,
         words=words,

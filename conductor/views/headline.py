@@ -62,7 +62,7 @@ def _words(status: Status) -> str:
     left = status.total("waiting", "admitted", "running")
     if not left:
         return f"Nothing runs and nothing waits: {done} of {many(known, 'job')} done{_since(status)}."
-    if not status.standing.has_leader:
+    if not status.ledger_age.has_leader:
         return f"Nothing new starts: {done} of {many(known, 'job')} done."
     begun = status.total("running", "admitted")
     head = "Running" if begun else "Waiting"
@@ -99,25 +99,25 @@ def todo_of(status: Status) -> tuple[Todo, ...]:
 
 
 def _no_leader(status: Status, left: int) -> Todo | None:
-    if status.standing.has_leader:
+    if status.ledger_age.has_leader:
         return None
     return Todo(
         jobs=left,
-        words=f"{many(left, 'job')} left and {no_conductor(status.standing, status.now)}",
+        words=f"{many(left, 'job')} left and {no_conductor(status.ledger_age, status.now)}",
         filter="state:waiting",
         command="conductor up",
     )
 
 
 def _no_node(status: Status) -> Todo | None:
-    if status.nodes or not status.standing.has_leader:
+    if status.nodes or not status.ledger_age.has_leader:
         return None
     waiting = status.total("waiting")
     return Todo(jobs=waiting, words=f"{many(waiting, 'job')} and no node", command="conductor node")
 
 
 def _holds(status: Status) -> list[Todo]:
-    moment = status.standing.moment(status.now)
+    moment = status.ledger_age.moment(status.now)
     never = [hold for hold in status.holds if is_never(hold, moment)]
     broken = [hold for hold in status.holds if is_broken(hold)]
     refused = [hold for hold in status.holds if is_refused(hold) and hold not in never]
@@ -141,7 +141,7 @@ def _of_holds(holds: list[Hold], words: str) -> Todo:
 
 def _stuck(status: Status) -> Todo:
     # Without a conductor every worker falls silent in time: that is said once, above.
-    has_leader = status.standing.has_leader
+    has_leader = status.ledger_age.has_leader
     alarming = [stuck for stuck in status.stuck if has_leader and stuck.sign in ALARMING]
     jobs = len(alarming)
     first = alarming[0].job_id[:12] if jobs else ""

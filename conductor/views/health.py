@@ -76,7 +76,7 @@ def conductor(status: Status) -> HealthPart:
         return HealthPart(name="conductor", words=f"led by {printable(status.leader)}")
     needed = status.total("waiting", "admitted", "running")
     state: HealthState = "unhealthy" if needed else "degraded"
-    words = no_conductor(status.standing, status.now)
+    words = no_conductor(status.ledger_age, status.now)
     return HealthPart(name="conductor", state=state, words=words)
 
 
@@ -144,7 +144,7 @@ def vram(nodes: Sequence[NodeReport]) -> HealthPart:
 
 
 def pending(status: Status) -> HealthPart:
-    never = sum(h.waiting for h in status.holds if is_never(h, status.standing.moment(status.now)))
+    never = sum(h.waiting for h in status.holds if is_never(h, status.ledger_age.moment(status.now)))
     waiting, stuck = status.total("waiting"), len(status.stuck)
     words = f"{many(waiting, 'job')} waiting"
     words += f", {never} can never run here" if never else ""

@@ -80,7 +80,7 @@ def row(r: Reservation, status: Status) -> list[Text]:
     is_running = r.state == "running" and r.started_at is not None
     since = duration(status.now - (r.started_at or r.admitted_at)) if is_running else "queued"
     since = frozen_words(r, status.now) or since
-    if (until := status.standing.unheard.get(r.job_id)) is not None:
+    if (until := status.ledger_age.unheard.get(r.job_id)) is not None:
         is_running, since = False, f"no word since {clock(until, status.now)}"
     progress = "" if r.progress is None else f"{r.progress:4.0%} "
     used = r.usage.vram_mib if r.usage else None
@@ -99,7 +99,7 @@ def row(r: Reservation, status: Status) -> list[Text]:
 def holds(status: Status) -> list[str]:
     """One line a class: the gate that says most about why it stays."""
     out: list[str] = []
-    held, moment = f"held{aside(status.standing, status.now)}", status.standing.moment(status.now)
+    held, moment = f"held{aside(status.ledger_age, status.now)}", status.ledger_age.moment(status.now)
     for hold in status.holds[:SHOWN_HOLDS]:
         verdict = leading(hold)
         why = describe(verdict, moment, about(moment)) if verdict else "its turn has not come"
@@ -121,6 +121,6 @@ def one_line(pace: Pace) -> str:
             words.append(f"{count} {'in review' if state == 'review' else state}")
     gates = sorted({verdict.gate for hold in status.holds for verdict in hold.closed})
     held = f"; held by {', '.join(gates)}" if gates else ""
-    if left(status) and not status.standing.has_leader:
-        held = f"; {standstill(status.standing, status.active, status.now)}"
+    if left(status) and not status.ledger_age.has_leader:
+        held = f"; {standstill(status.ledger_age, status.active, status.now)}"
     return f"{', '.join(words)}{f'; {speed(pace)}' if speed(pace) else ''}{held}"

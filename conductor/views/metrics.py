@@ -225,8 +225,8 @@ def of_gates(status: Status, gates: GateLedger) -> Iterator[Metric]:
         rows = (((s.where, s.gate, s.unit), float(getattr(s, what))) for s in gates.shared)
         yield gauge(f"shared_{what}", said, ("place", "gate", "unit"), rows)
     yield gauge("rate_left", "What is left of an API's budget.", ("key", "budget"), _rates(gates))
-    shut = (((r.key,), max(0.0, (r.closed_until or 0) - status.now)) for r in gates.rates)
-    yield gauge("rate_closed_seconds", "A 429 keeps it closed for so long still.", ("key",), shut)
+    closed = (((r.key,), max(0.0, (r.closed_until or 0) - status.now)) for r in gates.rates)
+    yield gauge("rate_closed_seconds", "A 429 keeps it closed for so long still.", ("key",), closed)
     age = [((), max(0.0, status.now - gates.at))] if gates.at else []
     yield gauge("record_age_seconds", "Age of the record that the gates' figures are of.", (), age)
     yield gauge("has_leader", "1 while a conductor leads.", (), [((), float(status.leader is not None))])

@@ -110,13 +110,13 @@ def now_of(
     forecasts: Iterable[Forecast] = (),
     tonight: LostTonight | None = None,
 ) -> Now:
-    moment = status.standing.moment(status.now)
+    moment = status.ledger_age.moment(status.now)
     told = {forecast.backlog: forecast for forecast in forecasts}
     return Now(
         now=status.now,
         leader=status.leader,
-        as_of=status.standing.as_of,
-        has_leader=status.standing.has_leader,
+        as_of=status.ledger_age.as_of,
+        has_leader=status.ledger_age.has_leader,
         headline=headline_of(status),
         ends_at=status.end.at,
         ends=status.end.words,
@@ -142,7 +142,7 @@ def _backlog(name: str, states: dict[JobState, int], forecast: Forecast | None, 
         known=sum(states.values()),
         done=states.get("done", 0),
         left=left,
-        end=end_of(forecast, left, status.standing.has_leader, status.now),
+        end=end_of(forecast, left, status.ledger_age.has_leader, status.now),
         first_ends_at=None if forecast is None or forecast.ended_at else forecast.first_ends_at,
         is_paused=name in status.controls.paused_backlogs,
     )
@@ -174,7 +174,7 @@ def _waiting(hold: Hold, moment: float, status: Status) -> WaitingRow:
 
 
 def _running(held: Reservation, status: Status) -> RunningRow:
-    heard = status.standing.unheard.get(held.job_id)
+    heard = status.ledger_age.unheard.get(held.job_id)
     silent = "" if heard is None else f"no word since {about(status.now)(heard).removeprefix('about ')}"
     return RunningRow(
         job_id=held.job_id,

@@ -17,8 +17,8 @@ from conductor.ports import Ledger
 from conductor.record.journal import Journal
 from conductor.record.schedule_notes import schedules_of
 
-Standing = Literal["ready", "paused", "firing", "waits", "not seen"]
-MEANING: Mapping[Standing, str] = {
+FiringState = Literal["ready", "paused", "firing", "waits", "not seen"]
+MEANING: Mapping[FiringState, str] = {
     "ready": "ready",
     "paused": "paused",
     "firing": "fires now",
@@ -36,7 +36,7 @@ class ScheduleRow(Value, frozen=True, kw_only=True, omit_defaults=False):
     zone: str
     #: The cron expression in words.
     when: str
-    standing: Standing
+    state: FiringState
     #: When it is to fire next, jitter and all.
     next_at: float
     next: str
@@ -76,7 +76,7 @@ def schedule_rows(
                 cron=schedule.cron,
                 zone=zone_of(schedule.zone).key,
                 when=in_words(schedule.cron),
-                standing=standing_of(state, now) if known or state.is_paused else "not seen",
+                state=firing_state_of(state, now) if known or state.is_paused else "not seen",
                 next_at=coming.at,
                 next=coming.local,
                 fired=state.fired,
@@ -89,7 +89,7 @@ def schedule_rows(
     return tuple(rows)
 
 
-def standing_of(state: ScheduleState, now: float) -> Standing:
+def firing_state_of(state: ScheduleState, now: float) -> FiringState:
     if state.taken is not None and state.taken.until > now:
         return "firing"
     if state.is_paused:
@@ -120,12 +120,12 @@ def schedule_lines(rows: Sequence[ScheduleRow]) -> Iterator[str]:
         yield "no schedules: conductor.toml has no [schedules.NAME]"
         return
     head = ("NAME", "STATE", "NEXT", "FIRED", "FAILED", "SKIPPED", "RUN")
-    body = [(row.name, row.standing, row.next, row.fired, row.failed, row.skipped, row.run) for row in rows]
+    body = [(row.name, row.state, row.next, row.fired, row.failed, row.skipped, row.run) for row in rows]
     yield from table([head, *body], indent="")
     for row in rows:
         if row.fault:
             yield f"{row.name} cannot fire: {row.fault}"
-        elif row.standing == "not seen":
+        elif row.state == "not seen":
             yield f"{row.name} is {MEANING['not seen']}"
         if row.last is not None and row.last.outcome == "failed":
             yield f"{row.name} failed the last time: {row.last.words} (conductor schedule log {row.name})"

@@ -32,7 +32,7 @@ class LedgerAge(Value, frozen=True, kw_only=True):
         return held.state == "running" and held.job_id not in self.unheard
 
 
-def standing_of(ledger: Ledger, active: Sequence[Reservation], gates: GateLedger, now: float) -> LedgerAge:
+def ledger_age_of(ledger: Ledger, active: Sequence[Reservation], gates: GateLedger, now: float) -> LedgerAge:
     """Raises `Unreachable`."""
     leases = ledger.orphans.leases()
     running = (held.job_id for held in active if held.state == "running")
@@ -49,28 +49,28 @@ def clock(at: float, now: float) -> str:
     return about(now)(at).removeprefix("about ")
 
 
-def no_conductor(standing: LedgerAge, now: float) -> str:
+def no_conductor(ledger_age: LedgerAge, now: float) -> str:
     """«no conductor since 18:04»; empty while one leads."""
-    if standing.has_leader:
+    if ledger_age.has_leader:
         return ""
     return (
         "no conductor has run here yet"
-        if standing.heard_at is None
-        else (f"no conductor since {clock(standing.heard_at, now)}")
+        if ledger_age.heard_at is None
+        else (f"no conductor since {clock(ledger_age.heard_at, now)}")
     )
 
 
-def aside(standing: LedgerAge, now: float) -> str:
+def aside(ledger_age: LedgerAge, now: float) -> str:
     """«, as of 18:04 (no conductor since 18:04)», behind the name of what is shown; empty while one leads."""
-    if standing.has_leader or standing.as_of is None:
+    if ledger_age.has_leader or ledger_age.as_of is None:
         return ""
-    return f", as of {clock(standing.as_of, now)} ({no_conductor(standing, now)})"
+    return f", as of {clock(ledger_age.as_of, now)} ({no_conductor(ledger_age, now)})"
 
 
-def standstill(standing: LedgerAge, active: Sequence[Reservation], now: float) -> str:
+def standstill(ledger_age: LedgerAge, active: Sequence[Reservation], now: float) -> str:
     """«nothing is running now: no conductor since 18:04»; empty while one leads."""
-    if standing.has_leader:
+    if ledger_age.has_leader:
         return ""
-    if any(standing.is_running(held) for held in active):
-        return f"what runs is finished, and nothing new starts: {no_conductor(standing, now)}"
-    return f"nothing is running now: {no_conductor(standing, now)}"
+    if any(ledger_age.is_running(held) for held in active):
+        return f"what runs is finished, and nothing new starts: {no_conductor(ledger_age, now)}"
+    return f"nothing is running now: {no_conductor(ledger_age, now)}"

@@ -21,7 +21,7 @@ from conductor.model.spec import LANES, Lane, Value
 from conductor.model.subject import FileNames, named, with_subjects
 from conductor.ports import Ledger
 from conductor.views.dead_jobs import DeadJobs
-from conductor.views.staleness import LedgerAge, standing_of, standstill
+from conductor.views.staleness import LedgerAge, ledger_age_of, standstill
 
 #: Of those in flight, and of the classes that are held, so many are shown by the files they are about.
 MOST_NAMED = 200
@@ -79,7 +79,7 @@ class Status(Value, frozen=True, kw_only=True):
     forecast: Forecast | None = None
     end: ForecastEnd = ForecastEnd()
     #: How old all of this is, where nobody decides.
-    standing: LedgerAge = LedgerAge()
+    ledger_age: LedgerAge = LedgerAge()
     notes: tuple[str, ...] = ()
 
     def subject(self, job_id: str, task: str) -> str:
@@ -105,7 +105,7 @@ def gather(ledger: Ledger, backlog: str | None = None, files: FileNames | None =
     leader = ledger.leadership.leader()
     gates = ledger.gate_record.gates()
     now = ledger.bell.now()
-    standing = standing_of(ledger, active, gates, now)
+    ledger_age = ledger_age_of(ledger, active, gates, now)
     holds = tuple(h for h in gates.holds if backlog in (None, h.backlog))
     asked, in_words = shown(active, holds), [i for h in holds[:MOST_CALLED] for i in jobs_named(h)]
     about, subjects = (files or FileNames(ledger.jobs.lines)).subjects(asked, in_words)
@@ -113,7 +113,7 @@ def gather(ledger: Ledger, backlog: str | None = None, files: FileNames | None =
         now=now,
         leader=leader[0] if leader else None,
         backlogs={name: ledger.tallies.counts(name) for name in names},
-        lanes=lanes_of(nodes, [r for r in active if r.job_id not in standing.unheard], controls),
+        lanes=lanes_of(nodes, [r for r in active if r.job_id not in ledger_age.unheard], controls),
         nodes=nodes,
         controls=controls,
         active=active,
@@ -129,10 +129,10 @@ def gather(ledger: Ledger, backlog: str | None = None, files: FileNames | None =
         files=about,
         subjects=subjects,
         dead=ledger.tallies.causes(backlog),
-        standing=standing,
+        ledger_age=ledger_age,
     )
     left = status.total("waiting", "admitted", "running")
-    end = end_of(status.forecast, left, standing.has_leader, now)
+    end = end_of(status.forecast, left, ledger_age.has_leader, now)
     return status_with_notes(msgspec.structs.replace(status, end=end))
 
 
@@ -180,7 +180,7 @@ def status_with_notes(status: Status) -> Status:
     """What a person should be told beyond the numbers, most urgent first."""
     notes: list[str] = []
     if status.total("waiting", "admitted", "running") and status.leader is None:
-        still = standstill(status.standing, status.active, status.now)
+        still = standstill(status.ledger_age, status.active, status.now)
         notes.append(f"{still} (`conductor up`, or `conductor conduct --until-done`)")
     if status.total("waiting") and not status.nodes and status.leader is not None:
         notes.append("no node is running: `conductor node` on each host with workers")

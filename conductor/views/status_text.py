@@ -75,8 +75,8 @@ def running(status: Status) -> list[str]:
     if not status.active:
         return []
     rows = [active_row(r, status) for r in status.active[:SHOWN_ROWS]]
-    is_over = not status.leader and not any(map(status.standing.is_running, status.active))
-    head = f"in flight when it stopped{aside(status.standing, status.now)}:" if is_over else "in flight:"
+    is_over = not status.leader and not any(map(status.ledger_age.is_running, status.active))
+    head = f"in flight when it stopped{aside(status.ledger_age, status.now)}:" if is_over else "in flight:"
     return [head, *table(rows), *more(len(status.active))]
 
 
@@ -87,8 +87,8 @@ def active_row(r: Reservation, status: Status) -> list[object]:
     since = r.started_at if r.state == "running" and r.started_at else r.admitted_at
     place = "/".join((r.node, *r.devices)) or r.queue
     done = "" if r.progress is None else f"{r.progress:.0%}"
-    state = f"{r.state} {duration(status.standing.moment(status.now) - since)}"
-    if (until := status.standing.unheard.get(r.job_id)) is not None:
+    state = f"{r.state} {duration(status.ledger_age.moment(status.now) - since)}"
+    if (until := status.ledger_age.unheard.get(r.job_id)) is not None:
         state = f"began {clock(since, status.now)}, no word since {clock(until, status.now)}"
     elif r.state == "running":
         state = frozen_words(r, status.now) or f"running {duration(status.now - since)}"
@@ -109,18 +109,18 @@ def stuck(status: Status) -> list[str]:
 
 def never(status: Status, red: Callable[[str], str]) -> list[str]:
     """What is not waiting: no node that reports could ever run it, or none beside what others use."""
-    moment = status.standing.moment(status.now)
+    moment = status.ledger_age.moment(status.now)
     holds = [hold for hold in status.holds if is_never(hold, moment)]
     out = [line for hold in holds[:SHOWN_ROWS] for line in held_lines(hold, moment, status)]
-    head = f"can never run here{aside(status.standing, status.now)}:"
+    head = f"can never run here{aside(status.ledger_age, status.now)}:"
     return [red(line) for line in [head, *out, *more(len(holds))]] if out else []
 
 
 def held(status: Status) -> list[str]:
-    moment = status.standing.moment(status.now)
+    moment = status.ledger_age.moment(status.now)
     holds = [hold for hold in status.holds if not is_never(hold, moment)]
     out = [line for hold in holds[:SHOWN_ROWS] for line in held_lines(hold, moment, status)]
-    return [f"held{aside(status.standing, status.now)}:", *out, *more(len(holds))] if out else []
+    return [f"held{aside(status.ledger_age, status.now)}:", *out, *more(len(holds))] if out else []
 
 
 def held_lines(hold: Hold, now: float, status: Status) -> list[str]:
@@ -181,7 +181,7 @@ def counters(status: Status) -> list[str]:
         if shared.others >= shared.limit and (reading is None or reading.fault):
             why = reading.fault if reading is not None else "its command has not answered yet"
             held = f"{shared.reserved:g} of {shared.limit:g} held, none is given out: {why}"
-        out.append(printable(f"  counter {shared.where}: {held}{aside(status.standing, status.now)}"))
+        out.append(printable(f"  counter {shared.where}: {held}{aside(status.ledger_age, status.now)}"))
     return out[:SHOWN_ROWS] + more(len(out))
 
 
@@ -189,7 +189,7 @@ def budgets(status: Status) -> list[str]:
     """What is left of each API: «rate openai: 12 of 60 requests, 8000 of 90000 tokens, 3.20 of 5.00 USD
     left».
     """
-    out = [shut(status, key) for key in sorted({*status.closed_rates, *status.endpoint_faults})]
+    out = [closed(status, key) for key in sorted({*status.closed_rates, *status.endpoint_faults})]
     for rate in status.rates:
         told: list[str] = []
         if rate.requests_left is not None and rate.requests_limit is not None:
@@ -201,12 +201,12 @@ def budgets(status: Status) -> list[str]:
             told.append(f"{max(0.0, rate.usd_left):.2f} of {rate.usd_limit:.2f} USD")
         if told:
             out.append(
-                f"  rate {printable(rate.key)}: {', '.join(told)} left{aside(status.standing, status.now)}"
+                f"  rate {printable(rate.key)}: {', '.join(told)} left{aside(status.ledger_age, status.now)}"
             )
     return out
 
 
-def shut(status: Status, key: str) -> str:
+def closed(status: Status, key: str) -> str:
     """«rate openai: rate limit, reopens in 12 s», «rate local: local did not answer: Connection refused (for
     4 min, 6 times), asked again in 80 s»."""
     endpoint_fault, until, now = (
@@ -225,13 +225,13 @@ def shut(status: Status, key: str) -> str:
     then = ("reopens" if is_limit else "asked again") if until > now else ""
     when = f"{then} in {duration(until - now)}" if then else "one job asks before the others follow"
     if endpoint_fault is not None and until <= now and not asks_one_first(endpoint_fault):
-        when = "not shut for it"
+        when = "not closed for it"
     return printable(f"  rate {key}: {words}, {when}")
 
 
 def nodes(status: Status) -> list[str]:
     leader = (
-        f"led by {printable(status.leader)}" if status.leader else no_conductor(status.standing, status.now)
+        f"led by {printable(status.leader)}" if status.leader else no_conductor(status.ledger_age, status.now)
     )
     out = [f"{many(len(status.nodes), 'node')}, {leader}"]
     for node in status.nodes:
@@ -243,9 +243,9 @@ def node_lines(node: NodeReport) -> list[str]:
     ram = "RAM unknown"
     if node.ram_available_mib is not None and node.ram_total_mib is not None:
         ram = f"RAM {size(node.ram_available_mib * 2**20)} free of {size(node.ram_total_mib * 2**20)}"
-    shut = "".join(f", starts nothing: {since_words(o)}" for o in node.obstacles if not o.device)
+    closed = "".join(f", starts nothing: {since_words(o)}" for o in node.obstacles if not o.device)
     draining = ", draining" if node.is_draining else ""
-    out = [printable(f"  {node.node}: {node.cpu_count:g} cores, {ram}{draining}{shut}")]
+    out = [printable(f"  {node.node}: {node.cpu_count:g} cores, {ram}{draining}{closed}")]
     for device in node.devices:
         used = "use unknown" if device.vram_used_mib is None else f"{device.vram_used_mib} MiB used"
         fault = f", not used: {device.quarantined}" if device.quarantined else ""

@@ -13,7 +13,7 @@ from conductor.core.failures.stuck import Stuck
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import TaskDecl, Value
 from conductor.ports import Ledger
-from conductor.record.ledger_identity import standing_of
+from conductor.record.ledger_identity import ledger_match_of
 from conductor.views.dead_jobs import DeadJobs, obituaries
 from conductor.views.headline import Headline, headline_of
 from conductor.views.status import Status, noting
@@ -50,7 +50,7 @@ def find(
     lease_s: float,
 ) -> Findings:
     """`active`: the reservations that were just read. Raises `Unreachable`."""
-    notes = (standing_of(ledger, receipts_dir).sentence, fullness(valkey))
+    notes = (ledger_match_of(ledger, receipts_dir).sentence, fullness(valkey))
     return Findings(
         notes=tuple(note for note in notes if note),
         stuck=stuck_jobs(ledger, active, tasks, lease_s),

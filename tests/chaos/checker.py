@@ -159,7 +159,7 @@ def faults(seen: Evidence) -> list[str]:
     return found
 
 
-def standing(seen: Evidence) -> dict[str, list[Json]]:
+def valid_receipts(seen: Evidence) -> dict[str, list[Json]]:
     """Job → its `ok` receipts that were not taken back, by the files alone."""
     taken_back = {(r["job_id"], body_of(r)) for r in seen.receipts if r["outcome"] == "superseded"}
     found: dict[str, dict[str, Json]] = defaultdict(dict)
@@ -177,7 +177,7 @@ def body_of(receipt: Json) -> str:
 
 def receipt_faults(seen: Evidence) -> list[str]:
     found: list[str] = []
-    for job_id, receipts in standing(seen).items():
+    for job_id, receipts in valid_receipts(seen).items():
         if job_id not in seen.lines:
             found.append(f"unknown: {job_id} has a receipt and no line")
         if len(receipts) > 1:
@@ -190,7 +190,7 @@ def receipt_faults(seen: Evidence) -> list[str]:
 def output_faults(seen: Evidence) -> list[str]:
     found: list[str] = []
     for job_id, receipt in (
-        (job_id, each) for job_id, receipts in standing(seen).items() for each in receipts
+        (job_id, each) for job_id, receipts in valid_receipts(seen).items() for each in receipts
     ):
         told = {o["path"]: (o["bytes"], o["sha256"]) for o in receipt.get("outputs", ())}
         planned = {o["path"] for o in seen.lines.get(job_id, {}).get("writes", ())}
@@ -209,7 +209,7 @@ def effect_faults(seen: Evidence) -> list[str]:
     ran = {job_id for job_id, _ in seen.begun}
     found += [
         f"unrun: {job_id} has a receipt and never ran"
-        for job_id in standing(seen)
+        for job_id in valid_receipts(seen)
         if seen.lines.get(job_id, {}).get("task") == "chaos.step" and job_id not in ran
     ]
     return found
@@ -222,7 +222,7 @@ def states(seen: Evidence) -> dict[str, list[str]]:
 
 def state_faults(seen: Evidence) -> list[str]:
     found: list[str] = []
-    known, receipts = states(seen), standing(seen)
+    known, receipts = states(seen), valid_receipts(seen)
     for job_id in seen.lines:
         if job_id not in known:
             found.append(f"lost: {job_id} is not in the ledger")

@@ -214,6 +214,6 @@ def wrong(world: ChaosWorld, job: JobSpec) -> list[str]:
     )
     found = [*checker.receipt_faults(seen), *checker.output_faults(seen)]
     found = [fault for fault in found if job.id in fault]
-    if len(checker.standing(seen).get(job.id, [])) != 1:
-        found.append(f"{job.id} has {checker.standing(seen).get(job.id)}")
+    if len(checker.valid_receipts(seen).get(job.id, [])) != 1:
+        found.append(f"{job.id} has {checker.valid_receipts(seen).get(job.id)}")
     return found

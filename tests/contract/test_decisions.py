@@ -58,7 +58,7 @@ class Recorded(World):
     def _tick(self) -> Decision:
         snapshot = self.full_snapshot()
         candidates = tuple(line.as_candidate() for line in self._lines.values())
-        self.standing.explains = True
+        self.state.explains = True
         decision = super()._tick()
         self.files.append(
             Tick(snapshot=snapshot, candidates=candidates, limits=self.limits, decision=decision)

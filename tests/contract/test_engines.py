@@ -73,7 +73,7 @@ def test_jobs_that_wait_at_its_gate_move_on_when_it_was_asked_twice_in_vain(
     assert {fields["job_id"] for fields in heard} == {an_id("a"), an_id("b")}
     assert heard[0] | {"job_id": ""} == {
         "job_id": "", "task": "media.cut", "from_engine": "comfy", "to_engine": "film_api",
-        "reason": "endpoint_shut", "why": "gone"}  # fmt: skip
+        "reason": "endpoint_unavailable", "why": "gone"}  # fmt: skip
     assert tick(scene).candidates == (moved,), "it stays where it is"
 
 

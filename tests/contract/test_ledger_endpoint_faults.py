@@ -41,14 +41,14 @@ def endpoint_fault(scene: LedgerScene) -> EndpointFault | None:
     return scene.ledger.calls.endpoint_faults().get("api")
 
 
-def shut_s(scene: LedgerScene) -> float:
+def closed_s(scene: LedgerScene) -> float:
     """Seconds from when its trouble was last told of until its gate opens, however long this look takes."""
     until, known = scene.ledger.calls.closings().get("api"), endpoint_fault(scene)
     return 0.0 if until is None else until - (known.last_at if known is not None else scene.ledger.bell.now())
 
 
 @pytest.mark.parametrize(("trouble", "first_s"), [("busy", 5), ("down", 5), ("refuses", 60)])
-def test_an_endpoint_that_is_not_well_is_shut_for_longer_and_longer(
+def test_an_endpoint_that_is_not_well_is_closed_for_longer_and_longer(
     scene: LedgerScene, trouble: Trouble, first_s: float
 ) -> None:
     for times in (1, 2, 3):
@@ -60,15 +60,15 @@ def test_an_endpoint_that_is_not_well_is_shut_for_longer_and_longer(
             times,
         )
         assert asks_one_first(known)
-        assert shut_s(scene) == pytest.approx(first_s * 2 ** (times - 1), abs=1)
+        assert closed_s(scene) == pytest.approx(first_s * 2 ** (times - 1), abs=1)
     for _ in range(12):
         tell(scene, trouble)
-    assert shut_s(scene) == pytest.approx(1800 if trouble == "refuses" else 300, abs=1)
+    assert closed_s(scene) == pytest.approx(1800 if trouble == "refuses" else 300, abs=1)
 
 
 def test_what_the_server_says_stands_over_the_table(scene: LedgerScene) -> None:
     tell(scene, "busy", closes_for_s=12.0)
-    assert shut_s(scene) == pytest.approx(12, abs=1)
+    assert closed_s(scene) == pytest.approx(12, abs=1)
 
 
 def test_calls_that_were_under_way_when_it_failed_count_once(scene: LedgerScene) -> None:
@@ -78,7 +78,7 @@ def test_calls_that_were_under_way_when_it_failed_count_once(scene: LedgerScene)
         tell(scene, "down", name, took_s=5.0)
     known = endpoint_fault(scene)
     assert known is not None and (known.times, known.is_shared) == (1, True)
-    assert shut_s(scene) == pytest.approx(5, abs=1)
+    assert closed_s(scene) == pytest.approx(5, abs=1)
 
 
 def test_an_answer_to_a_call_that_was_sent_later_ends_it_and_to_an_earlier_one_does_not(
@@ -92,17 +92,17 @@ def test_an_answer_to_a_call_that_was_sent_later_ends_it_and_to_an_earlier_one_d
     # It answered, whatever it said of that request.
     tell(scene, None, "b", "failed")
     assert endpoint_fault(scene) is None
-    assert shut_s(scene) == pytest.approx(30, abs=1), "the server's own time stands"
+    assert closed_s(scene) == pytest.approx(30, abs=1), "the server's own time stands"
 
 
 def test_faults_are_their_jobs_until_several_in_a_row_meet_them(scene: LedgerScene) -> None:
     for _ in range(FAULTS + 2):
         tell(scene, "faulty", "a")
     known = endpoint_fault(scene)
-    assert known is not None and not asks_one_first(known) and shut_s(scene) == 0
+    assert known is not None and not asks_one_first(known) and closed_s(scene) == 0
     tell(scene, "faulty", "b")
     known = endpoint_fault(scene)
-    assert known is not None and asks_one_first(known) and shut_s(scene) > 0
+    assert known is not None and asks_one_first(known) and closed_s(scene) > 0
 
 
 def test_a_429_asks_one_first_only_where_waiting_is_in_vain(scene: LedgerScene) -> None:
@@ -151,7 +151,7 @@ def test_the_operators_word_opens_it_at_once_with_one_that_asks_first(scene: Led
     scene.ledger.bell.wait(0.001)
     assert scene.ledger.calls.open_rate("api")
     known = endpoint_fault(scene)
-    assert shut_s(scene) == 0 and known is not None and asks_one_first(known)
+    assert closed_s(scene) == 0 and known is not None and asks_one_first(known)
     assert scene.ledger.bell.wait(0.001)
     tell(scene, "refuses")
-    assert shut_s(scene) == pytest.approx(120, abs=1), "its waits begin anew"
+    assert closed_s(scene) == pytest.approx(120, abs=1), "its waits begin anew"

@@ -1,4 +1,4 @@
-"""A node-side gate that shut after a tick had looked, on both ledgers: nothing more is handed over there."""
+"""A node-side gate that closed after a tick had looked, on both ledgers: nothing more is handed over."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHUT = "node1 starts nothing now: somebody is at this machine"
 
 
 def report(scene: LedgerScene, *devices: str) -> None:
-    """What is shut now; empty: the whole host."""
+    """What is closed now; empty: the whole host."""
     obstacles = tuple(
         Obstacle(
             gate="input", device=d, words="somebody is at this machine", figure=0.0, opens_at=1.0, since=NOW
@@ -59,7 +59,7 @@ def name_successor(scene: LedgerScene) -> None:
     )
 
 
-def test_to_a_host_that_shut_nothing_is_handed_over_and_to_another_one_it_is(scene: LedgerScene):
+def test_to_a_host_that_closed_nothing_is_handed_over_and_to_another_one_it_is(scene: LedgerScene):
     scene.put(*(an_entry(name) for name in "abc"))
     report(scene)
     assert scene.admit("a") is None
@@ -72,7 +72,7 @@ def test_to_a_host_that_shut_nothing_is_handed_over_and_to_another_one_it_is(sce
     assert scene.admit("c") is None, "it is open again"
 
 
-def test_a_device_that_shut_is_given_nothing_and_the_others_of_its_host_are(scene: LedgerScene):
+def test_a_device_that_closed_is_given_nothing_and_the_others_of_its_host_are(scene: LedgerScene):
     scene.put(*(an_entry(name) for name in "abc"))
     report(scene, "gpu0")
 

@@ -50,7 +50,7 @@ def test_a_failed_attempt_shows_its_cause_and_message(
     assert re.search(r" \| timeout: .+", words), words
 
 
-@pytest.mark.parametrize("cause", ["rate_limited", "endpoint_shut"])
+@pytest.mark.parametrize("cause", ["rate_limited", "endpoint_unavailable"])
 def test_an_attempt_that_was_only_put_off_is_shown_as_no_failure(
     client: Redis, scene: LedgerScene, cause: Cause
 ) -> None:

@@ -16,7 +16,7 @@ from chat_server import ChatServer
 from postgres_server import PASSWORD, PostgresServer
 from task_bench import Bench
 
-from conductor.base.errors import BadInput, EndpointShut, JobError
+from conductor.base.errors import BadInput, EndpointUnavailable, JobError
 from conductor.model.review import ItemVerdict
 from conductor.planning import open_store
 from workers.ads import tables
@@ -318,7 +318,7 @@ def test_an_endpoint_is_asked_once_a_text_and_one_that_misbehaves_leaves_nothing
             with pytest.raises(JobError, match=words):
                 bench.run(ads_index.run, args)
         server.spoil, server.status = None, 401
-        with pytest.raises(EndpointShut, match="does not accept the key"):
+        with pytest.raises(EndpointUnavailable, match="does not accept the key"):
             bench.run(ads_index.run, args)
         server.status, server.asked = 200, []
 
@@ -332,5 +332,5 @@ def test_an_endpoint_is_asked_once_a_text_and_one_that_misbehaves_leaves_nothing
         server.length = 8
         found = search.searched(search.parsed(["dad", "--endpoint", "vectors"]), bench.settings.for_code)
         assert [each.creative for each in found] == ["two", "one"]
-    with pytest.raises(EndpointShut, match="did not answer"):
+    with pytest.raises(EndpointUnavailable, match="did not answer"):
         bench.run(ads_index.run, {**args, "creatives": {"one": "once more"}})

@@ -62,7 +62,8 @@ def test_nobody_there_costs_no_retry_and_all_go_when_it_is_back(scene: WorkerSce
     with conducting(scene, redis_url, window_s=60):
         wait_until(lambda: "api" in scene.ledger.calls.endpoint_faults(), "it is down", scene.story)
         wait_until(
-            lambda: any(v.reason is Reason.ENDPOINT_SHUT and v.detail.words.startswith("api at 127.0.0.1")
+            lambda: any(v.reason is Reason.ENDPOINT_UNAVAILABLE
+                        and v.detail.words.startswith("api at 127.0.0.1")
                         for hold in scene.ledger.gate_record.gates().holds for v in hold.closed),
             "the gate says so", scene.story,
         )  # fmt: skip
@@ -71,7 +72,7 @@ def test_nobody_there_costs_no_retry_and_all_go_when_it_is_back(scene: WorkerSce
         assert len(scene.receipts()) <= WORKERS, "what lay in the queue was not tried"
         with MoodyServer(lambda request, number: good(request), port=port):
             all_done(scene)
-    assert causes(scene) == {"endpoint_shut"}
+    assert causes(scene) == {"endpoint_unavailable"}
     assert scene.ledger.calls.endpoint_faults() == {}
 
 
@@ -98,7 +99,7 @@ def test_while_it_is_busy_nobody_asks_and_then_one_asks_first(
         assert len(before) <= WORKERS, "only what was under way when it said so"
         assert later[1] - later[0] >= 0.3, "the second one after the first was answered"
         assert len(server.arrivals) == JOBS + 1, "and nobody in vain"
-    assert causes(scene) == {"endpoint_shut"}
+    assert causes(scene) == {"endpoint_unavailable"}
 
 
 def test_who_refuses_everybody_is_asked_by_few_and_opened_by_a_word(scene: WorkerScene, redis_url: str):
@@ -127,7 +128,7 @@ def test_who_refuses_everybody_is_asked_by_few_and_opened_by_a_word(scene: Worke
             is_right.set()
             assert scene.ledger.calls.open_rate("api")
             all_done(scene)
-    assert causes(scene) == {"endpoint_shut"}, "no job died of it"
+    assert causes(scene) == {"endpoint_unavailable"}, "no job died of it"
 
 
 KEY = 'hunter2/"hunter2+key'

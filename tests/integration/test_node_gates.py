@@ -34,7 +34,7 @@ def at_limit(scene: VramScene, degrees: int) -> None:
     scene.stub.show(device(0, degrees=degrees), device(1))
 
 
-def shut(scene: NodeScene) -> list[tuple[str, str]]:
+def closed(scene: NodeScene) -> list[tuple[str, str]]:
     report = scene.report()
     return [] if report is None else [(o.gate, o.device) for o in report.obstacles]
 
@@ -47,9 +47,9 @@ def answer(scene: NodeScene, *words: str, env: dict[str, str] | None = None) -> 
 
 def test_a_hot_device_starts_nothing_until_it_has_cooled_and_the_other_goes_on(hot: VramScene):
     hot.node(hot.stub.env)
-    assert shut(hot) == []
+    assert closed(hot) == []
     at_limit(hot, 90)
-    until(lambda: shut(hot) == [("temperature", "gpu0")])
+    until(lambda: closed(hot) == [("temperature", "gpu0")])
     jobs = [hot.hold(n, 15000) for n in range(2)]
     hot.run("conduct")
     until(lambda: any(hot.job(job).state == "running" for job in jobs))
@@ -57,7 +57,7 @@ def test_a_hot_device_starts_nothing_until_it_has_cooled_and_the_other_goes_on(h
     (runs,) = [job for job in jobs if job != waits]
     held = hot.job(runs).reservation
     assert held is not None and held.devices == ("gpu1",), (
-        "a device that tells no temperature is never shut by it"
+        "a device that tells no temperature is never closed by it"
     )
 
     until(lambda: "here/gpu0, it is too hot (now 90 °C, opens at 78 °C)" in answer(hot, "explain", waits))
@@ -99,7 +99,7 @@ def test_a_host_whose_person_is_there_finishes_what_it_has_and_starts_nothing(sc
 
     desk.comes()
 
-    until(lambda: shut(scene) == [("input", "")])
+    until(lambda: closed(scene) == [("input", "")])
     view = scene.until_state(queued, "waiting")
     assert view.attempts == 1 and not view.failures, "it was handed over and not begun: given back"
     until(lambda: "somebody is at this machine" in answer(scene, "explain", queued))

@@ -102,10 +102,10 @@ def test_what_changes_is_seen_without_a_word_and_without_a_stream(seen: Watched,
 def test_now_shows_the_gates_the_funnel_and_what_can_never_run(seen: Watched, jobs: NodeScene) -> None:
     put_night(jobs)
     seen.page.goto("/")
-    shut = seen.page.get_by_role("article").filter(has_text="vram studio1/gpu0")
-    shut.get_by_text("shut for 23 min").wait_for()
+    closed = seen.page.get_by_role("article").filter(has_text="vram studio1/gpu0")
+    closed.get_by_text("closed for 23 min").wait_for()
     for words in ("of 23.5 GiB free", "18 jobs wait", "Opens", "cost 1 h"):
-        shut.get_by_text(words).wait_for()
+        closed.get_by_text(words).wait_for()
     seen.page.get_by_role("article").filter(has_text="ram studio1").get_by_text("✓ open").wait_for()
     seen.page.get_by_role("rowheader", name="✕ Can never run here: 2 jobs").wait_for()
     seen.page.get_by_role("rowheader", name="vram: 16 jobs").wait_for()
@@ -116,10 +116,10 @@ def test_now_shows_the_gates_the_funnel_and_what_can_never_run(seen: Watched, jo
     is_whole(seen)
 
 
-def test_hosts_shows_each_place_over_time_and_what_is_shut(seen: Watched, jobs: NodeScene) -> None:
+def test_hosts_shows_each_place_over_time_and_what_is_closed(seen: Watched, jobs: NodeScene) -> None:
     put_night(jobs)
     seen.page.goto("/hosts")
-    seen.page.get_by_role("heading", name="2 hosts report, 1 with something shut.").wait_for()
+    seen.page.get_by_role("heading", name="2 hosts report, 1 with something closed.").wait_for()
     seen.page.get_by_text("of 64.0 GiB RAM free").first.wait_for()
     seen.page.get_by_text("✕ quarantined: it keeps 900 MiB that nobody holds").wait_for()
     seen.page.get_by_text("✕ not mounted: marker .conductor-mount is missing").wait_for()

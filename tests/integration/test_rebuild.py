@@ -185,9 +185,9 @@ def test_one_manifest_of_two_brought_back_is_no_reason_to_stand_still(place: Reb
     place.dispatch(a_spec(2), name="n.jsonl")
     place.flush()
     place.rebuild(Source(manifest=first, backlog="night"))
-    standing = Journal(place.receipts).standing(place.ledger.identity.generation())
-    assert not standing.is_lost
-    assert standing.sentence is not None and standing.sentence.startswith(
+    ledger_match = Journal(place.receipts).ledger_match(place.ledger.identity.generation())
+    assert not ledger_match.is_lost
+    assert ledger_match.sentence is not None and ledger_match.sentence.startswith(
         "n.jsonl was dispatched and is not in"
     )
 

@@ -36,8 +36,8 @@ def test_what_was_dispatched_comes_back_whatever_its_file_says_by_now(place: Reb
 
     assert place.states(*first, *second) == ["waiting"] * 8
     assert [(one.new, one.jobs) for one in result.manifests] == [(4, 4), (4, 4)]
-    standing = Journal(place.receipts).standing(place.ledger.identity.generation())
-    assert standing.sentence is None and len(standing.present) == 2
+    ledger_match = Journal(place.receipts).ledger_match(place.ledger.identity.generation())
+    assert ledger_match.sentence is None and len(ledger_match.present) == 2
     assert place.rebuild().manifests[0].new == 0
     assert len(Journal(place.receipts).notes()) == 4, "nothing new to note"
 
@@ -107,14 +107,14 @@ def test_a_manifest_that_changed_and_is_kept_nowhere_is_said(place: RebuildScene
     place.plan(a_spec(1), name=path.name)
     assert "not as it was" in place.rebuild().warnings[0]
     place.rebuild()
-    assert len(Journal(place.receipts).standing(None).sources) == 2, (
+    assert len(Journal(place.receipts).ledger_match(None).sources) == 2, (
         "what it was rebuilt from is kept from now on"
     )
 
 
 def test_what_a_disk_has_damaged_is_not_taken_for_what_was_dispatched(place: RebuildScene) -> None:
     path = place.dispatch(a_spec(1))
-    (source,) = Journal(place.receipts).standing(None).sources
+    (source,) = Journal(place.receipts).ledger_match(None).sources
     assert source.kept is not None and source.content() == source.kept
     source.kept.write_bytes(source.kept.read_bytes()[:-9])
     assert source.content() == path, "its own file still says the same"
@@ -127,7 +127,7 @@ def test_what_can_no_more_be_dispatched_is_left_out_on_demand_only(
 ) -> None:
     place.dispatch(a_spec(1))
     place.dispatch(a_spec(2), name="n.jsonl")
-    (source, _) = Journal(place.receipts).standing(None).sources
+    (source, _) = Journal(place.receipts).ledger_match(None).sources
     assert source.kept is not None
     bad = replace(source, manifest=place.manifest.with_name("gone.jsonl"), kept=None)
     bad.manifest.write_text("{}\n")

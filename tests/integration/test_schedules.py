@@ -301,14 +301,14 @@ def test_the_operators_word_outlives_an_emptied_redis(
     assert "2 new" in cli("schedule", "log", "nightly").out
     assert "paused" in cli("schedule", "pause", "nightly").out
     (row,) = cli("schedule", "--json").json
-    assert (row["standing"], row["fired"], row["last"]["jobs"]) == ("paused", 1, 2)
+    assert (row["state"], row["fired"], row["last"]["jobs"]) == ("paused", 1, 2)
     times = cli("schedule", "next", "nightly").out.splitlines()
     assert times[0].startswith("At 02:30 every day (Europe/Berlin)") and len(times) == 6
     assert "did you mean nightly?" in cli("schedule", "pause", "nightli").err
 
     with Redis.from_url(redis_url) as client:
         client.flushall()
-    assert cli("schedule", "--json").json[0]["standing"] == "paused", "by the journal"
+    assert cli("schedule", "--json").json[0]["state"] == "paused", "by the journal"
     ledger.leadership.lead("a leader", 3600)
     leader = keeper(nightly=load(project.project).schedules["nightly"].model_dump())
     leader._tell_ledger()

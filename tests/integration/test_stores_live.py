@@ -110,7 +110,7 @@ class StoreScene:
         return None if fault is None else fault.trouble
 
     def is_in_trouble(self, trouble: str, key: str = KEY) -> None:
-        wait_until(lambda: self.trouble(key) == trouble, f"{key} is shut as {trouble}", self.scene.story)
+        wait_until(lambda: self.trouble(key) == trouble, f"{key} is closed as {trouble}", self.scene.story)
 
     def every_row_is_there_once(self) -> None:
         with self.postgres.connect(self.database) as connection:
@@ -194,7 +194,7 @@ def two_in_each_other_s_way_cost_one_of_them_a_retry(stores: StoreScene) -> None
     (failed,) = stores.failures(one, other)
     assert (failed.cause, failed.attempt) == ("server_error", 1)
     assert "two jobs were in each other's way (deadlock detected" in failed.message
-    assert stores.trouble() is None, "a single one shuts nothing"
+    assert stores.trouble() is None, "a single one closes nothing"
     with stores.postgres.connect(stores.database) as connection:
         assert connection.execute("SELECT DISTINCT jobs FROM pair").fetchall() == [(2,)]
 
@@ -243,7 +243,7 @@ def a_wrong_password_lets_all_wait_and_a_word_opens(stores: StoreScene) -> None:
     stores.tell(f"ALTER ROLE {ROLE} PASSWORD '{PASSWORD}'")
     assert stores.scene.ledger.calls.open_rate(KEY)
     stores.all_done(*specs)
-    assert {each.cause for each in stores.failures(*specs)} == {"store_shut"}
+    assert {each.cause for each in stores.failures(*specs)} == {"store_unavailable"}
 
 
 def one_that_has_no_place_left_is_asked_again(stores: StoreScene) -> None:
@@ -262,8 +262,8 @@ def one_that_has_no_place_left_is_asked_again(stores: StoreScene) -> None:
         stores.is_in_trouble("busy", FILE_KEY)
         fill.unlink()
     stores.all_done(*specs, beside)
-    assert {each.cause for each in stores.failures(*specs)} == {"store_shut"}
-    assert {each.cause for each in stores.failures(beside)} == ({"store_shut"} if is_small else set())
+    assert {each.cause for each in stores.failures(*specs)} == {"store_unavailable"}
+    assert {each.cause for each in stores.failures(beside)} == ({"store_unavailable"} if is_small else set())
     assert all("its disk is full" in each.message for each in stores.failures(beside))
     with closing(open_store(stores.scene.settings.for_code, "file", is_read_only=True)) as store:
         assert list(store.read("SELECT * FROM system_test_items")) == []
@@ -281,5 +281,5 @@ def a_server_killed_in_the_middle_holds_what_needs_it(stores: StoreScene) -> Non
     assert len(tried) <= WORKERS, "what lay in the queue was not tried"
     stores.postgres.start()
     stores.all_done(*specs)
-    assert {each.cause for each in stores.failures(*specs)} == {"store_shut"}
+    assert {each.cause for each in stores.failures(*specs)} == {"store_unavailable"}
     assert stores.trouble() is None

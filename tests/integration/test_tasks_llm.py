@@ -10,7 +10,7 @@ import pytest
 from openai_server import Babble, OpenAIServer
 from task_bench import Bench
 
-from conductor.base.errors import BadInput, EndpointShut, JobError, RateLimited, ServerError
+from conductor.base.errors import BadInput, EndpointUnavailable, JobError, RateLimited, ServerError
 from conductor.base.settings.sections import Endpoint
 from workers.tasks import llm_annotate
 
@@ -66,7 +66,7 @@ def test_a_server_in_trouble_is_asked_once_and_the_job_may_be_retried(tmp_path: 
 def test_nobody_there_is_the_endpoints_matter(tmp_path: Path):
     with OpenAIServer() as server:
         bench = bench_for(tmp_path, server)
-    with pytest.raises(EndpointShut, match=r"cloud at 127\.0\.0\.1:\d+ did not answer"):
+    with pytest.raises(EndpointUnavailable, match=r"cloud at 127\.0\.0\.1:\d+ did not answer"):
         annotate(bench)
 
 
@@ -92,10 +92,10 @@ def test_the_key_comes_from_the_environment_and_stays_out_of_what_is_written(
 ):
     with OpenAIServer(api_key="sesame-1234") as server:
         bench = bench_for(tmp_path, server, "CLOUD_KEY")
-        with pytest.raises(EndpointShut, match="set CLOUD_KEY"):
+        with pytest.raises(EndpointUnavailable, match="set CLOUD_KEY"):
             annotate(bench)
         monkeypatch.setenv("CLOUD_KEY", "wrong-9876")
-        with pytest.raises(EndpointShut, match="does not accept the key") as caught:
+        with pytest.raises(EndpointUnavailable, match="does not accept the key") as caught:
             annotate(bench)
         monkeypatch.setenv("CLOUD_KEY", "sesame-1234")
         result = annotate(bench)
@@ -115,7 +115,7 @@ def test_a_path_that_the_server_does_not_know_is_the_endpoints_matter(tmp_path: 
     with OpenAIServer() as server:
         wrong = Endpoint(base_url=server.base_url.replace("/v1", "/v1/embeddings?x=1"), model="m")
         with pytest.raises(
-            EndpointShut, match=r"takes no such request there: check its base_url \(answer 404"
+            EndpointUnavailable, match=r"takes no such request there: check its base_url \(answer 404"
         ):
             annotate(Bench(tmp_path, endpoints={"cloud": wrong}))
 

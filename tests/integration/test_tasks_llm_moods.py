@@ -12,7 +12,7 @@ import pytest
 from moody_server import Mood, MoodyServer, Said, good, refusing, saying
 from task_bench import Bench
 
-from conductor.base.errors import BadInput, EndpointShut, JobError, RateLimited, ServerError
+from conductor.base.errors import BadInput, EndpointUnavailable, JobError, RateLimited, ServerError
 from conductor.base.settings.sections import Endpoint
 from workers.tasks import llm_annotate
 
@@ -177,7 +177,7 @@ def test_an_answer_without_counts_and_with_odd_ones(tmp_path: Path):
     [
         (
             {"error": {"message": "Provider returned error", "code": 502}},
-            EndpointShut,
+            EndpointUnavailable,
             "200 with an error in it: Provider",
         ),
         ({"error": {"message": "slow down", "code": 429}}, RateLimited, "slow down"),
@@ -185,7 +185,7 @@ def test_an_answer_without_counts_and_with_odd_ones(tmp_path: Path):
         ({"error": "boom"}, ServerError, "boom"),
         (
             {"error": {"message": "Insufficient credits", "code": 402}},
-            EndpointShut,
+            EndpointUnavailable,
             "no credit.*Insufficient credits",
         ),
     ],
@@ -198,7 +198,7 @@ def test_an_error_inside_of_a_200(tmp_path: Path, body: Any, kind: type[JobError
 def test_a_web_page_is_the_endpoints_matter(tmp_path: Path):
     page = Said(200, b"<html><body>Sign in to the network</body></html>", {"Content-Type": "text/html"})
     said = r"a web page and no answer: check its base_url.*Sign in"
-    with MoodyServer(lambda request, number: page) as server, pytest.raises(EndpointShut, match=said):
+    with MoodyServer(lambda request, number: page) as server, pytest.raises(EndpointUnavailable, match=said):
         annotate(bench_for(tmp_path, server))
 
 
@@ -214,7 +214,7 @@ def test_no_redirect_is_followed_to_another_server(
         away = f"{other.base_url}/chat/completions?key={KEY}"
         moved = MoodyServer(lambda request, number: Said(status, b"", {"Location": away}))
         said = r"redirects to http://127\.0\.0\.1:\d+/v1/chat/completions"
-        with moved as server, pytest.raises(EndpointShut, match=said) as caught:
+        with moved as server, pytest.raises(EndpointUnavailable, match=said) as caught:
             annotate(bench_for(tmp_path, server, api_key_env="CLOUD_KEY"))
         assert other.requests == [] and KEY not in str(caught.value)
 
@@ -227,7 +227,7 @@ def test_a_redirect_within_the_same_server_is_followed_and_no_circle(tmp_path: P
         annotate(bench_for(tmp_path, server))
         assert server.paths == ["/v1/chat/completions", "/v2/chat/completions"]
     with MoodyServer(lambda request, number: Said(307, b"", {"Location": "/v1/chat/completions"})) as server:
-        with pytest.raises(EndpointShut, match="redirects in a circle"):
+        with pytest.raises(EndpointUnavailable, match="redirects in a circle"):
             annotate(bench_for(tmp_path / "b", server))
         assert len(server.requests) <= 5
 
@@ -240,7 +240,7 @@ def test_a_query_in_the_address_goes_along(tmp_path: Path):
 
 @pytest.mark.parametrize("address", ["localhost:99/v1", "http://[::1", "", "ftp://127.0.0.1/v1"])
 def test_what_is_no_address_is_said(tmp_path: Path, address: str):
-    with pytest.raises(EndpointShut, match=r"base_url is no address"):
+    with pytest.raises(EndpointUnavailable, match=r"base_url is no address"):
         annotate(Bench(tmp_path, endpoints={"cloud": Endpoint(base_url=address)}))
 
 
@@ -269,7 +269,9 @@ def test_a_key_that_no_header_may_hold_is_refused_with_a_word(
 ):
     monkeypatch.setenv("CLOUD_KEY", key)
     with MoodyServer(lambda request, number: good(request)) as server:
-        with pytest.raises(EndpointShut, match=rf"cannot be sent: \$CLOUD_KEY holds .*{fault}") as caught:
+        with pytest.raises(
+            EndpointUnavailable, match=rf"cannot be sent: \$CLOUD_KEY holds .*{fault}"
+        ) as caught:
             annotate(bench_for(tmp_path, server, api_key_env="CLOUD_KEY"))
         assert server.requests == [] and "same" not in str(caught.value)
 
@@ -278,11 +280,11 @@ def test_a_key_that_no_header_may_hold_is_refused_with_a_word(
     ("mood", "kind", "words"),
     [
         (refusing(429, "You have no credit "
-                       "left", "insufficient_quota"), EndpointShut, "You have no credit left"),
+                       "left", "insufficient_quota"), EndpointUnavailable, "You have no credit left"),
         (refusing(429, "Request too large on tokens per min (TPM)"), BadInput, "Request too large"),
         (refusing(404, 'model "m-1" not found, try '
-                       'pulling it first'), EndpointShut, "the model 'm-1'.*try pulling"),
-        (refusing(503, "overloaded", None, {"Retry-After": "12"}), EndpointShut, r"to come back in 12 "
+                       'pulling it first'), EndpointUnavailable, "the model 'm-1'.*try pulling"),
+        (refusing(503, "overloaded", None, {"Retry-After": "12"}), EndpointUnavailable, r"to come back in 12 "
                                                                                  r"s\): overloaded"),
         (refusing(429, "Rate limit reached. Please try "
                        "again in 11.5s."), RateLimited, "in 11.5 s: Rate limit"),

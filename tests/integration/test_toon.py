@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from toon_scene import MoodyComfy, SegmentBench, said
 
-from conductor.base.errors import BadInput, BadOutput, EndpointShut, JobError, RateLimited, ServerError
+from conductor.base.errors import BadInput, BadOutput, EndpointUnavailable, JobError, RateLimited, ServerError
 from conductor.base.settings.sections import Endpoint
 from workers.engines import server
 from workflows.toon.comfy_server import ComfyReply
@@ -58,7 +58,7 @@ def test_whether_it_is_well_costs_the_job_nothing(
     desk: SegmentBench, comfy: MoodyComfy, mood: ComfyReply, trouble: str, words: str
 ) -> None:
     comfy.moods["system_stats"] = lambda: mood
-    with pytest.raises(EndpointShut) as e:
+    with pytest.raises(EndpointUnavailable) as e:
         desk.draw()
     assert words in str(e.value) and desk.told[-1].trouble == trouble and not comfy.prompts
 
@@ -74,11 +74,11 @@ def test_a_server_that_is_gone_hangs_or_drips_is_down(
         return said({})
 
     comfy.moods["system_stats"] = hang
-    with pytest.raises(EndpointShut, match="did not answer in time"):
+    with pytest.raises(EndpointUnavailable, match="did not answer in time"):
         desk.draw()
     let_go.set()
     comfy.leave()
-    with pytest.raises(EndpointShut, match="did not answer"):
+    with pytest.raises(EndpointUnavailable, match="did not answer"):
         desk.draw()
     assert desk.told[-1].trouble == "down"
 
@@ -118,7 +118,9 @@ def test_a_server_that_drips_is_left_when_its_time_is_up_and_counts_as_failing(
     began = time.monotonic()
     with contextmanager(dripping)(head) as port:
         desk.use(comfy=Endpoint(kind="comfyui", base_url=f"http://127.0.0.1:{port}"))
-        with pytest.raises(EndpointShut, match=r"did not answer: it did not answer in time|sends too slowly"):
+        with pytest.raises(
+            EndpointUnavailable, match=r"did not answer: it did not answer in time|sends too slowly"
+        ):
             desk.draw()
     assert time.monotonic() - began < 20, "each byte gave it time anew"
     assert [(call.outcome, call.trouble) for call in desk.told] == [("failed", "down")]
@@ -134,7 +136,7 @@ def test_a_prompt_whose_answer_was_lost_is_found_again_and_not_asked_for_twice(
         raise ConnectionResetError
 
     comfy.prompt = taken  # type: ignore[method-assign]
-    with pytest.raises(EndpointShut, match="did not answer"):
+    with pytest.raises(EndpointUnavailable, match="did not answer"):
         desk.draw()
     comfy.prompt = plain  # type: ignore[method-assign]
     assert desk.draw()["engine"] == "comfy"
@@ -187,7 +189,7 @@ def test_an_endless_queue_is_left(desk: SegmentBench, comfy: MoodyComfy) -> None
     comfy.moods["/history"] = lambda: said({})
     comfy.moods["GET /queue"] = lambda: said({"queue_running": [], "queue_pending": [[n, n] for n in range(9)]
                                               + [[9, next(iter(comfy.prompts), "")]]})  # fmt: skip
-    with pytest.raises(EndpointShut, match="has not come to it in time: 9 go before it"):
+    with pytest.raises(EndpointUnavailable, match="has not come to it in time: 9 go before it"):
         desk.draw(timeout_s=2.0)
     assert "POST /queue" in comfy.paths and desk.told[-1].trouble == "busy"
 

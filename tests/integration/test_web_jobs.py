@@ -224,7 +224,7 @@ def test_schedules_and_alerts_are_acted_on_as_on_the_command_line(web: WebScene,
         assert ask.post("/api/v1/backlogs/nigt/pause").status_code == 404
         done = ask.post("/api/v1/schedules/nightly/pause").json()
         assert done == {"schedule": "nightly", "is_paused": True, "was_paused": False}
-        assert [row["standing"] for row in ask.get("/api/v1/schedules").json()["schedules"]] == ["paused"]
+        assert [row["state"] for row in ask.get("/api/v1/schedules").json()["schedules"]] == ["paused"]
         assert ask.post("/api/v1/schedules/nightly/resume").json()["was_paused"] is True
         fired = ask.post("/api/v1/schedules/nightly/run", timeout=60.0).json()
         assert (fired["exit_code"], fired["outcome"]) == (0, "fired"), fired

@@ -208,7 +208,7 @@ def opened_up(snapshot: Snapshot, gates: set[str], candidate: Candidate) -> Snap
     changes: dict[str, Any] = {"nodes": opened, "queued": queued, "controls": controls}
     if "hold" in gates:
         changes["controls"] = Controls()
-        changes["shut"] = {}
+        changes["outside_hours"] = {}
     if "lane" in gates:
         changes["queued"] = {}
     if "rate" in gates:

@@ -74,11 +74,11 @@ def test_hours_open_and_close_at_the_time_that_the_clock_shows(
             for begin, end in (text.split("-") for text in written)
         )
 
-    shut = hours.shut({"cpu": allowed}, now, wall)
+    closed = hours.outside_hours({"cpu": allowed}, now, wall)
 
-    assert ("cpu" not in shut) == is_open(now)
-    if shut:
-        opens = shut["cpu"]
+    assert ("cpu" not in closed) == is_open(now)
+    if closed:
+        opens = closed["cpu"]
         assert opens > now and is_open(opens) and not is_open(opens - 1)
         first = now // MINUTE + 1
         assert not any(is_open(minute * MINUTE) for minute in range(round(first), round(opens // MINUTE)))

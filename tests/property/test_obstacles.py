@@ -65,7 +65,7 @@ ONCE_WRONG = {
         *(3552, 4185, 6513, 8037, 8888, 9032, 9276, 9667, 10010),
         *(10652, 10853, 11144, 11332, 11874),
     ],
-    "others are shut by the same thing, or by a part of it": [
+    "others are closed by the same thing, or by a part of it": [
         *(5628, 5653, 7006, 9624, 11368, 11523, 23028, 25297, 26217, 30033, 30133),
     ],
     "a node that can never take it hid what begun chains say": [1423],

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from conductor.core.admission.make_reservation import takes
 from conductor.core.capacity.cluster import Free
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.placement.place import Place, asks_vram, in_queue, rank
 from conductor.core.placement.placement import Placement
 from conductor.model.limits import Limits
@@ -25,19 +25,21 @@ few = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "60")), dead
 LIMITS = Limits(vram_headroom_mib=0, depth={"gpu": 3, "cpu": 3, "io": 3, "cloud": 3})
 
 
-def scanned(free: Free, ask: Ask, refused: set[str]) -> Place | None:
+def scanned(free: Free, demand: Demand, refused: set[str]) -> Place | None:
     """What comes first, by asking every queue of the lane."""
-    places = [place for q in free.queues[ask.lane] if q.is_open and (place := in_queue(q, ask)) is not None]
+    places = [
+        place for q in free.queues[demand.lane] if q.is_open and (place := in_queue(q, demand)) is not None
+    ]
     allowed = [place for place in places if where(place) not in refused]
-    return min(allowed, key=lambda place: order(place, ask), default=None)
+    return min(allowed, key=lambda place: order(place, demand), default=None)
 
 
-def order(place: Place, ask: Ask) -> tuple[float, ...]:
+def order(place: Place, demand: Demand) -> tuple[float, ...]:
     queue = place.queue
-    if ask.lane == "gpu" and ask.devices == 1 and queue.device is not None:
+    if demand.lane == "gpu" and demand.devices == 1 and queue.device is not None:
         # Before all that have none; the tightest device, then the tightest node.
         return (0, not queue.has_idle_worker, queue.device.vram.free, queue.node.vram_free_mib, queue.number)
-    if ask.lane == "gpu" and ask.devices == 1:
+    if demand.lane == "gpu" and demand.devices == 1:
         return (1, *rank(place), queue.number)
     return (*rank(place), queue.number)
 
@@ -80,7 +82,7 @@ BROKEN = (None, None, None, None, "broken")
 
 
 @st.composite
-def asks(draw: st.DrawFn) -> Ask:
+def demands(draw: st.DrawFn) -> Demand:
     lane: Lane = draw(st.sampled_from(["gpu", "gpu", "cpu"]))
     job_class = a_class(
         lane,
@@ -90,21 +92,22 @@ def asks(draw: st.DrawFn) -> Ask:
         ram_mib=draw(st.sampled_from([0, 0, 0, 1000])),
         scratch_bytes=draw(st.sampled_from([0, 0, 0, 2 * GIB])),
     )
-    return Ask(job_class)
+    return Demand(job_class)
 
 
-def as_reservation(ask: Ask, place: Place, number: int) -> Reservation:
-    values: dict[str, Any] = {"vram_mib": ask.vram_mib if place.devices else 0, "ram_mib": ask.ram_mib}
+def as_reservation(demand: Demand, place: Place, number: int) -> Reservation:
+    values: dict[str, Any] = {"vram_mib": demand.vram_mib if place.devices else 0, "ram_mib": demand.ram_mib}
     return a_reservation(
-        f"job-{number:08}", node=place.node.name, queue=place.queue.name, lane=ask.lane, disk=dict(ask.disk),
-        devices=tuple(d.key for d in place.devices), cpu=ask.cpu_milli / 1000, **values,
+        f"job-{number:08}", node=place.node.name, queue=place.queue.name, lane=demand.lane,
+        disk=dict(demand.disk), devices=tuple(d.key for d in place.devices),
+        cpu=demand.cpu_milli / 1000, **values,
     )  # fmt: skip
 
 
-def taken(free: Free, r: Reservation, place: Place, ask: Ask) -> None:
+def taken(free: Free, r: Reservation, place: Place, demand: Demand) -> None:
     """As `decide` charges it."""
     free.add(r)
-    for _, pool, amount in takes(ask, place, free.amounts):
+    for _, pool, amount in takes(demand, place, free.amounts):
         pool.take(amount)
     place.queue.queued += 1
     place.queue.active += 1
@@ -121,17 +124,17 @@ class PlacesScene:
         self.queued: dict[str, Reservation] = {}
         self.begun = 0
 
-    def ask(self, ask: Ask, refused: Iterable[str]) -> None:
-        shut = set(refused)
-        found = self.placement.find(ask, lambda place: where(place) not in shut)
-        expected = scanned(self.free, ask, shut)
+    def demand(self, demand: Demand, refused: Iterable[str]) -> None:
+        closed = set(refused)
+        found = self.placement.find(demand, lambda place: where(place) not in closed)
+        expected = scanned(self.free, demand, closed)
         assert (found and where(found)) == (expected and where(expected))
         if found is None:
             return
         self.begun += 1
-        r = as_reservation(ask, found, self.begun)
-        assert not (asks_vram(found.queue, ask) and not found.devices)
-        taken(self.free, r, found, ask)
+        r = as_reservation(demand, found, self.begun)
+        assert not (asks_vram(found.queue, demand) and not found.devices)
+        taken(self.free, r, found, demand)
         self.placement.took(found)
         self.going[r.job_id] = self.queued[r.job_id] = r
 
@@ -170,8 +173,8 @@ class PlacesScene:
 
 
 steps = st.one_of(
-    st.tuples(st.just("ask"), asks(), st.booleans()),
-    st.tuples(st.just("ask"), asks(), st.booleans()),
+    st.tuples(st.just("ask"), demands(), st.booleans()),
+    st.tuples(st.just("ask"), demands(), st.booleans()),
     st.tuples(st.just("end"), st.integers(0, 9)),
     st.tuples(st.just("start")),
     st.tuples(st.just("read"), st.integers(0, 4), st.sampled_from([1024, 2500, 4096])),
@@ -181,22 +184,24 @@ steps = st.one_of(
 @few
 @given(
     nodes(),
-    st.lists(asks(), min_size=1, max_size=4),
+    st.lists(demands(), min_size=1, max_size=4),
     st.lists(steps, max_size=60),
     st.randoms(use_true_random=False),
 )
 def test_an_index_finds_what_a_look_at_every_queue_finds(
-    reports: tuple[NodeReport, ...], again: list[Ask], played: list[tuple[Any, ...]], random: Any
+    reports: tuple[NodeReport, ...], again: list[Demand], played: list[tuple[Any, ...]], random: Any
 ) -> None:
     scene = PlacesScene(reports)
     for verb, *how in played:
         if verb == "ask":
             # The same few sorts come again and again, as in life; some places are refused.
-            ask = random.choice(again) if how[1] else how[0]
+            demand = random.choice(again) if how[1] else how[0]
             all_places = [
-                where(p) for q in scene.free.queues[ask.lane] if q.is_open and (p := in_queue(q, ask))
+                where(p) for q in scene.free.queues[demand.lane] if q.is_open and (p := in_queue(q, demand))
             ]
-            scene.ask(ask, [] if random.random() < 0.5 else [p for p in all_places if random.random() < 0.6])
+            scene.demand(
+                demand, [] if random.random() < 0.5 else [p for p in all_places if random.random() < 0.6]
+            )
         else:
             getattr(scene, verb)(*how)
         for node in scene.free.nodes.values():

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Who found a gate shut comes back so much later than it opens: another one asks first, should this one be to
-#: blame.
+#: An attempt that found a gate closed comes back so much later than the gate opens: another one asks first,
+#: for the fault may be this one's.
 _BEHIND_S = 1.0
 
 
@@ -45,7 +45,7 @@ class ApiCalls:
         self._calls = ledger.calls
         self._patiently = patiently
 
-    def shut(self, attempt: Attempt) -> AttemptFault | None:
+    def closed(self, attempt: Attempt) -> AttemptFault | None:
         """The gates that its calls would go through, closed since it was handed over: then nothing is
         called.
         """
@@ -53,16 +53,16 @@ class ApiCalls:
         if not keys:
             return None
         closings = self._patiently(self._calls.closings) or {}
-        shut = {key: until for key, until in closings.items() if key in keys}
-        if not shut:
+        closed = {key: until for key, until in closings.items() if key in keys}
+        if not closed:
             return None
-        key, until = max(shut.items(), key=lambda item: item[1])
+        key, until = max(closed.items(), key=lambda item: item[1])
         endpoint_fault = (self._patiently(self._calls.endpoint_faults) or {}).get(key)
         if endpoint_fault is None or endpoint_fault.trouble == "limited":
             words = f"not called: {key} was closed by a 429 of another call"
             return AttemptFault("rate_limited", words, key, self._left_s(until), is_uncalled=True)
         # It waits at the gate, which says why.
-        cause = "store_shut" if is_store(key) else "endpoint_shut"
+        cause = "store_unavailable" if is_store(key) else "endpoint_unavailable"
         return AttemptFault(cause, f"not called: {endpoint_fault.words}", key, 0.0, is_uncalled=True)
 
     def tell_uncalled(self, attempts: Sequence[Attempt]) -> None:
@@ -90,7 +90,7 @@ class ApiCalls:
     def waiting_out(self, fault: AttemptFault, calls: Sequence[Call]) -> AttemptFault:
         """One that met an endpoint that is not well comes back when its gate opens; where that refuses
         everybody it waits at the gate, which a person opens."""
-        if fault.cause not in ("endpoint_shut", "store_shut"):
+        if fault.cause not in ("endpoint_unavailable", "store_unavailable"):
             return fault
         if any(call.trouble == "refuses" for call in calls if call.key == fault.rate_key):
             return fault._replace(retry_after_s=0.0)
@@ -104,7 +104,7 @@ class ApiCalls:
         if bound is not None and isinstance(then, Retry):
             return msgspec.structs.replace(then, job_class=with_engine(job_class, bound, is_bound=True))
         is_given_up = isinstance(then, Dead) and fault.cause == "server_error"
-        if fault.stays_with or not (fault.cause == "endpoint_shut" or is_given_up):
+        if fault.stays_with or not (fault.cause == "endpoint_unavailable" or is_given_up):
             return then
         if (found := self._other_engine(attempt, fault, is_given_up)) is None:
             return then
@@ -152,7 +152,7 @@ def _of_attempt(call: Call, attempt: Attempt) -> Call:
 
 
 def _raised(ended: BodyEnded) -> Call:
-    """`RateLimited` or `EndpointShut` of a task that told of no call."""
+    """`RateLimited` or `EndpointUnavailable` of a task that told of no call."""
     key, wait_s, words = ended.rate_key, ended.retry_after_s, ended.message
     if ended.cause == "rate_limited":
         closes_for_s = 1.0 if wait_s is None else wait_s

@@ -43,9 +43,9 @@ class ExistingFile(NamedTuple):
 class NotOurs(Exception):
     """Something stands at the name of an output, and is not what was to be put there."""
 
-    def __init__(self, standing: ExistingFile) -> None:
-        super().__init__(standing.path)
-        self.standing = standing
+    def __init__(self, existing: ExistingFile) -> None:
+        super().__init__(existing.path)
+        self.existing = existing
 
 
 def look(path: str, name: str, folder: int) -> ExistingFile:
@@ -62,10 +62,10 @@ def look(path: str, name: str, folder: int) -> ExistingFile:
 class Claims:
     """What receipts say of the file that stands there. Read when something is in the way, not before."""
 
-    def __init__(self, layout: Layout, spec: JobSpec, standing: ExistingFile) -> None:
+    def __init__(self, layout: Layout, spec: JobSpec, existing: ExistingFile) -> None:
         self._spec = spec
-        self._standing = standing
-        naming = tuple(receipts_naming(layout.receipts_dir, standing.path)) if standing.fact else ()
+        self._existing = existing
+        naming = tuple(receipts_naming(layout.receipts_dir, existing.path)) if existing.fact else ()
         self._taken_back = {(r.job_id, r.body) for r in naming if r.takes_back}
         self._oks = tuple(r for r in naming if r.is_whole)
 
@@ -81,7 +81,7 @@ class Claims:
 
     def words(self) -> str:
         """Whose it is, and what to do. One sentence each."""
-        path, kind = self._standing.path, self._standing.kind
+        path, kind = self._existing.path, self._existing.kind
         return (
             f"{path!r} is taken: {kind} stands there that is not what this job made: {self._whose()}. "
             "Remove it or "
@@ -90,7 +90,7 @@ class Claims:
         )
 
     def _whose(self) -> str:
-        fact, mark = self._standing.fact, self._standing.made_by
+        fact, mark = self._existing.fact, self._existing.made_by
         if fact is None:
             return "no job makes such"
         by_receipt = next((r for r in self._same() if self._counts(r)), None)
@@ -112,7 +112,7 @@ class Claims:
         return f"{named(number_of(body))} of this job" if body.partition(".")[0].isdigit() else "this job"
 
     def _same(self) -> Iterator[Receipt]:
-        return (r for r in self._oks if self._standing.fact in r.outputs)
+        return (r for r in self._oks if self._existing.fact in r.outputs)
 
     def _counts(self, receipt: Receipt) -> bool:
         return (receipt.job_id, receipt.body) not in self._taken_back

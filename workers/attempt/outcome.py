@@ -152,7 +152,7 @@ class Runner:
 
     def kept_back(self, attempt: Attempt) -> AttemptFault | None:
         """Why it goes back unbegun: its cards are not there, or the API that it would call is closed."""
-        return device_check.fault_of(attempt.started.reservation) or self.api_calls.shut(attempt)
+        return device_check.fault_of(attempt.started.reservation) or self.api_calls.closed(attempt)
 
     def _not_called(self, attempt: Attempt, fault: AttemptFault) -> Receipt:
         """Goes back at no cost, unbegun: its place in the budget is given back too."""

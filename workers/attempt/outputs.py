@@ -43,15 +43,15 @@ def put_in_place(layout: Layout, spec: JobSpec, computed: SavedResult) -> SavedR
             publish.put(layout, spec, computed.body, computed.outputs)
             return computed
         except NotOurs as e:
-            standing = e.standing
+            existing = e.existing
         tried.add(computed.body)
-        earlier = _earlier(layout, spec, standing, tried)
+        earlier = _earlier(layout, spec, existing, tried)
         if earlier is not None:
             computed = earlier
-        elif standing.path in moved or not _give_way(layout, spec, standing):
-            raise NameTaken(Claims(layout, spec, standing).words())
+        elif existing.path in moved or not _give_way(layout, spec, existing):
+            raise NameTaken(Claims(layout, spec, existing).words())
         else:
-            moved.add(standing.path)
+            moved.add(existing.path)
 
 
 def _note(layout: Layout, spec: JobSpec, computed: SavedResult) -> None:
@@ -59,12 +59,12 @@ def _note(layout: Layout, spec: JobSpec, computed: SavedResult) -> None:
         notes.note(layout, spec, notes.with_stamps(layout, spec, computed))
 
 
-def _earlier(layout: Layout, spec: JobSpec, standing: ExistingFile, tried: Set[str]) -> SavedResult | None:
+def _earlier(layout: Layout, spec: JobSpec, existing: ExistingFile, tried: Set[str]) -> SavedResult | None:
     """The body of this job that made what stands there: by its note, or by its receipt."""
     for note in notes.notes(layout, spec):
-        if note.body not in tried and standing.fact in note.outputs:
+        if note.body not in tried and existing.fact in note.outputs:
             return note
-    receipt = Claims(layout, spec, standing).own()
+    receipt = Claims(layout, spec, existing).own()
     if receipt is None or receipt.body in tried:
         return None
     files = {fact.path: "" for fact in receipt.outputs}
@@ -78,10 +78,10 @@ def _earlier(layout: Layout, spec: JobSpec, standing: ExistingFile, tried: Set[s
     )
 
 
-def _give_way(layout: Layout, spec: JobSpec, standing: ExistingFile) -> bool:
+def _give_way(layout: Layout, spec: JobSpec, existing: ExistingFile) -> bool:
     """What this job made before it was sent back to be done again makes room; its receipt was taken back."""
-    receipt = Claims(layout, spec, standing).own_taken_back()
+    receipt = Claims(layout, spec, existing).own_taken_back()
     if receipt is None:
         return False
-    move_aside(layout, spec.id, receipt.body, standing.path)
+    move_aside(layout, spec.id, receipt.body, existing.path)
     return True

@@ -98,9 +98,9 @@ def _put(layout: Layout, job_id: str, body: str, fact: OutputFact, touched: Touc
                 raise JobError(
                     f"the output {fact.path!r} was there, and was removed before its job had ended"
                 )
-            standing = look(fact.path, name, folder)
-            if standing.fact != fact:
-                raise NotOurs(standing)
+            existing = look(fact.path, name, folder)
+            if existing.fact != fact:
+                raise NotOurs(existing)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """One request to an engine's server: bounded in time and size, led nowhere else, its refusals translated.
 
-What a request came to is told once for each attempt (`ctx.called`): that is what shuts the engine's gate.
+What a request came to is told once for each attempt (`ctx.called`): that is what closes the engine's gate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from conductor.base import secrets
-from conductor.base.errors import BadInput, EndpointShut, JobError, RateLimited, ServerError
+from conductor.base.errors import BadInput, EndpointUnavailable, JobError, RateLimited, ServerError
 from conductor.base.text import printable, size
 from conductor.model.calls import Call, Trouble
 from workers.engines.time_limit import TimeLimit
@@ -56,7 +56,7 @@ _REMEDIES: Mapping[Meaning, str] = {
 
 
 class EngineServer:
-    """The server of one engine, for one attempt. Every method raises `EndpointShut`, `RateLimited`,
+    """The server of one engine, for one attempt. Every method raises `EndpointUnavailable`, `RateLimited`,
     `ServerError` or `BadInput`, and has told of it."""
 
     def __init__(self, ctx: JobContext, name: str) -> None:
@@ -76,7 +76,7 @@ class EngineServer:
                 self._headers["Authorization"] = f"Bearer {key}"
         except BadKey as e:
             ctx.called(Call(key=name, outcome="uncalled", trouble="refuses", words=str(e)))
-            raise EndpointShut(str(e), name) from None
+            raise EndpointUnavailable(str(e), name) from None
         self._took_s = 0.0
         self._is_health = False
         #: The last request left this host, and no answer came: whether it was taken nobody here knows.
@@ -128,7 +128,7 @@ class EngineServer:
         self._tell("failed", trouble=trouble, words=words)
         if trouble is None or trouble == "faulty":
             raise ServerError(words)
-        raise EndpointShut(words, self.name)
+        raise EndpointUnavailable(words, self.name)
 
     # ── one request ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -226,7 +226,7 @@ class EngineServer:
             case "busy":
                 words = f"{answered}: {words}"
                 self._tell("failed", trouble="busy", closes_for_s=said.wait_s, words=words)
-                raise EndpointShut(words, self.name, said.wait_s)
+                raise EndpointUnavailable(words, self.name, said.wait_s)
             case "faulty":
                 self.fail("faulty", f"{answered}: {words}")
             case meaning:

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from conductor.base.errors import EndpointShut
+from conductor.base.errors import EndpointUnavailable
 from workers.engines import kept_request
 from workers.engines.comfyui import pause
 from workers.engines.kept_request import KeptRequest
@@ -35,8 +35,8 @@ def render(
     try:
         wait(ctx, server, video_id, kept)
         server.fetch(f"/videos/{video_id}/content", into)
-    except EndpointShut as e:
-        raise EndpointShut(str(e), name, e.retry_after_s, stays_with=name) from None
+    except EndpointUnavailable as e:
+        raise EndpointUnavailable(str(e), name, e.retry_after_s, stays_with=name) from None
     if not is_bought:
         # Its price was told by the attempt that bought it, or counted as what had been set aside for that.
         server.done(tokens=0, usd=0.0)
@@ -53,12 +53,12 @@ def buy(
     kept_request.save(ctx, server.name, KeptRequest(times=kept.times))
     try:
         said = server.post("/videos", body, Idempotency_Key=kept_request.name_of(ctx, kept.times))
-    except EndpointShut as e:
+    except EndpointUnavailable as e:
         if not server.is_unanswered:
             raise
         # It may be sold: who goes elsewhere now pays for nothing.
         words = f"{e}; it may have sold it all the same: it is asked there again, under the same key"
-        raise EndpointShut(words, server.name, e.retry_after_s, stays_with=server.name) from None
+        raise EndpointUnavailable(words, server.name, e.retry_after_s, stays_with=server.name) from None
     found = said.get("id")
     if not isinstance(found, str) or not _ID.fullmatch(found):
         server.fail("faulty", f"{server.name} took the request and named no id that can be asked for")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from conductor.base.errors import BadInput, EndpointShut, JobError, RateLimited, ServerError
+from conductor.base.errors import BadInput, EndpointUnavailable, JobError, RateLimited, ServerError
 from conductor.model.calls import Call, Trouble
 from workers.llm import model_quirks
 from workers.llm.answers import TokenUsage, said_of, usable
@@ -63,15 +63,15 @@ def ask(ctx: JobContext, name: str, system: str, user: str, max_tokens: int) -> 
     """One request to the endpoint `name`, within what is left of the attempt's time. What it came to is told.
 
     A member of the request that the model refuses is left out, and it is asked again: once for each model.
-    Raises `RateLimited`, `EndpointShut`, `ServerError` (5xx, broke off), `BadInput` (this request can never
-    pass), `JobError` (no usable answer).
+    Raises `RateLimited`, `EndpointUnavailable`, `ServerError` (5xx, broke off), `BadInput` (this request can
+    never pass), `JobError` (no usable answer).
     """
     endpoint = endpoint_of(ctx, name)
     try:
         key = key_of(endpoint, name)
     except BadKey as e:
         ctx.called(Call(key=name, outcome="uncalled", trouble="refuses", words=str(e)))
-        raise EndpointShut(str(e), name) from None
+        raise EndpointUnavailable(str(e), name) from None
     known = model_quirks.known(ctx.settings, endpoint)
     for _ in range(_MOST_REFUSED):
         body, began = known.body(endpoint, system, user, max_tokens), time.monotonic()
@@ -132,7 +132,7 @@ def told_silence(ctx: JobContext, error: NoReply, name: str, endpoint: Endpoint,
     words = f"{name} at {host_of(endpoint)}{how}: {error}"
     trouble = _SILENCES[error.kind]
     ctx.called(Call(key=name, outcome="failed", took_s=took_s, trouble=trouble, words=words))
-    return ServerError(words) if trouble == "faulty" else EndpointShut(words, name)
+    return ServerError(words) if trouble == "faulty" else EndpointUnavailable(words, name)
 
 
 def told_refusal(ctx: JobContext, reply: Reply, complaint: Complaint, name: str, took_s: float) -> JobError:
@@ -164,7 +164,7 @@ def refusal(reply: Reply, complaint: Complaint, said: Refusal, name: str, endpoi
             return RateLimited(f"{name} is rate limited, to come back in {wait_s:g} s: {words}", name, wait_s)
         case "busy":
             until = f" (to come back in {said.wait_s:g} s)" if said.wait_s else ""
-            return EndpointShut(f"{answered}{until}: {words}", name, said.wait_s)
+            return EndpointUnavailable(f"{answered}{until}: {words}", name, said.wait_s)
         case "faulty":
             return ServerError(f"{answered}: {words}")
         case "filtered":
@@ -174,7 +174,7 @@ def refusal(reply: Reply, complaint: Complaint, said: Refusal, name: str, endpoi
         case meaning:
             there = f", it redirects to {elsewhere(reply)}" if 300 <= reply.status < 400 else ""
             remedy = _REMEDIES[meaning].format(model=endpoint.model)
-            return EndpointShut(f"{name} {remedy} (answer {reply.status}{there}: {words})", name)
+            return EndpointUnavailable(f"{name} {remedy} (answer {reply.status}{there}: {words})", name)
 
 
 def told_answer(ctx: JobContext, reply: Reply, name: str, took_s: float) -> ChatAnswer:
@@ -186,7 +186,7 @@ def told_answer(ctx: JobContext, reply: Reply, name: str, took_s: float) -> Chat
             f"{name} sent a web page and no answer: check its base_url, or the proxy before it ({page[:120]})"
         )
         tell(ctx, name, reply, took_s, trouble="refuses", words=words)
-        raise EndpointShut(words, name)
+        raise EndpointUnavailable(words, name)
     usage = TokenUsage() if said is None else said.usage
     usd = price(usage, ctx.settings.endpoints[name])
     tell(ctx, name, reply, took_s, outcome="ok", tokens=usage.total, usd=usd)

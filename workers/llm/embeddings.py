@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from conductor.base.errors import EndpointShut, JobError
+from conductor.base.errors import EndpointUnavailable, JobError
 from conductor.model.calls import Call
 from workers.llm.answers import TokenUsage, usage_of
 from workers.llm.chat import complaint_in, endpoint_of, price, tell, told_refusal, told_silence
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 def embed(ctx: JobContext, name: str, texts: Sequence[str]) -> list[list[float]]:
     """A vector for each text, all of one length. One request, never repeated here.
 
-    Raises `RateLimited`, `EndpointShut`, `ServerError`, `BadInput` (this request can never pass), `JobError`
-    (no usable answer).
+    Raises `RateLimited`, `EndpointUnavailable`, `ServerError`, `BadInput` (this request can never pass),
+    `JobError` (no usable answer).
     """
     endpoint = endpoint_of(ctx, name)
     try:
         key = key_of(endpoint, name)
     except BadKey as e:
         ctx.called(Call(key=name, outcome="uncalled", trouble="refuses", words=str(e)))
-        raise EndpointShut(str(e), name) from None
+        raise EndpointUnavailable(str(e), name) from None
     body, began = body_of(endpoint, texts), time.monotonic()
     try:
         reply = post(endpoint, key, body, ctx.remaining_s(), kind="embeddings")

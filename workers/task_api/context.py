@@ -162,7 +162,7 @@ class JobContext:
         """The database `[stores.NAME]`, to be used in a `with` block; `connections`: for as many threads.
 
         What goes wrong with it is told its gate, which holds all jobs that declare it by `@task(store=…)`
-        until it is well again: that costs none of them a retry. Raises `StoreShut`, `ServerError`,
+        until it is well again: that costs none of them a retry. Raises `StoreUnavailable`, `ServerError`,
         `BadInput` (what it does not take: no such table, a NUL in a text), `Refused`."""
         return store.opened(self.settings, name, connections, self.called)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from conductor.base import secrets
-from conductor.base.errors import EndpointShut, JobError, RateLimited, StoreShut
+from conductor.base.errors import EndpointUnavailable, JobError, RateLimited, StoreUnavailable
 from conductor.model.causes import CAUSES, Cause
 from workers.task_api import out_of_memory
 
@@ -57,11 +57,11 @@ def of_exception(error: BaseException, has_device: bool) -> AttemptFault:
     """What a body raised. `has_device`: its job holds one, so that a device's words mean its VRAM."""
     if isinstance(error, RateLimited):
         return AttemptFault("rate_limited", cut(str(error)), error.rate_key, error.retry_after_s)
-    if isinstance(error, EndpointShut):
-        fault = AttemptFault("endpoint_shut", cut(str(error)), error.rate_key, error.retry_after_s)
+    if isinstance(error, EndpointUnavailable):
+        fault = AttemptFault("endpoint_unavailable", cut(str(error)), error.rate_key, error.retry_after_s)
         return fault._replace(stays_with=error.stays_with)
-    if isinstance(error, StoreShut):
-        return AttemptFault("store_shut", cut(str(error)), error.rate_key)
+    if isinstance(error, StoreUnavailable):
+        return AttemptFault("store_unavailable", cut(str(error)), error.rate_key)
     if isinstance(error, JobError):
         return AttemptFault(_recognised(error, has_device), cut(str(error)), is_lasting=error.is_lasting)
     return AttemptFault(_recognised(error, has_device), cut(f"{type(error).__name__}: {error}"))

@@ -16,7 +16,7 @@ from conductor.base.errors import (
     ServerError,
     StatementRefused,
     StoreFault,
-    StoreShut,
+    StoreUnavailable,
 )
 from conductor.model.calls import Call
 from conductor.model.spec import store_key
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 def opened(
     settings: CodeSettings, name: str, connections: int, called: Callable[[Call], None]
 ) -> Generator[SqlStore]:
-    """`called`: tells the gate. Raises `StoreShut` where nobody could work with it now, `ServerError` where
-    two jobs were in each other's way, `BadInput` for what it does not take, `Refused`."""
+    """`called`: tells the gate. Raises `StoreUnavailable` where nobody could work with it now, `ServerError`
+    where two jobs were in each other's way, `BadInput` for what it does not take, `Refused`."""
     from conductor.adapters.stores.open_store import open_store
 
     key, began = store_key(name), time.monotonic()
@@ -48,7 +48,7 @@ def opened(
     except StoreFault as e:
         took_s = time.monotonic() - began
         called(Call(key=key, outcome="failed", took_s=took_s, trouble=e.trouble, words=str(e)))
-        raise (ServerError(str(e)) if e.trouble == "faulty" else StoreShut(str(e), key)) from None
+        raise (ServerError(str(e)) if e.trouble == "faulty" else StoreUnavailable(str(e), key)) from None
     except StatementRefused as e:
         raise BadInput(str(e)) from None
     except ConfigError as e:

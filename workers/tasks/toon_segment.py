@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from conductor.base.errors import BadInput, BadOutput, EndpointShut, JobError, ServerError
+from conductor.base.errors import BadInput, BadOutput, EndpointUnavailable, JobError, ServerError
 from conductor.model.spec import Needs
 from workers.engines.templates import Color, Figure
 from workers.task_api.context import JobContext
@@ -70,7 +70,7 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     others = tuple(name for name in names if name != TEMPLATES)
     if others and (paid := kept_request.paid_elsewhere(ctx, others, engine)):
         words = f"{paid} was paid for this scene already: it is fetched there"
-        raise EndpointShut(words, "", 0.0, stays_with=paid)
+        raise EndpointUnavailable(words, "", 0.0, stays_with=paid)
     caption = draw(ctx, given, engine)
     made = ctx.output(write_of(ctx, ".mkv"))
     (seen,) = picture_faults.look(made, f"what {engine} made")

@@ -208,12 +208,12 @@ def accepted(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
             by_job.setdefault(receipt.job_id, {}).setdefault(receipt.body, receipt)
     best: dict[str, Receipt] = {}
     for job_id, bodies in by_job.items():
-        standing = [receipt for body, receipt in bodies.items() if (job_id, body) not in taken_back]
-        if standing:
-            best[job_id] = min(standing, key=first_of)
+        valid = [receipt for body, receipt in bodies.items() if (job_id, body) not in taken_back]
+        if valid:
+            best[job_id] = min(valid, key=first_of)
     return best
 
 
 def first_of(receipt: Receipt) -> tuple[int, float, str]:
-    """By this the first of a job's standing receipts is the one that counts, wherever they are read."""
+    """By this the first of a job's valid receipts is the one that counts, wherever they are read."""
     return receipt.attempt, receipt.ended_at, receipt.token

@@ -1,7 +1,7 @@
 """Roots that a worker could not write to: a small file each in `state_dir/suspects`, for the node of this
 host.
 
-The node tries to write there itself and shuts the root's gate while it cannot: so the next jobs are not
+The node tries to write there itself and closes the root's gate while it cannot: so the next jobs are not
 burnt.
 """
 

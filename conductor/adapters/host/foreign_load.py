@@ -40,7 +40,7 @@ class Process(NamedTuple):
 
 
 class ForeignLoad:
-    """`share`: of the cores, above which it shuts."""
+    """`share`: of the cores, above which it closes."""
 
     name = "load"
 
@@ -81,7 +81,7 @@ class ForeignLoad:
         return Signal(
             gate=self.name,
             figure=round(share * 100),
-            shuts_at=self._share * 100,
+            closes_at=self._share * 100,
             opens_at=round(self._share * 100 * OPENS_AT, 1),
             opens_after_s=OPENS_AFTER_S,
             unit="% of its cores",

@@ -81,7 +81,7 @@ class Person:
         return Signal(
             gate=self.name,
             figure=round(minutes, 1) if minutes < self._idle_minutes else minutes,
-            shuts_at=self._idle_minutes,
+            closes_at=self._idle_minutes,
             opens_at=self._idle_minutes,
             is_floor=True,
             unit="min without input",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from conductor.adapters.host import nvml_probe
 from conductor.model.signal import Sensed, Signal
 
-#: So much cooler before it opens again: a fan at its limit would open and shut it with every job.
+#: So much cooler before it opens again: a fan at its limit would open and close it with every job.
 COOLER_C = 5.0
 
 
@@ -32,7 +32,7 @@ class Temperature:
             gate=self.name,
             device=device,
             figure=degrees,
-            shuts_at=self._max_c,
+            closes_at=self._max_c,
             opens_at=self._max_c - COOLER_C,
             unit="°C",
             words="it is too hot",

@@ -47,14 +47,14 @@ def report_objection(store: Store, r: Reservation) -> str | None:
     report, until = store.reports.get(r.node, (None, 0.0))
     if report is None or until <= store.now():
         return None
-    return _shut_objection(report, r) or _device_objection(report, r)
+    return _closed_objection(report, r) or _device_objection(report, r)
 
 
-def _shut_objection(report: NodeReport, r: Reservation) -> str | None:
-    """A node-side gate that shut, or a device that went into quarantine: nothing starts there."""
-    shut = [(o.device, o.words) for o in report.obstacles]
-    shut += [(device.key, device.quarantined) for device in report.devices if device.quarantined]
-    for key, why in shut:
+def _closed_objection(report: NodeReport, r: Reservation) -> str | None:
+    """A node-side gate that closed, or a device that went into quarantine: nothing starts there."""
+    closed = [(o.device, o.words) for o in report.obstacles]
+    closed += [(device.key, device.quarantined) for device in report.devices if device.quarantined]
+    for key, why in closed:
         if not key or key in r.devices:
             return f"{r.node}{'/' if key else ''}{key} starts nothing now: {why}"
     return None

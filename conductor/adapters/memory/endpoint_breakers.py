@@ -5,12 +5,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from conductor.adapters.memory.store import Store
-from conductor.core.rates.endpoint_breaker import after_call, shuts_for_s
+from conductor.core.rates.endpoint_breaker import after_call, closes_for_s
 from conductor.model.calls import Call
 
 
 def told(store: Store, call: Call) -> None:
-    """What one call came to: its gate may be shut, and what would call it goes back."""
+    """What one call came to: its gate may be closed, and what would call it goes back."""
     key, now = call.key, store.now()
     endpoint_fault = after_call(store.endpoint_faults.get(key), call, now)
     for_s = call.closes_for_s or 0.0
@@ -18,7 +18,7 @@ def told(store: Store, call: Call) -> None:
         store.endpoint_faults.pop(key, None)
     else:
         store.endpoint_faults[key] = endpoint_fault
-        for_s = shuts_for_s(endpoint_fault, call)
+        for_s = closes_for_s(endpoint_fault, call)
     if for_s > 0:
         store.closed[key] = max(store.closed.get(key, 0.0), now + for_s)
     if call.outcome == "refused":
@@ -30,11 +30,11 @@ def told(store: Store, call: Call) -> None:
 
 def opened(store: Store, key: str) -> bool:
     """The operator's word: at once, with one that asks first where it was not well."""
-    was_shut, endpoint_fault = store.closed.pop(key, 0.0) > store.now(), store.endpoint_faults.get(key)
+    was_closed, endpoint_fault = store.closed.pop(key, 0.0) > store.now(), store.endpoint_faults.get(key)
     if endpoint_fault is not None:
         store.endpoint_faults[key] = replace(endpoint_fault, times=1)
     store.ring()
-    return was_shut or endpoint_fault is not None
+    return was_closed or endpoint_fault is not None
 
 
 def _take_back_callers(store: Store, key: str) -> None:

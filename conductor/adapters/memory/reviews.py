@@ -34,7 +34,7 @@ class MemoryReviews:
                     job_id=job.id,
                     body=body_of(job.accepted, job.token),
                     asked=job.shown,
-                    verdicts=standing(job),
+                    verdicts=by_item(job),
                     behind=len(self._store.waited_on_by.get(job.id, ())),
                 )
                 for job in jobs
@@ -49,7 +49,7 @@ class MemoryReviews:
                 return None
             for verdict in verdicts:
                 job.verdicts.setdefault(verdict.item, verdict)
-            return standing(job)
+            return by_item(job)
 
     def reject(self, job_id: str, body: str, cause: Cause, message: str) -> bool:
         store = self._store
@@ -68,7 +68,7 @@ class MemoryReviews:
         return job if is_it else None
 
 
-def standing(job: StoredJob) -> tuple[ItemVerdict, ...]:
+def by_item(job: StoredJob) -> tuple[ItemVerdict, ...]:
     return tuple(job.verdicts[item] for item in sorted(job.verdicts))
 
 

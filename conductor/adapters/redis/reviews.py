@@ -50,7 +50,7 @@ class RedisReviews:
         self, job_id: str, body: str, verdicts: Sequence[ItemVerdict]
     ) -> tuple[ItemVerdict, ...] | None:
         said = self._scripts.run("judge", job_id, body, _pack(verdict_rows(verdicts)))
-        return None if said is None else standing(_unpack(said)[1::2])
+        return None if said is None else by_item(_unpack(said)[1::2])
 
     def reject(self, job_id: str, body: str, cause: Cause, message: str) -> bool:
         return bool(self._scripts.run("reject", job_id, body, cause, message[:_MESSAGE_CHARS]))
@@ -69,11 +69,11 @@ def verdict_rows(verdicts: Sequence[ItemVerdict]) -> list[str]:
     return [word for verdict in verdicts for word in (str(verdict.item), _encode(verdict).decode())]
 
 
-def standing(texts: Sequence[str | bytes]) -> tuple[ItemVerdict, ...]:
+def by_item(texts: Sequence[str | bytes]) -> tuple[ItemVerdict, ...]:
     return tuple(sorted(map(_verdict, texts), key=lambda verdict: verdict.item))
 
 
 def open_review(job_id: str, body: str, row: dict[bytes, bytes], behind: int) -> OpenReview:
     said = [text for field, text in row.items() if field.isdigit()]
-    asked, verdicts = _asked(row[b"asked"]), standing(said)
+    asked, verdicts = _asked(row[b"asked"]), by_item(said)
     return OpenReview(job_id=job_id, body=body, asked=asked, verdicts=verdicts, behind=behind)

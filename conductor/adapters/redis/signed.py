@@ -54,10 +54,10 @@ class SealingBacklog(RedisBacklog):
         counts.
         """
         ids = [entry.job_id for entry in entries]
-        standing = lines_of(self._scripts, ids)
+        by_item = lines_of(self._scripts, ids)
         with translating(self._redis):
             same = {
-                e.job_id: seals[e.job_id] for e, line in zip(entries, standing, strict=True) if e.line == line
+                e.job_id: seals[e.job_id] for e, line in zip(entries, by_item, strict=True) if e.line == line
             }
             if same:
                 self._redis.hset(self._keys.seals, mapping=dict(same))  # pyright: ignore[reportArgumentType]

@@ -153,10 +153,10 @@ def not_counted(
     verified = {k.kind: k.verified for k in snapshot.kinds}
     open_kinds = {k.kind for k in snapshot.kinds if k.opened_at is not None}
     first = sorted({c.task for c in classes if verified.get(c.kind, 0) < canary.get(c.task, 0)})
-    shut = sorted({c.task for c in classes if c.kind in open_kinds})
+    closed = sorted({c.task for c in classes if c.kind in open_kinds})
     return (
         *(f"the canaries of {task}" for task in first),
-        *(f"that {task} failed and is held back" for task in shut),
+        *(f"that {task} failed and is held back" for task in closed),
     )
 
 
@@ -173,9 +173,9 @@ def why_not(snapshot: Snapshot, classes: Sequence[JobClass], unknown: Collection
         return "no node reports"
     if controls.is_draining or controls.hold:
         return controls.hold or "it drains: nothing new starts"
-    shut = [next((o.words for o in node.obstacles if not o.device), "") for node in snapshot.nodes]
-    if all(shut):
-        return f"nothing new starts: {shut[0]}"
+    closed = [next((o.words for o in node.obstacles if not o.device), "") for node in snapshot.nodes]
+    if all(closed):
+        return f"nothing new starts: {closed[0]}"
     if paused := sorted({c.lane for c in classes} & set(controls.paused_lanes)):
         return f"the {paused[0]} lane is paused"
     if paused := sorted({c.backlog for c in classes} & set(controls.paused_backlogs)):

@@ -20,7 +20,7 @@ from conductor.analysis.simulation.queues import SimulatedQueue, SimulatedWorker
 from conductor.analysis.simulation.workload import SimulatedJob
 from conductor.base import hours
 from conductor.core.admission.admission import decide
-from conductor.core.admission.decision_state import Standing
+from conductor.core.admission.decision_state import DecisionState
 from conductor.core.chains.feasible_order import can_finish
 from conductor.core.placement.fragmentation import kind_of
 from conductor.model.chains import Chain
@@ -85,7 +85,7 @@ class World:
         self.done = 0
         self.never = NeverRuns()
         self.held_s: dict[str, float] = {}
-        self.standing = Standing(begin, limits)
+        self.state = DecisionState(begin, limits)
         self._controls = begin.controls
         self._budgets = budgets
         self._look_at: float | None = None
@@ -139,7 +139,7 @@ class World:
             if self.limits.is_safe and not can_finish(chain, disk):
                 self.never.refuse_chain(chain, disk, [self._by_id[part.job_id] for part in chain.jobs])
             else:
-                self.standing.life.add(chain)
+                self.state.life.add(chain)
 
     # ── the clock ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -178,11 +178,11 @@ class World:
         line = self._lines.get(job.job_class.id)
         if line is None:
             line = self._lines[job.job_class.id] = SimulatedQueue(
-                job.job_class, kind_of(self.standing.ask(job.job_class))
+                job.job_class, kind_of(self.state.demand(job.job_class))
             )
         line.jobs.append(job)
         line.candidate = None
-        self.standing.mix.saw(line.kind)
+        self.state.mix.saw(line.kind)
 
     def _end(self, job: SimulatedJob) -> None:
         reservation = job.reservation
@@ -191,7 +191,7 @@ class World:
         job.reservation = None
         self.done += 1
         self.hosts.ended(job, reservation)
-        self.standing.ended(reservation)
+        self.state.ended(reservation)
         pool = self._pools[reservation.queue]
         pool.busy -= 1
         if pool.handed and pool.busy < pool.workers:
@@ -211,7 +211,7 @@ class World:
             or not self._asked >= self._lines.keys()
         )
         # Only the answers of the rate gates say when one opens again.
-        self.standing.explains = is_due or self._budgets is not None
+        self.state.explains = is_due or self._budgets is not None
         while self._lines:
             decision = self._tick()
             if not (decision.admit and decision.next_tick_s == 0.0):
@@ -236,7 +236,7 @@ class World:
         if decision.admit and decision.next_tick_s < self.limits.tick_s:
             times.append(self.now + decision.next_tick_s)
         if self._lines and self.now - self._moved_at < LONGEST_STILL_S:
-            times += self._shut().values()
+            times += self._outside_hours().values()
         at = max(self.now + LEAST_LOOK_S, min(times, default=float("inf")))
         if at < float("inf") and (self._look_at is None or at < self._look_at):
             self._look_at = at
@@ -244,7 +244,7 @@ class World:
 
     def _tick(self) -> Decision:
         candidates = [line.as_candidate() for line in self._lines.values()]
-        decision = decide(self.snapshot(), candidates, self.limits, self.standing)
+        decision = decide(self.snapshot(), candidates, self.limits, self.state)
         self._passed_over = {
             h.head: h.passed_over_since for h in decision.hold if h.passed_over_since is not None
         }
@@ -257,7 +257,7 @@ class World:
         return decision
 
     def snapshot(self) -> Snapshot:
-        """Nodes as they were at the start: what has changed since, the standing was told."""
+        """Nodes as they were at the start: what has changed since, the decision state was told."""
         plain = Snapshot(
             now=self.now, nodes=self.nodes, longest_wait_s=self._longest_s, controls=self._controls,
             passed_over=self._passed_over,
@@ -265,15 +265,17 @@ class World:
         if not self._goes_on_from_live:
             return plain
         # Whose turn it is between backlogs goes by what each has going.
-        going, rates = tuple(self.standing.free.reservations), tuple[RateState, ...]()
+        going, rates = tuple(self.state.free.reservations), tuple[RateState, ...]()
         if self._budgets is not None:
             self._budgets.at(self.now)
             rates = self._budgets.states(going)
-        return msgspec.structs.replace(plain, reservations=going, rates=rates, shut=self._shut())
+        return msgspec.structs.replace(
+            plain, reservations=going, rates=rates, outside_hours=self._outside_hours()
+        )
 
-    def _shut(self) -> dict[str, float]:
+    def _outside_hours(self) -> dict[str, float]:
         """Lane or backlog that is outside its hours → when they begin again."""
-        return hours.shut(self.limits.hours, self.now)
+        return hours.outside_hours(self.limits.hours, self.now)
 
     def full_snapshot(self) -> Snapshot:
         """The same instant as a live conductor would see it: nothing is taken for known."""
@@ -281,10 +283,10 @@ class World:
         return msgspec.structs.replace(
             self.snapshot(),
             nodes=tuple(_with_files(node, kept.get(node.node, 0)) for node in self.nodes),
-            reservations=tuple(self.standing.free.reservations),
-            chains=self.standing.life.as_chains(),
-            order=self.standing.life.order(),
-            usual=self.standing.usual(),
+            reservations=tuple(self.state.free.reservations),
+            chains=self.state.life.as_chains(),
+            order=self.state.life.order(),
+            usual=self.state.usual(),
         )
 
     def _start(self, admitted: Reservation) -> None:
@@ -310,7 +312,7 @@ class World:
         pool.busy += 1
         job.start_s = self.now
         job.reservation = msgspec.structs.replace(job.reservation, state="running", started_at=self.now)
-        self.standing.started(job.reservation)
+        self.state.started(job.reservation)
         heappush(self._events, (self.now + job.duration_s, END, job.seq, job))
 
     def _note(self, decision: Decision) -> None:

@@ -220,7 +220,7 @@ def verify(
             # The JSON lists all, however many; a person is shown a few.
             most=None if as_json else LISTED,
         )
-    for source, jobs in other_contents(Journal(settings.receipts_dir).standing(None).sources, manifest):
+    for source, jobs in other_contents(Journal(settings.receipts_dir).ledger_match(None).sources, manifest):
         show([f"note: {also(manifest, source, jobs)}"], err=True)
     if as_json:
         emit(found.to_json())

@@ -70,7 +70,7 @@ def resume(
 
 
 def is_rate_opened(key: str, as_json: bool) -> bool:
-    """False: no gate of that name is shut."""
+    """False: no gate of that name is closed."""
     with ledger_here() as (_, ledger):
         if not ledger.calls.open_rate(key):
             return False
@@ -96,7 +96,7 @@ def resume_kind(kind: str, as_json: bool) -> None:
             near = did_you_mean(kind, (*LANES, *closed, *ledger.calls.endpoint_faults()))
             what = (
                 "no lane, no device (NODE/gpu0), no backlog, no kind of jobs that is held back and no API "
-                "whose gate is shut"
+                "whose gate is closed"
             )
             raise UsageError(f"{kind} is {what}{near}")
         Journal(settings.receipts_dir).tried(kind, at)

@@ -131,7 +131,7 @@ def sources(
     from conductor.dispatch.backlog_name import backlog_name
     from conductor.record.journal import Journal
 
-    dispatched = Journal(receipts_dir).standing(None).sources
+    dispatched = Journal(receipts_dir).ledger_match(None).sources
     if manifests:
         name = backlog_name(target) if target else None
         return [source for path in manifests for source in of_manifest(path, name, dispatched)], []

@@ -128,7 +128,7 @@ def _row(job_id: str, state: JobState, subject: str, lasts: str, place: str, wor
 
 def _running(held: Reservation, status: Status) -> TopRow:
     since = held.started_at or held.admitted_at
-    heard = status.standing.unheard.get(held.job_id)
+    heard = status.ledger_age.unheard.get(held.job_id)
     trouble = frozen_words(held, status.now) if heard is None else f"no word since {clock(heard, status.now)}"
     progress = "" if held.progress is None else f"{held.progress:.0%} "
     return _row(
@@ -143,13 +143,13 @@ def _running(held: Reservation, status: Status) -> TopRow:
 
 def _waiting(hold: Hold, status: Status) -> TopRow:
     """The first of a class; behind it how many of the same kind."""
-    moment, verdict = status.standing.moment(status.now), leading(hold)
+    moment, verdict = status.ledger_age.moment(status.now), leading(hold)
     why = describe(verdict, moment, about(moment)) if verdict else "its turn has not come"
     more = f"and {hold.waiting - 1} more: " if hold.waiting > 1 else ""
     lasts = duration(moment - hold.since) if hold.since else ""
     (why,) = status.calling([why])
     subject = status.subject(hold.head, hold.task)
-    return _row(hold.head, "waiting", subject, lasts, "", more + why + aside(status.standing, status.now))
+    return _row(hold.head, "waiting", subject, lasts, "", more + why + aside(status.ledger_age, status.now))
 
 
 def _listed(row: JobRow, now: float) -> TopRow:

@@ -95,7 +95,7 @@ def make_app(
     hooks: Mapping[str, HookSettings] = NO_HOOKS,
     model_door: ModelDoor | None = None,
 ) -> FastAPI:
-    """`model_door`: None where it is shut (`mcp.over_http`)."""
+    """`model_door`: None where it is closed (`mcp.over_http`)."""
     app = FastAPI(
         title="Conductor",
         version=version("conductor-jobs"),

@@ -13,8 +13,8 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from conductor.core.admission.decision_state import Standing
-from conductor.core.admission.gates import backlog_shut
+from conductor.core.admission.decision_state import DecisionState
+from conductor.core.admission.gates import backlog_closed
 from conductor.core.admission.holds import Holds
 from conductor.core.admission.jobs_ahead import HeldClass
 from conductor.core.admission.make_reservation import Taken, reservation_of, takes
@@ -22,7 +22,7 @@ from conductor.core.admission.rate_gate import is_rate_open
 from conductor.core.admission.refusals import Reasons
 from conductor.core.admission.successors import MOST_LOOKED_AT, Waiter, successors
 from conductor.core.admission.unmeasured_tasks import Untried
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.capacity.resources import fits
 from conductor.core.chains.bankers_check import Safety
 from conductor.core.chains.live_chain import Member
@@ -51,20 +51,20 @@ FEW = 8
 
 
 def decide(
-    snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, standing: Standing | None = None
+    snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, state: DecisionState | None = None
 ) -> Decision:
     """One tick's decision. Each class ends as admitted (as many heads as fit now), or held with every gate's
     answer.
 
-    `standing`: what the snapshot's nodes, reservations and chains amount to, from a caller that was told of
+    `state`: what the snapshot's nodes, reservations and chains amount to, from a caller that was told of
     every change since (`simulate`). Without it that is worked out here, from the snapshot alone.
     """
-    if standing is None:
-        standing = Standing(snapshot, limits)
-        standing.look_at(candidates)
+    if state is None:
+        state = DecisionState(snapshot, limits)
+        state.look_at(candidates)
     else:
-        standing.renew(snapshot)
-    deciding = Deciding(snapshot, candidates, limits, standing)
+        state.renew(snapshot)
+    deciding = Deciding(snapshot, candidates, limits, state)
     return deciding.whole(deciding.first())
 
 
@@ -74,17 +74,17 @@ class Deciding:
     """
 
     def __init__(
-        self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, standing: Standing
+        self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, state: DecisionState
     ) -> None:
         self.snapshot = snapshot
         self.limits = limits
-        self.standing = standing
-        self.free = standing.free
-        self.placement = standing.placement
+        self.state = state
+        self.free = state.free
+        self.placement = state.placement
         self.kinds = TickBreakers(snapshot, limits, self.free.nodes)
         candidates = self.kinds.fresh_first(candidates)
         self.untried = Untried(snapshot, candidates)
-        self.orders = Orders(limits.order, candidates, self.free, standing.life, limits.overdue_s)
+        self.orders = Orders(limits.order, candidates, self.free, state.life, limits.overdue_s)
         self.turns = Turns(candidates, self.free, self.orders, limits)
         self.starvation = Starvation(snapshot.passed_over, snapshot.now)
         self.candidates = candidates
@@ -100,7 +100,7 @@ class Deciding:
         #: Requests that were refused, and what they lack: equal ones need not be tried again.
         self._refused: dict[Hashable, Lack] = {}
         #: Of those without room, by lane and node: what asks for at least as much of all has none either.
-        self._roomless: dict[Hashable, list[Ask]] = {}
+        self._roomless: dict[Hashable, list[Demand]] = {}
         #: The last one is due, and no node could ever take it: no budget and no counter is kept for it.
         self._is_hopeless = False
         #: What the last one lacked; empty: it was refused for another reason.
@@ -108,11 +108,11 @@ class Deciding:
         #: What said no to a place that fits, in the last question.
         self._denied: Verdict | None = None
         self._blocked_by: Verdict | None = None
-        self.safety = Safety(standing.life)
+        self.safety = Safety(state.life)
         #: Something may be outside its hours, or of a kind that is held back.
         self._known_closings: dict[Hashable, Sequence[Verdict]] = {}
-        self._is_shut = bool(snapshot.shut or snapshot.controls.paused_backlogs)
-        self._has_closed = self._is_shut or self.kinds.are_told or not self.kinds.is_free
+        self._is_closed = bool(snapshot.outside_hours or snapshot.controls.paused_backlogs)
+        self._has_closed = self._is_closed or self.kinds.are_told or not self.kinds.is_free
 
     def first(self) -> Decision:
         """Who goes now, and who next where running attempts end. Nothing of those that stay."""
@@ -131,7 +131,7 @@ class Deciding:
             admit=tuple(self.admissions),
             successors=self._successors() if self.limits.has_successors else (),
             review=() if self.is_stopped else self.kinds.used_up(waiting),
-            order=self.standing.life.order(),
+            order=self.state.life.order(),
         )
 
     @property
@@ -142,7 +142,7 @@ class Deciding:
     def whole(self, first: Decision) -> Decision:
         """With all that stay, and how soon to look again."""
         holds = Holds(
-            self.standing,
+            self.state,
             self.limits,
             self.turns,
             self.safety,
@@ -163,26 +163,26 @@ class Deciding:
     def _try(self, turn: ClassTurn, is_due: bool = False) -> bool:
         head = turn.head
         assert head is not None, "a turn has a head"
-        member = self.standing.life.member(head.job_id)
-        ask = self.standing.ask(turn.job_class, None if member is None else member.chain.node)
+        member = self.state.life.member(head.job_id)
+        demand = self.state.demand(turn.job_class, None if member is None else member.chain.node)
         self._lack, self._is_hopeless = "", False
-        place = None if self.is_stopped else self._place(turn, head, ask, member)
+        place = None if self.is_stopped else self._place(turn, head, demand, member)
         if place is None:
-            self._hold(turn, head, ask, member, is_due)
+            self._hold(turn, head, demand, member, is_due)
         else:
-            self._admit(turn, ask, place)
+            self._admit(turn, demand, place)
         return place is not None
 
-    def _place(self, turn: ClassTurn, head: Head, ask: Ask, member: Member | None) -> Place | None:
-        if self._is_closed_to(turn) or not self._may_fit(ask):
+    def _place(self, turn: ClassTurn, head: Head, demand: Demand, member: Member | None) -> Place | None:
+        if self._is_closed_to(turn) or not self._may_fit(demand):
             return None
         duration_s = turn.job_class.duration_s
 
         def lets(place: Place) -> bool:
             backfill = self.backfill
-            if backfill is not None and not backfill.lets(place, ask, duration_s, self.free.now):
+            if backfill is not None and not backfill.lets(place, demand, duration_s, self.free.now):
                 self._denied = backfill.verdict()
-            elif self.limits.is_safe and (unsafe := self.safety.denies(place.node, ask, member)):
+            elif self.limits.is_safe and (unsafe := self.safety.denies(place.node, demand, member)):
                 self._denied = unsafe
             elif isinstance(answer := self.kinds.ask(turn.job_class, place.node.name), Verdict):
                 self._denied = answer
@@ -192,168 +192,178 @@ class Deciding:
                 return True
             return False
 
-        place = self.placement.find(ask, lets, head.job_id)
+        place = self.placement.find(demand, lets, head.job_id)
         if place is None and self._denied is None:
             self._lack = "room"
         elif place is not None and self.backfill is not None:
-            self.backfill.took(place, ask, duration_s, self.free.now)
+            self.backfill.took(place, demand, duration_s, self.free.now)
         return place
 
     def _is_closed_to(self, turn: ClassTurn) -> bool:
         """Is the whole class denied, whatever is free: by what blocks all, its backlog or its kind."""
         self._denied = self._blocked_by
         if self._denied is None and self._has_closed:
-            self._denied = self._backlog_shut(turn) or self.kinds.closed(turn.job_class)
+            self._denied = self._backlog_closed(turn) or self.kinds.closed(turn.job_class)
         return self._denied is not None
 
-    def _may_fit(self, ask: Ask) -> bool:
+    def _may_fit(self, demand: Demand) -> bool:
         """What rules a request out before any place is looked at. False: it lacks something, or is denied."""
-        if (lack := self._refused.get(ask.key)) is not None:
+        if (lack := self._refused.get(demand.key)) is not None:
             self._lack = lack
             return False
-        if ask.lane in self.snapshot.controls.paused_lanes:
+        if demand.lane in self.snapshot.controls.paused_lanes:
             return False
-        if ask.rates and not is_rate_open(ask, self.free):
+        if demand.rates and not is_rate_open(demand, self.free):
             self._lack = "rate"
             return False
         if self.reserved_rates and (
-            key := next((key for key, _ in ask.rates if key in self.reserved_rates), None)
+            key := next((key for key, _ in demand.rates if key in self.reserved_rates), None)
         ):
             self._denied = reserved_budget(key, self.reserved_rates[key])
             return False
-        if ask.of_cluster and not self._is_counted_in(ask):
+        if demand.of_cluster and not self._is_counted_in(demand):
             return False
-        for small in self._roomless.get(ask.where, ()):
-            if ask.asks_as_much(small):
+        for small in self._roomless.get(demand.where, ()):
+            if demand.demands_as_much(small):
                 self._lack = "room"
                 return False
         return True
 
-    def _is_counted_in(self, ask: Ask) -> bool:
+    def _is_counted_in(self, demand: Demand) -> bool:
         """Is there enough of what is counted over the whole cluster, and is it kept for nobody else."""
-        if not fits(self.free.amounts, ask.of_cluster):
+        if not fits(self.free.amounts, demand.of_cluster):
             self._lack = "counter"
-        elif name := next((name for name, _ in ask.of_cluster if name in self.reserved_counts), None):
+        elif name := next((name for name, _ in demand.of_cluster if name in self.reserved_counts), None):
             self._denied = reserved_budget(name, self.reserved_counts[name])
         return not self._lack and self._denied is None
 
-    def _backlog_shut(self, turn: ClassTurn) -> Verdict | None:
-        return next(iter(backlog_shut(turn.job_class, self.free)), None) if self._is_shut else None
+    def _backlog_closed(self, turn: ClassTurn) -> Verdict | None:
+        return next(iter(backlog_closed(turn.job_class, self.free)), None) if self._is_closed else None
 
     def _closings(self, job_class: JobClass) -> Sequence[Verdict]:
-        """All that shuts a class, or places of it, whatever is free. Classes that agree share the answer."""
+        """All that closes a class, or places of it, whatever is free. Classes that agree share the answer."""
         if not (self._has_closed or self.untried.has(job_class)):
             return ()
         key = (job_class.kind, job_class.task, job_class.lane, job_class.backlog, job_class.is_untried)
         known = self._known_closings.get(key)
         if known is None:
-            shut = backlog_shut(job_class, self.free) if self._is_shut else []
-            known = [*shut, *self.kinds.closings(job_class), *self.untried.closings(job_class)]
+            closed = backlog_closed(job_class, self.free) if self._is_closed else []
+            known = [*closed, *self.kinds.closings(job_class), *self.untried.closings(job_class)]
             self._known_closings[key] = known
         return known
 
-    def _hold(self, turn: ClassTurn, head: Head, ask: Ask, member: Member | None, is_due: bool) -> None:
+    def _hold(self, turn: ClassTurn, head: Head, demand: Demand, member: Member | None, is_due: bool) -> None:
         denied, lack = self._denied, self._lack
         if denied is None:
             # What is free only shrinks within a tick.
-            self._refused[ask.key] = lack
+            self._refused[demand.key] = lack
             if (
                 lack == "room"
-                and not (ask.disk or ask.counts)
-                and len(few := self._roomless.setdefault(ask.where, [])) < FEW
+                and not (demand.disk or demand.counts)
+                and len(few := self._roomless.setdefault(demand.where, [])) < FEW
             ):
-                few.append(ask)
+                few.append(demand)
         if lack:
-            self.starvation.lacked(head.job_id, ask)
+            self.starvation.lacked(head.job_id, demand)
         elif denied is not None and denied.reason in RESERVED:
             self.starvation.came_after(head.job_id)
         if lack and (is_due or (lack == "room" and self.orders.is_overdue(turn.job_class, head))):
-            self._keep_for(head, ask)
+            self._keep_for(head, demand)
         if blocks(self.limits.order) and self._blocked_by is None:
             self._blocked_by = Verdict(
                 gate="hold", passed=False, reason=Reason.NOT_ITS_TURN, holders=(head.job_id,)
             )
         is_in_vain = is_due and not self._is_kept_for_one
-        held = HeldClass(turn, head, ask, turn.level, turn.key, member, denied, was_tried_in_vain=is_in_vain)
+        held = HeldClass(
+            turn, head, demand, turn.level, turn.key, member, denied, was_tried_in_vain=is_in_vain
+        )
         self.held.setdefault(turn.job_class.id, held)
-        life = self.standing.life
+        life = self.state.life
         if member is not None:
             self.turns.passed_over(turn)
-        elif denied is not None and ask.disk and life:
+        elif denied is not None and demand.disk and life:
             # What it leaves would lock out the chains that were begun; one of theirs may wait behind it.
             self.turns.passed_over(turn, lambda other: life.member(other.job_id) is not None)
 
-    def _keep_for(self, head: Head, ask: Ask) -> None:
+    def _keep_for(self, head: Head, demand: Demand) -> None:
         """A place, or what is left of the budgets or counters that it lacks; nothing where no node could ever
         take it."""
         if self._lack == "room" and self.backfill is not None:
             return
-        standing = self.standing
-        reasons = Reasons(self.free, standing.kinds, standing.never, standing.questions)
-        self._is_hopeless = reasons.is_infeasible(ask)
+        state = self.state
+        reasons = Reasons(self.free, state.kinds, state.never, state.questions)
+        self._is_hopeless = reasons.is_infeasible(demand)
         if self._is_hopeless:
             return
         if self._lack == "room":
-            self.backfill = reserve_for(head.job_id, ask, self.free)
+            self.backfill = reserve_for(head.job_id, demand, self.free)
         elif self._lack == "counter":
-            self.reserved_counts = {name: head.job_id for name, _ in ask.of_cluster}
+            self.reserved_counts = {name: head.job_id for name, _ in demand.of_cluster}
         else:
-            self.reserved_rates = dict.fromkeys(short_rates(ask, self.free), head.job_id)
+            self.reserved_rates = dict.fromkeys(short_rates(demand, self.free), head.job_id)
 
-    def _admit(self, turn: ClassTurn, ask: Ask, place: Place) -> None:
+    def _admit(self, turn: ClassTurn, demand: Demand, place: Place) -> None:
         head = turn.head
         assert head is not None, "a turn has a head"
         permit = self.kinds.ask(turn.job_class, place.node.name)
         assert isinstance(permit, Permit), "its kind was asked before it was placed"
-        pools = takes(ask, place, self.free.amounts)
-        admission = self._admission(turn.job_class, head, ask, place, permit, pools)
+        pools = takes(demand, place, self.free.amounts)
+        admission = self._admission(turn.job_class, head, demand, place, permit, pools)
         reservation = admission.reservation
         self.kinds.took(reservation)
         self.untried.took(reservation)
         self.admissions.append(admission)
         self.free.add(reservation)
-        self.starvation.admitted(ask)
+        self.starvation.admitted(demand)
         for _, pool, amount in pools:
             pool.take(amount)
-        for key, need in ask.rates:
+        for key, need in demand.rates:
             if key in self.free.rates:
                 self.free.rates[key].take(need.requests, need.tokens)
         place.queue.queued += 1
         place.queue.active += 1
         self.placement.took(place)
-        self.standing.life.began(head.job_id, place.node.name)
+        self.state.life.began(head.job_id, place.node.name)
         self.turns.admitted(turn, reservation)
         if turn.admitted == len(turn.candidate.heads) < turn.candidate.waiting:
             self.has_more_heads = True
 
     def _admission(
-        self, job_class: JobClass, head: Head, ask: Ask, place: Place, permit: Permit, pools: Sequence[Taken]
+        self,
+        job_class: JobClass,
+        head: Head,
+        demand: Demand,
+        place: Place,
+        permit: Permit,
+        pools: Sequence[Taken],
     ) -> Admission:
         return Admission(
-            reservation=reservation_of(job_class, head, ask, place, self.snapshot.now, permit, self.limits),
+            reservation=reservation_of(
+                job_class, head, demand, place, self.snapshot.now, permit, self.limits
+            ),
             backlog=job_class.backlog,
             ceilings={key: pool.ceiling for key, pool, _ in pools},
-            rates={key: (need.requests, need.tokens) for key, need in ask.rates},
+            rates={key: (need.requests, need.tokens) for key, need in demand.rates},
         )
 
     def _successors(self) -> tuple[Successor, ...]:
         """Not of a tick that was cut short: who it did not come to may be before those that it held."""
         if self.is_stopped or len(self.admissions) >= MOST_ADMITTED or self.has_more_heads:
             return ()
-        paused, life = self.snapshot.controls.paused_lanes, self.standing.life
+        paused, life = self.snapshot.controls.paused_lanes, self.state.life
         waiters = (
             # Budgets are set aside before a hand-over, and what a chain may do is asked of the chains of that
             # moment.
             Waiter(
                 one.turn.job_class,
                 one.head,
-                one.ask,
-                not (one.ask.rates or one.member or (one.ask.disk and life)),
+                one.demand,
+                not (one.demand.rates or one.member or (one.demand.disk and life)),
             )
             for one in self.held.values()
             if one.denied is None
-            and one.ask.lane not in paused
-            and (not one.ask.rates or is_rate_open(one.ask, self.free))
+            and one.demand.lane not in paused
+            and (not one.demand.rates or is_rate_open(one.demand, self.free))
         )
         return successors(self.free, list(islice(waiters, MOST_LOOKED_AT)), self._as_successor)
 
@@ -369,5 +379,5 @@ class Deciding:
             return None
         if self.untried and self.untried.has(waiter.job_class):
             return None
-        pools = takes(waiter.ask, place, self.free.amounts)
-        return self._admission(waiter.job_class, waiter.head, waiter.ask, place, permit, pools)
+        pools = takes(waiter.demand, place, self.free.amounts)
+        return self._admission(waiter.job_class, waiter.head, waiter.demand, place, permit, pools)

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from conductor.core.capacity.cluster import DeviceFree, DiskFree, Free, NodeFree, Pool
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.capacity.resources import Resource
 from conductor.core.placement.place import asks_vram, unserved_devices, usable_devices
 from conductor.model.decision import Gate, Verdict
 from conductor.model.reason import CROWDED_OUT, NO_DETAIL, NO_ROOM, OPEN, TOO_LARGE, Detail, Reason
 from conductor.model.snapshot import Reservation
 
-NodeGate = Callable[[Ask, NodeFree, Free], list[Verdict]]
+NodeGate = Callable[[Demand, NodeFree, Free], list[Verdict]]
 
 #: Foreign use below a twentieth of the device (a desktop's windows) is not worth a word unless it decides.
 FOREIGN_SHARE = 20
@@ -27,64 +27,64 @@ MOST_SAID = 1000
 # ── video memory ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def vram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+def vram(demand: Demand, node: NodeFree, free: Free) -> list[Verdict]:
     """Does a device fit it; for several devices at once: do enough of them."""
-    queues = node.queues.get(ask.lane, ())
-    if not ask.vram_mib:
+    queues = node.queues.get(demand.lane, ())
+    if not demand.vram_mib:
         return []
-    if not any(asks_vram(queue, ask) for queue in queues):
+    if not any(asks_vram(queue, demand) for queue in queues):
         return [
             Verdict(
                 gate="vram",
                 passed=True,
                 reason=Reason.RUNS_ON_CPU,
                 where=node.name,
-                need=ask.vram_mib,
+                need=demand.vram_mib,
                 unit="MiB",
             )
         ]
-    devices = usable_devices(ask, node)
-    verdicts = [_device_vram(ask, d, node, free) for d in devices]
-    verdicts += [_unserved(ask, d, node) for d in unserved_devices(ask, node)]
-    if ask.devices == 1 and devices:
+    devices = usable_devices(demand, node)
+    verdicts = [_device_vram(demand, d, node, free) for d in devices]
+    verdicts += [_unserved(demand, d, node) for d in unserved_devices(demand, node)]
+    if demand.devices == 1 and devices:
         return verdicts
-    return [*verdicts, _together(ask, node, devices, fitting=sum(v.passed for v in verdicts))]
+    return [*verdicts, _together(demand, node, devices, fitting=sum(v.passed for v in verdicts))]
 
 
-def _unserved(ask: Ask, device: DeviceFree, node: NodeFree) -> Verdict:
+def _unserved(demand: Demand, device: DeviceFree, node: NodeFree) -> Verdict:
     pool = device.vram
-    detail = Detail(others=pool.foreign) if pool.free < ask.vram_mib else NO_DETAIL
+    detail = Detail(others=pool.foreign) if pool.free < demand.vram_mib else NO_DETAIL
     where, have = f"{node.name}/{device.key}", max(0, pool.free)
-    return Verdict(gate="vram", passed=False, reason=Reason.DEVICE_UNSERVED, where=where, need=ask.vram_mib,
-                   have=have, limit=pool.limit, unit="MiB", detail=detail)  # fmt: skip
+    return Verdict(gate="vram", passed=False, reason=Reason.DEVICE_UNSERVED, where=where,
+                   need=demand.vram_mib, have=have, limit=pool.limit, unit="MiB", detail=detail)  # fmt: skip
 
 
-def _together(ask: Ask, node: NodeFree, devices: Sequence[DeviceFree], fitting: int) -> Verdict:
+def _together(demand: Demand, node: NodeFree, devices: Sequence[DeviceFree], fitting: int) -> Verdict:
     """Do enough of the devices fit it at once."""
-    capable = sum(d.vram.limit >= ask.vram_mib for d in devices)
-    has_slices = ask.devices > 1 and len(devices) < len(node.devices)
-    if fitting >= ask.devices:
+    capable = sum(d.vram.limit >= demand.vram_mib for d in devices)
+    has_slices = demand.devices > 1 and len(devices) < len(node.devices)
+    if fitting >= demand.devices:
         reason, detail = OPEN, NO_DETAIL
     elif not devices:
         reason, detail = Reason.NO_DEVICE, Detail(has_slices=has_slices)
-    elif capable < ask.devices:
+    elif capable < demand.devices:
         reason, detail = Reason.TOO_FEW_LARGE, Detail(capable=capable)
     else:
         reason, detail = Reason.TOO_FEW_FREE, Detail(has_slices=has_slices)
-    return Verdict(gate="vram", passed=reason is OPEN, reason=reason, where=node.name, need=ask.devices,
+    return Verdict(gate="vram", passed=reason is OPEN, reason=reason, where=node.name, need=demand.devices,
                    have=fitting, limit=len(devices), unit="devices", detail=detail)  # fmt: skip
 
 
-def _device_vram(ask: Ask, device: DeviceFree, node: NodeFree, free: Free) -> Verdict:
+def _device_vram(demand: Demand, device: DeviceFree, node: NodeFree, free: Free) -> Verdict:
     said = (free.told.get(device.vram) or _told(device.vram, node, device.key, free)).said
-    known = said.get(ask.vram_mib)
+    known = said.get(demand.vram_mib)
     if known is None:
-        known = said[ask.vram_mib] = _asked_of_device(ask, device, node, free)
+        known = said[demand.vram_mib] = _asked_of_device(demand, device, node, free)
     return known
 
 
-def _asked_of_device(ask: Ask, device: DeviceFree, node: NodeFree, free: Free) -> Verdict:
-    pool, need = device.vram, ask.vram_mib
+def _asked_of_device(demand: Demand, device: DeviceFree, node: NodeFree, free: Free) -> Verdict:
+    pool, need = device.vram, demand.vram_mib
     is_decisive = need <= pool.free + pool.foreign
     detail = NO_DETAIL
     if need > pool.limit:
@@ -140,8 +140,8 @@ def _told(pool: Pool, node: NodeFree, key: str, free: Free) -> DeviceAnswers:
 def of_resource(row: Resource) -> NodeGate:
     """The gate of one resource of nodes."""
 
-    def gate(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
-        need, pool = ask.amount(row.name), node.amounts[row.name]
+    def gate(demand: Demand, node: NodeFree, free: Free) -> list[Verdict]:
+        need, pool = demand.amount(row.name), node.amounts[row.name]
         if not need:
             return []
         if pool is None:
@@ -163,15 +163,15 @@ def of_resource(row: Resource) -> NodeGate:
 # ── disks ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+def scratch(demand: Demand, node: NodeFree, free: Free) -> list[Verdict]:
     """Can its files land, on every disk it writes to. Disks that are not there are the mount gate's to
     name.
     """
     verdicts: list[Verdict] = []
-    asked = _asked_of_pools(ask, node)
-    for root, need in ask.disk:
+    asked = _asked_of_pools(demand, node)
+    for root, need in demand.disk:
         disk, where = node.disks.get(root), f"{node.name}/{root}"
-        if disk is not None and (closed := _closed_disk(ask, disk, where, need)) is not None:
+        if disk is not None and (closed := _closed_disk(demand, disk, where, need)) is not None:
             verdicts.append(closed)
             if disk.pool is None or disk.pool.free >= need:
                 continue
@@ -200,19 +200,19 @@ def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     return verdicts
 
 
-def _closed_disk(ask: Ask, disk: DiskFree, where: str, need: int) -> Verdict | None:
+def _closed_disk(demand: Demand, disk: DiskFree, where: str, need: int) -> Verdict | None:
     opens_at, free = disk.volume.opens_at_bytes, disk.volume.free_bytes or 0
-    if opens_at is None or ask.has_begun:
+    if opens_at is None or demand.has_begun:
         return None
     detail = Detail(headroom=disk.headroom)
     return Verdict(gate="scratch", passed=False, reason=Reason.DISK_CLOSED, where=where, need=need, have=free,
                    limit=opens_at, unit="bytes", detail=detail)  # fmt: skip
 
 
-def _asked_of_pools(ask: Ask, node: NodeFree) -> dict[Pool, int]:
+def _asked_of_pools(demand: Demand, node: NodeFree) -> dict[Pool, int]:
     """What the attempt puts on each file system: several roots may lie on one."""
     asked: dict[Pool, int] = {}
-    for root, need in ask.disk:
+    for root, need in demand.disk:
         disk = node.disks.get(root)
         if disk is not None and disk.pool is not None:
             asked[disk.pool] = asked.get(disk.pool, 0) + need

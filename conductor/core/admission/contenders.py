@@ -34,7 +34,7 @@ def contenders(
     for other in others:
         if other is one or other.level > one.level or other.head.job_id in hopeless:
             continue
-        if not bits(other) & wanted or not other.shut <= opened:
+        if not bits(other) & wanted or not other.closed <= opened:
             continue
         backlog = other.turn.job_class.backlog
         if backlog == own:

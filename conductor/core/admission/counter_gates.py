@@ -8,7 +8,7 @@ from functools import cache
 from conductor.core.capacity.cluster import Free, NodeFree
 from conductor.core.capacity.counters import CounterPool
 from conductor.core.capacity.in_flight import EVERYWHERE, Holding
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.capacity.resources import Pool, charge_key
 from conductor.core.placement.place import usable_devices
 from conductor.model.decision import Verdict
@@ -16,21 +16,21 @@ from conductor.model.reason import NO_DETAIL, Detail, Reason
 from conductor.model.snapshot import Reservation
 
 
-def counter(ask: Ask, free: Free) -> list[Verdict]:
+def counter(demand: Demand, free: Free) -> list[Verdict]:
     """Is there enough of what is counted over the whole cluster."""
     verdicts: list[Verdict] = []
-    for name, need in ask.of_cluster:
+    for name, need in demand.of_cluster:
         key = charge_key(name, "")
         holding = free.reservations.holding(EVERYWHERE, key, _held_as(key))
         verdicts.append(_verdict(name, name, free.amounts.get(name), need, holding))
     return verdicts
 
 
-def node_counter(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+def node_counter(demand: Demand, node: NodeFree, free: Free) -> list[Verdict]:
     """Of what is counted by the node, and by each of the devices that it could use here."""
-    places = [(node.name, node.amounts, ask.of_node)]
-    places += [(f"{node.name}/{d.key}", d.amounts, ask.of_device) for d in usable_devices(ask, node)]
-    names, verdicts = dict(ask.counts), list[Verdict]()
+    places = [(node.name, node.amounts, demand.of_node)]
+    places += [(f"{node.name}/{d.key}", d.amounts, demand.of_device) for d in usable_devices(demand, node)]
+    names, verdicts = dict(demand.counts), list[Verdict]()
     for place, pools, amounts in places:
         for name, need in amounts:
             if name in names:
@@ -53,8 +53,8 @@ def _verdict(name: str, where: str, pool: Pool | None, need: int, holding: Holdi
     reason, detail = Reason.OPEN, NO_DETAIL
     if not passed and need > pool.limit:
         reason = Reason.COUNTER_TOO_SMALL
-    elif not passed and pool.is_shut:
-        reason, detail = pool.why_shut()
+    elif not passed and pool.is_closed:
+        reason, detail = pool.why_closed()
     elif not passed:
         reason, detail = Reason.COUNTER_TAKEN, Detail(others=pool.foreign) if pool.foreign else NO_DETAIL
     return Verdict(

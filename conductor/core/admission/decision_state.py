@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable
 
 from conductor.core.admission.refusals import Question
 from conductor.core.capacity.cluster import Free, NodeFree
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.chains.begun_chains import Life
 from conductor.core.placement.fragmentation import JobShape, kind_of
 from conductor.core.placement.packing import Packing
@@ -18,10 +18,10 @@ from conductor.model.snapshot import Candidate, JobClass, Reservation, Snapshot,
 from conductor.model.spec import Lane
 
 #: So many requests are kept read.
-MOST_ASKS = 10_000
+MOST_DEMANDS = 10_000
 
 
-class Standing:
+class DecisionState:
     """Mutable. The decision takes from it what it admits; its keeper gives back what ended."""
 
     def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
@@ -29,7 +29,7 @@ class Standing:
         self.free = Free(snapshot, limits)
         self.life = Life(snapshot.chains, snapshot.order)
         self.mix = Mix()
-        self._asks: dict[str, tuple[JobClass, Ask]] = {}
+        self._demands: dict[str, tuple[JobClass, Demand]] = {}
         #: Requests that no node could ever take, and those that one could: while the nodes are the same.
         self.never: dict[Hashable, bool] = {}
         #: What the gates were asked before (`core.reasons`).
@@ -53,26 +53,26 @@ class Standing:
         if self.free.snapshot.usual:
             self.mix.given(self.free.snapshot.usual)
             return
-        saw, asks = self.mix.saw, self._asks
+        saw, demands = self.mix.saw, self._demands
         for candidate in candidates:
             job_class = candidate.job_class
-            known = asks.get(job_class.id)
-            ask = known[1] if known is not None and known[0] is job_class else self.ask(job_class)
-            if ask.vram_mib:
-                saw(kind_of(ask), candidate.waiting)
+            known = demands.get(job_class.id)
+            demand = known[1] if known is not None and known[0] is job_class else self.demand(job_class)
+            if demand.vram_mib:
+                saw(kind_of(demand), candidate.waiting)
         for r in self.free.reservations:
             if r.vram_mib:
                 saw(JobShape(round(r.cpu * 1000), r.ram_mib, max(1, len(r.devices)), r.vram_mib))
 
-    def ask(self, job_class: JobClass, node: str | None = None) -> Ask:
+    def demand(self, job_class: JobClass, node: str | None = None) -> Demand:
         """Its request; read once where it is bound to no node."""
         if node is not None:
-            return Ask(job_class, node, self.limits.counters)
-        known = self._asks.get(job_class.id)
+            return Demand(job_class, node, self.limits.counters)
+        known = self._demands.get(job_class.id)
         if known is None or (known[0] is not job_class and known[0] != job_class):
-            if len(self._asks) >= MOST_ASKS:
-                self._asks.clear()
-            known = self._asks[job_class.id] = (job_class, Ask(job_class, None, self.limits.counters))
+            if len(self._demands) >= MOST_DEMANDS:
+                self._demands.clear()
+            known = self._demands[job_class.id] = (job_class, Demand(job_class, None, self.limits.counters))
         return known[1]
 
     def usual(self) -> tuple[UsualKind, ...]:

@@ -51,12 +51,12 @@ def earliest(hold: Hold) -> float | None:
     """When every gate could be open at once, on the node where that is soonest; None where nobody can say."""
     of_all = [v for v in hold.closed if not _is_of_node(v) and not _is_of_one_place(v)]
     for_all = max(map(_opens, of_all), default=NOW)
-    shut = {v.where for v in hold.closed if _is_of_one_place(v)}
+    closed = {v.where for v in hold.closed if _is_of_one_place(v)}
     by_node: dict[str, list[Verdict]] = {}
     for verdict in hold.verdicts:
         if _is_of_node(verdict):
             by_node.setdefault(verdict.where.partition("/")[0], []).append(verdict)
-    nodes = [_on_node(verdicts, shut) for node, verdicts in by_node.items() if node not in shut]
+    nodes = [_on_node(verdicts, closed) for node, verdicts in by_node.items() if node not in closed]
     soonest = max(for_all, min(nodes, default=NOW if not by_node else NEVER))
     return None if soonest in (NEVER, NOW) else soonest
 
@@ -70,19 +70,19 @@ def _is_of_node(verdict: Verdict) -> bool:
     return verdict.gate in OF_NODES or (verdict.gate == "counter" and "/" in verdict.where)
 
 
-def _on_node(verdicts: Sequence[Verdict], shut: set[str]) -> float:
+def _on_node(verdicts: Sequence[Verdict], closed: set[str]) -> float:
     """All gates of it, each where it opens first; files go to every root, devices may be asked several at
     once.
     """
     times = [NOW]
     for gate in OF_NODES:
-        asked = [v for v in verdicts if v.gate == gate and v.where not in shut]
+        asked = [v for v in verdicts if v.gate == gate and v.where not in closed]
         if gate in ("mount", "scratch"):
             times += [_opens(v) for v in asked]
         elif asked:
             times.append(_nth(asked))
         elif any(v.gate == gate for v in verdicts):
-            times.append(NEVER)  # all its places are shut
+            times.append(NEVER)  # all its places are closed
     counted: dict[str, list[float]] = {}
     for verdict in verdicts:
         if verdict.gate == "counter":

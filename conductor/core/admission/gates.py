@@ -13,7 +13,7 @@ from conductor.core.admission.counter_gates import counter, node_counter
 from conductor.core.admission.lane_gate import lane
 from conductor.core.admission.rate_gate import rate
 from conductor.core.capacity.cluster import DeviceFree, Free, NodeFree
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.capacity.resources import NODE
 from conductor.core.placement.place import usable_devices
 from conductor.model.decision import Gate, Verdict
@@ -23,17 +23,17 @@ from conductor.model.snapshot import JobClass
 # ── gates of the class ────────────────────────────────────────────────────────────────────────────────────
 
 
-def report(ask: Ask, free: Free) -> list[Verdict]:
+def report(demand: Demand, free: Free) -> list[Verdict]:
     """Does a live node have workers of this lane; of a job whose files lie on one node: that one. Stale nodes
     are named one by one."""
-    able = [n for n in free.nodes.values() if n.queues.get(ask.lane) and ask.node in (None, n.name)]
+    able = [n for n in free.nodes.values() if n.queues.get(demand.lane) and demand.node in (None, n.name)]
     stale = [
         Verdict(gate="report", passed=False, reason=Reason.STALE_REPORT, where=n.name, have=n.age_s,
                 limit=free.limits.report_ttl_s, unit="s")
         for n in able if n.is_stale
     ]  # fmt: skip
     if not able:
-        return [_nobody(ask, free)]
+        return [_nobody(demand, free)]
     fresh = len(able) - len(stale)
     reason = OPEN if fresh else Reason.NO_FRESH_REPORT
     return [
@@ -44,29 +44,29 @@ def report(ask: Ask, free: Free) -> list[Verdict]:
     ]
 
 
-def _nobody(ask: Ask, free: Free) -> Verdict:
+def _nobody(demand: Demand, free: Free) -> Verdict:
     """No node that may run it has workers of its lane."""
     if not free.nodes:
         return Verdict(gate="report", passed=False, reason=Reason.NO_NODE, need=1, unit="nodes")
     for n in free.nodes.values():
-        if ask.node in (None, n.name) and not n.is_stale and (dying := n.dying.get(ask.lane)):
+        if demand.node in (None, n.name) and not n.is_stale and (dying := n.dying.get(demand.lane)):
             detail = Detail(queue=dying.queue, words=dying.dying)
             return Verdict(gate="report", passed=False, reason=Reason.WORKERS_DYING, where=n.name, need=1,
                            unit="nodes", detail=detail)  # fmt: skip
-    if ask.node is None:
-        detail = Detail(lane=ask.lane)
+    if demand.node is None:
+        detail = Detail(lane=demand.lane)
         return Verdict(
             gate="report", passed=False, reason=Reason.NO_WORKERS, need=1, unit="workers", detail=detail
         )
     reason, detail = Reason.HOME_SILENT, NO_DETAIL
-    if ask.node in free.nodes:
-        reason, detail = Reason.HOME_WITHOUT_WORKERS, Detail(lane=ask.lane)
+    if demand.node in free.nodes:
+        reason, detail = Reason.HOME_WITHOUT_WORKERS, Detail(lane=demand.lane)
     return Verdict(
-        gate="report", passed=False, reason=reason, where=ask.node, need=1, unit="nodes", detail=detail
+        gate="report", passed=False, reason=reason, where=demand.node, need=1, unit="nodes", detail=detail
     )
 
 
-def hold(ask: Ask, free: Free) -> list[Verdict]:
+def hold(demand: Demand, free: Free) -> list[Verdict]:
     """The operator's word on the lane and on the whole, and the conductor's own."""
     controls = free.snapshot.controls
     stopped: list[Verdict] = []
@@ -75,12 +75,12 @@ def hold(ask: Ask, free: Free) -> list[Verdict]:
         stopped.append(Verdict(gate="hold", passed=False, reason=Reason.HELD_BACK, detail=detail))
     if controls.is_draining:
         stopped.append(Verdict(gate="hold", passed=False, reason=Reason.DRAINING))
-    is_paused = ask.lane in controls.paused_lanes
+    is_paused = demand.lane in controls.paused_lanes
     reason = Reason.LANE_PAUSED if is_paused else OPEN
-    return [*stopped, Verdict(gate="hold", passed=not is_paused, reason=reason, where=ask.lane)]
+    return [*stopped, Verdict(gate="hold", passed=not is_paused, reason=reason, where=demand.lane)]
 
 
-def backlog_shut(job_class: JobClass, free: Free) -> list[Verdict]:
+def backlog_closed(job_class: JobClass, free: Free) -> list[Verdict]:
     """Its backlog is paused; its lane, backlog, or both may not start anything at this time of the day."""
     backlog, paused = job_class.backlog, list[Verdict]()
     if backlog in free.snapshot.controls.paused_backlogs:
@@ -89,7 +89,7 @@ def backlog_shut(job_class: JobClass, free: Free) -> list[Verdict]:
     return paused + [
         Verdict(gate="hold", passed=False, reason=reason, where=name, reopens_at=at)
         for name, reason in outside
-        if (at := free.snapshot.shut.get(name)) is not None
+        if (at := free.snapshot.outside_hours.get(name)) is not None
     ]
 
 
@@ -103,23 +103,25 @@ def after(waits_for: Sequence[str]) -> Verdict:
 # ── gates of a node ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def node_hold(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
-    """A node that drains, a device that is quarantined, and what node-side gates have shut."""
-    shut = [v for d in usable_devices(ask, node) if d.why_not and not d.is_obstructed for v in _shut(d, node)]
-    missing = [q.missing for q in node.queues.get(ask.lane, ()) if q.missing]
+def node_hold(demand: Demand, node: NodeFree, free: Free) -> list[Verdict]:
+    """A node that drains, a device that is quarantined, and what node-side gates have closed."""
+    closed = [
+        v for d in usable_devices(demand, node) if d.why_not and not d.is_obstructed for v in _closed(d, node)
+    ]
+    missing = [q.missing for q in node.queues.get(demand.lane, ()) if q.missing]
     if node.is_draining:
-        shut.insert(0, Verdict(gate="hold", passed=False, reason=Reason.NODE_DRAINING, where=node.name))
+        closed.insert(0, Verdict(gate="hold", passed=False, reason=Reason.NODE_DRAINING, where=node.name))
     for key in missing:
-        shut.append(
+        closed.append(
             Verdict(gate="hold", passed=False, reason=Reason.DEVICE_MISSING, where=f"{node.name}/{key}")
         )
-    return [*shut, *_obstacles(ask, node)]
+    return [*closed, *_obstacles(demand, node)]
 
 
-def _shut(device: DeviceFree, node: NodeFree) -> list[Verdict]:
+def _closed(device: DeviceFree, node: NodeFree) -> list[Verdict]:
     """By the operator, by its node, or by both: who resumes it is told what else is in the way."""
     why: list[tuple[Reason, Detail]] = []
-    if device.shut_by is Reason.DEVICE_PAUSED:
+    if device.closed_by is Reason.DEVICE_PAUSED:
         why.append((Reason.DEVICE_PAUSED, NO_DETAIL))
     if device.quarantined:
         why.append((Reason.DEVICE_QUARANTINED, Detail(words=device.quarantined)))
@@ -130,11 +132,11 @@ def _shut(device: DeviceFree, node: NodeFree) -> list[Verdict]:
     ]
 
 
-def _obstacles(ask: Ask, node: NodeFree) -> list[Verdict]:
+def _obstacles(demand: Demand, node: NodeFree) -> list[Verdict]:
     """What the host says of itself, or of its devices, whatever node-side gate found it."""
     found = [(node.name, obstacle) for obstacle in node.obstacles]
     found += [
-        (f"{node.name}/{d.key}", obstacle) for d in usable_devices(ask, node) for obstacle in d.obstacles
+        (f"{node.name}/{d.key}", obstacle) for d in usable_devices(demand, node) for obstacle in d.obstacles
     ]
     return [
         Verdict(gate="hold", passed=False, reason=Reason.OBSTRUCTED, where=where, have=obstacle.figure,
@@ -144,10 +146,10 @@ def _obstacles(ask: Ask, node: NodeFree) -> list[Verdict]:
     ]  # fmt: skip
 
 
-def mount(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+def mount(demand: Demand, node: NodeFree, free: Free) -> list[Verdict]:
     """Is every root it writes to declared here, there, and writable."""
     verdicts: list[Verdict] = []
-    for root, _ in ask.disk:
+    for root, _ in demand.disk:
         where, disk = f"{node.name}/{root}", node.disks.get(root)
         if disk is None:
             verdicts.append(Verdict(gate="mount", passed=False, reason=Reason.ROOT_UNDECLARED, where=where))
@@ -166,30 +168,30 @@ def mount(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
 # ── which are asked, and on what their answer depends ─────────────────────────────────────────────────────
 
 
-#: The part of a request that a gate's answer depends on, beyond where it may go (`Ask.where`): classes that
-#: agree in both share the answer.
-Part = Callable[[Ask], Hashable]
+#: The part of a request that a gate's answer depends on, beyond where it may go (`Demand.where`): classes
+#: that agree in both share the answer.
+Part = Callable[[Demand], Hashable]
 
-CLASS_GATES: tuple[tuple[Callable[[Ask, Free], list[Verdict]], Part], ...] = (
-    (report, lambda ask: None),
-    (hold, lambda ask: None),
-    (counter, lambda ask: ask.of_cluster),
-    (rate, lambda ask: tuple((key, need.requests, need.tokens) for key, need in ask.rates)),
+CLASS_GATES: tuple[tuple[Callable[[Demand, Free], list[Verdict]], Part], ...] = (
+    (report, lambda demand: None),
+    (hold, lambda demand: None),
+    (counter, lambda demand: demand.of_cluster),
+    (rate, lambda demand: tuple((key, need.requests, need.tokens) for key, need in demand.rates)),
 )
 
 
-def amount_of(name: Gate) -> Callable[[Ask], int]:
-    return lambda ask: ask.amount(name)
+def amount_of(name: Gate) -> Callable[[Demand], int]:
+    return lambda demand: demand.amount(name)
 
 
 RESOURCE_GATES: dict[Gate, NodeGate] = {row.name: of_resource(row) for row in NODE}
 
 NODE_GATES: tuple[tuple[NodeGate, Part], ...] = (
-    (node_hold, lambda ask: ask.vram_mib > 0),
-    (mount, lambda ask: ask.disk),
-    (lane, lambda ask: None),
-    (vram, lambda ask: ask.vram_mib),
-    (scratch, lambda ask: ask.disk),
-    (node_counter, lambda ask: (ask.counts, ask.vram_mib > 0)),
+    (node_hold, lambda demand: demand.vram_mib > 0),
+    (mount, lambda demand: demand.disk),
+    (lane, lambda demand: None),
+    (vram, lambda demand: demand.vram_mib),
+    (scratch, lambda demand: demand.disk),
+    (node_counter, lambda demand: (demand.counts, demand.vram_mib > 0)),
     *((gate, amount_of(name)) for name, gate in RESOURCE_GATES.items()),
 )

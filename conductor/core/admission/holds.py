@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 
 from conductor.core.admission.contenders import contenders
-from conductor.core.admission.decision_state import Standing
-from conductor.core.admission.jobs_ahead import Fronts, HeldClass, of_next_tick, shutter_of
+from conductor.core.admission.decision_state import DecisionState
+from conductor.core.admission.jobs_ahead import Fronts, HeldClass, closer_of, of_next_tick
 from conductor.core.admission.refusals import GateAnswers, Reasons, could_ever
 from conductor.core.chains.bankers_check import Safety
 from conductor.core.chains.live_chain import Member
@@ -31,7 +31,7 @@ class Holds:
 
     def __init__(
         self,
-        standing: Standing,
+        state: DecisionState,
         limits: Limits,
         turns: Turns,
         safety: Safety,
@@ -40,10 +40,10 @@ class Holds:
         closings: Callable[[JobClass], Sequence[Verdict]],
         is_counted: Callable[[JobClass], bool],
     ) -> None:
-        self.standing = standing
-        self.free = standing.free
+        self.state = state
+        self.free = state.free
         self.limits = limits
-        self.now = standing.free.now
+        self.now = state.free.now
         self.turns = turns
         self.safety = safety
         self.kept = kept
@@ -54,18 +54,18 @@ class Holds:
         self.passed_over = starvation.since()
         #: How soon to look again.
         self.wait_s = limits.tick_s
-        self._reasons = Reasons(self.free, standing.kinds, standing.never, standing.questions)
+        self._reasons = Reasons(self.free, state.kinds, state.never, state.questions)
         self._denials: dict[tuple[int, int], GateAnswers] = {}
         self._idle: dict[Lane, bool] = {}
-        #: Class → all that shuts it, whatever is free; and with it what shuts some places to it.
-        self._shut: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+        #: Class → all that closes it, whatever is free; and with it what closes some places to it.
+        self._closed: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
 
     def of(self, held: Sequence[HeldClass], candidates: Sequence[Candidate]) -> tuple[Hold, ...]:
         """In the order of this tick's turns."""
         waiting = [self._with_closings(one) for one in held if one.waiting > 0]
         staying = self._at_next_levels(waiting, candidates)
         never = {one.head.job_id: self._never(one.member) for one in staying if one.member is not None}
-        hopeless = {one.head.job_id for one in staying if self._reasons.is_infeasible(one.ask)}
+        hopeless = {one.head.job_id for one in staying if self._reasons.is_infeasible(one.demand)}
         hopeless.update([job_id for job_id, verdict in never.items() if verdict is not None])
         fronts, bound_of = self._fronts(staying, hopeless), self._bounds(candidates)
         return tuple(
@@ -85,9 +85,9 @@ class Holds:
         bound: Bound | None,
         others: Sequence[HeldClass],
     ) -> Hold:
-        job_class, head, ask = one.turn.job_class, one.head, one.ask
+        job_class, head, demand = one.turn.job_class, one.head, one.demand
         verdicts = self._verdicts(one, never or one.denied, self._also(one))
-        is_crowded = self.standing.explains and self._reasons.is_crowded_out(ask)
+        is_crowded = self.state.explains and self._reasons.is_crowded_out(demand)
         return Hold(
             class_id=job_class.id,
             backlog=job_class.backlog,
@@ -128,22 +128,22 @@ class Holds:
         """
         fronts, found = Fronts(), dict[str, Front | None]()
         for one in of_next_tick(staying, self.turns, self.passed_over, self.limits.keep_after_s, self.now):
-            job_id, bits = one.head.job_id, self.starvation.bits(one.ask)
+            job_id, bits = one.head.job_id, self.starvation.bits(one.demand)
             found[job_id] = fronts.before(bits, one.level, one.opens)
             if job_id not in hopeless:
-                fronts.add(bits, one.level, job_id, one.waiting, one.shut)
+                fronts.add(bits, one.level, job_id, one.waiting, one.closed)
         return found
 
     def _with_closings(self, one: HeldClass) -> HeldClass:
         job_class = one.turn.job_class
-        known = self._shut.get(job_class.id)
+        known = self._closed.get(job_class.id)
         if known is None:
-            said = [(shutter_of(v, job_class), v) for v in self.closings(job_class)]
+            said = [(closer_of(v, job_class), v) for v in self.closings(job_class)]
             paused = {job_class.lane} & {*self.free.snapshot.controls.paused_lanes}
             opens = {name for name, _ in said if name} | paused
-            shut = {name for name, v in said if name and not (v.reason in OF_KINDS and v.where)} | paused
-            known = self._shut[job_class.id] = (frozenset(shut), frozenset(opens))
-        return one._replace(shut=known[0], opens=known[1])
+            closed = {name for name, v in said if name and not (v.reason in OF_KINDS and v.where)} | paused
+            known = self._closed[job_class.id] = (frozenset(closed), frozenset(opens))
+        return one._replace(closed=known[0], opens=known[1])
 
     def _contenders(
         self, one: HeldClass, verdicts: Sequence[Verdict], others: Sequence[HeldClass], hopeless: Set[str]
@@ -158,7 +158,7 @@ class Holds:
 
     def _bits(self, one: HeldClass) -> int:
         """What it takes a part of; where few of its kind may start, that is one of them."""
-        bits, job_class = self.starvation.bits(one.ask), one.turn.job_class
+        bits, job_class = self.starvation.bits(one.demand), one.turn.job_class
         return bits | self.starvation.bit_of_kind(job_class.kind) if self.is_counted(job_class) else bits
 
     def _bounds(self, candidates: Sequence[Candidate]) -> dict[str, Bound]:
@@ -174,19 +174,21 @@ class Holds:
 
     def _also(self, one: HeldClass) -> Verdict | None:
         """What begun chains say to it on nodes that lack room besides."""
-        if not (one.ask.disk or one.member) or not self.limits.is_safe or not self.standing.explains:
+        if not (one.demand.disk or one.member) or not self.limits.is_safe or not self.state.explains:
             return None
         if one.denied is not None and one.denied.gate == "scratch":
             return None
         home = None if one.member is None else one.member.chain.node
-        able = (n for n in self.free.nodes.values() if home in (None, n.name) and n.queues.get(one.ask.lane))
-        nodes = (n for n in able if could_ever(n, one.ask))
-        return self.safety.also_denies(nodes, one.ask, one.member)
+        able = (
+            n for n in self.free.nodes.values() if home in (None, n.name) and n.queues.get(one.demand.lane)
+        )
+        nodes = (n for n in able if could_ever(n, one.demand))
+        return self.safety.also_denies(nodes, one.demand, one.member)
 
     def _verdicts(self, one: HeldClass, *said: Verdict | None) -> tuple[Verdict, ...]:
-        if not self.standing.explains:
+        if not self.state.explains:
             return ()
-        answer = self._reasons.answer(one.ask)
+        answer = self._reasons.answer(one.demand)
         known_of = {(v.reason, _place_of(v)) for v in said if v is not None}
         more = [v for v in self.closings(one.turn.job_class) if (v.reason, _place_of(v)) not in known_of]
         for verdict in (*said, *more):
@@ -204,9 +206,11 @@ class Holds:
 
     def wanted(self, held: Sequence[HeldClass]) -> dict[str, int]:
         """Room that will be wanted on the disks; asked only where somebody reads it."""
-        if not self.standing.life or not self.standing.explains:
+        if not self.state.life or not self.state.explains:
             return {}
-        upcoming = (one.member for one in held if not self._with_closings(one).shut and _is_of_new_chain(one))
+        upcoming = (
+            one.member for one in held if not self._with_closings(one).closed and _is_of_new_chain(one)
+        )
         able = (node for node in self.free.nodes.values() if node.is_open)
         return self.safety.wanted(able, next(upcoming, None))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from conductor.core.admission.admission import Deciding
-from conductor.core.admission.decision_state import Standing
+from conductor.core.admission.decision_state import DecisionState
 from conductor.core.admission.gate_ledger import shared_of
 from conductor.model.decision import Decision, Shared
 from conductor.model.limits import Limits
@@ -20,7 +20,7 @@ class Keeping:
     """Give it each tick's snapshot, whatever happened in between; nothing has to be told."""
 
     def __init__(self) -> None:
-        self._standing: Standing | None = None
+        self._state: DecisionState | None = None
         #: Ticks for which all had to be built anew: nodes came or went, a queue opened or closed.
         self.begun = 0
 
@@ -30,19 +30,19 @@ class Keeping:
 
     def begin(self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits) -> Deciding:
         """To be ended: what is left half-way leaves nothing to go on from."""
-        standing, self._standing = self._standing, None
-        if standing is None or not standing.follow(snapshot, limits):
-            standing = Standing(snapshot, limits)
+        state, self._state = self._state, None
+        if state is None or not state.follow(snapshot, limits):
+            state = DecisionState(snapshot, limits)
             self.begun += 1
-        standing.look_at(candidates)
-        standing.renew(snapshot)
-        return Deciding(snapshot, candidates, limits, standing)
+        state.look_at(candidates)
+        state.renew(snapshot)
+        return Deciding(snapshot, candidates, limits, state)
 
     def end(self, deciding: Deciding, first: Decision) -> Decision:
         decision = deciding.whole(first)
-        self._standing = deciding.standing
+        self._state = deciding.state
         return decision
 
     def shared(self) -> tuple[Shared, ...]:
         """Every amount that is shared out, as the last decision left it."""
-        return () if self._standing is None else shared_of(self._standing.free)
+        return () if self._state is None else shared_of(self._state.free)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.chains.live_chain import Member
 from conductor.core.ordering.orders import Key
 from conductor.core.ordering.turns import ClassTurn, Turns
@@ -26,7 +26,7 @@ class HeldClass(NamedTuple):
 
     turn: ClassTurn
     head: Head
-    ask: Ask
+    demand: Demand
     #: By which that head waited for its turn, beside the share of its backlog.
     level: int
     key: Key
@@ -34,9 +34,9 @@ class HeldClass(NamedTuple):
     member: Member | None
     #: What keeps it beyond the gates. None: it lacks something.
     denied: Verdict | None
-    #: All that shuts it whatever is free: its lane, its hours, its task, its kind.
-    shut: frozenset[str] = frozenset()
-    #: The same, and what shuts some places to it: once its own gates are open, these are for others too.
+    #: All that closes it whatever is free: its lane, its hours, its task, its kind.
+    closed: frozenset[str] = frozenset()
+    #: The same, and what closes some places to it: once its own gates are open, these are for others too.
     opens: frozenset[str] = frozenset()
     #: Was it tried before all others, as one that was passed over for too long, and was nothing kept for it.
     was_tried_in_vain: bool = False
@@ -46,7 +46,7 @@ class HeldClass(NamedTuple):
         return self.turn.candidate.waiting - self.turn.admitted
 
 
-def shutter_of(verdict: Verdict, job_class: JobClass) -> str:
+def closer_of(verdict: Verdict, job_class: JobClass) -> str:
     """What has to open for all that share it: the lane or backlog, the task, the kind; "" of a place."""
     reason = verdict.reason
     if reason in OF_TASKS:
@@ -100,19 +100,19 @@ class Fronts:
     __slots__ = ("_by_bits", "_count")
 
     def __init__(self) -> None:
-        #: What is asked for, as bits, and what else shuts them → all of these.
+        #: What is asked for, as bits, and what else closes them → all of these.
         self._by_bits: dict[tuple[int, frozenset[str]], Alike] = {}
         self._count = 0
 
-    def before(self, bits: int, level: int, shut: frozenset[str] = frozenset()) -> Front | None:
+    def before(self, bits: int, level: int, closed: frozenset[str] = frozenset()) -> Front | None:
         """Of one that asks for `bits` at that level (0: the highest); None: nobody is before it.
 
-        `shut`: what keeps it back whatever is free. Who is kept back by something else as well stands in
+        `closed`: what keeps it back whatever is free. Who is kept back by something else as well stands in
         nobody's way."""
         higher = beside = 0
         first: Alike | None = None
         for (asked, by), alike in self._by_bits.items():
-            if not asked & bits or not by <= shut:
+            if not asked & bits or not by <= closed:
                 continue
             if first is None or alike.place < first.place:
                 first = alike
@@ -123,11 +123,13 @@ class Fronts:
                     beside += classes
         return None if first is None else Front(job_id=first.first, jobs=higher + beside, higher=higher)
 
-    def add(self, bits: int, level: int, job_id: str, jobs: int, shut: frozenset[str] = frozenset()) -> None:
+    def add(
+        self, bits: int, level: int, job_id: str, jobs: int, closed: frozenset[str] = frozenset()
+    ) -> None:
         """`jobs` of one class, `job_id` their first."""
         self._count += 1
-        alike = self._by_bits.get((bits, shut))
+        alike = self._by_bits.get((bits, closed))
         if alike is None:
-            alike = self._by_bits[bits, shut] = Alike(self._count, job_id, {})
+            alike = self._by_bits[bits, closed] = Alike(self._count, job_id, {})
         known, classes = alike.levels.get(level, (0, 0))
         alike.levels[level] = (known + jobs, classes + 1)

@@ -6,12 +6,12 @@ from itertools import islice
 
 from conductor.core.capacity.cluster import Free, NodeFree, QueueFree
 from conductor.core.capacity.in_flight import INFINITY, release_at
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.model.decision import Verdict
 from conductor.model.reason import OPEN, QUEUE_FULL, Detail
 
 
-def lane(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+def lane(demand: Demand, node: NodeFree, free: Free) -> list[Verdict]:
     """Is a queue of the lane shallow. Of a full one, `holders` are those that have to end before it is
     not.
     """
@@ -20,7 +20,7 @@ def lane(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
                 limit=q.depth, unit="jobs")
         if q.has_room
         else _full(q, node, free)
-        for q in node.queues.get(ask.lane, ())
+        for q in node.queues.get(demand.lane, ())
     ]  # fmt: skip
 
 

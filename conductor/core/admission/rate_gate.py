@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conductor.core.capacity.cluster import Free, RateFree
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.rates.endpoint_breaker import asks_one_first
 from conductor.model.calls import EndpointFault
 from conductor.model.decision import Verdict
@@ -11,10 +11,10 @@ from conductor.model.reason import OPEN, Detail, Reason
 from conductor.model.snapshot import RateState
 
 
-def rate(ask: Ask, free: Free) -> list[Verdict]:
+def rate(demand: Demand, free: Free) -> list[Verdict]:
     """The budget of every API the class calls; a 429 closes it at once."""
     verdicts: list[Verdict] = []
-    for key, need in ask.rates:
+    for key, need in demand.rates:
         budget = free.rates.get(key)
         if budget is None:
             verdicts.append(
@@ -38,17 +38,19 @@ def rate(ask: Ask, free: Free) -> list[Verdict]:
     return verdicts
 
 
-def is_rate_open(ask: Ask, free: Free) -> bool:
-    return all(verdict.passed for verdict in rate(ask, free)) if ask.rates else True
+def is_rate_open(demand: Demand, free: Free) -> bool:
+    return all(verdict.passed for verdict in rate(demand, free)) if demand.rates else True
 
 
 def _closing(budget: RateFree, now: float) -> Verdict:
-    """Shut for all until a time; then, where its endpoint was not well, one asks before the others follow."""
+    """Closed for all until a time; then, where its endpoint was not well, one asks before the others."""
     key, until, endpoint_fault = budget.state.key, budget.state.closed_until, budget.state.endpoint_fault
     if until is not None and until > now:
         if endpoint_fault is None or endpoint_fault.trouble == "limited":
             return Verdict(gate="rate", passed=False, reason=Reason.RATE_LIMITED, where=key, reopens_at=until)
-        reason = Reason.ENDPOINT_REFUSES if endpoint_fault.trouble == "refuses" else Reason.ENDPOINT_SHUT
+        reason = (
+            Reason.ENDPOINT_REFUSES if endpoint_fault.trouble == "refuses" else Reason.ENDPOINT_UNAVAILABLE
+        )
         return Verdict(
             gate="rate", passed=False, reason=reason, where=key, reopens_at=until, detail=_of(endpoint_fault)
         )

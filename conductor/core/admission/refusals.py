@@ -24,7 +24,7 @@ from conductor.core.admission.gates import (
 )
 from conductor.core.capacity.cluster import Free, NodeFree, QueueFree
 from conductor.core.capacity.node import limits_of
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.capacity.resources import could_fit
 from conductor.core.placement.place import asks_vram
 from conductor.model.decision import GATES, Gate, Verdict
@@ -48,17 +48,17 @@ OF_CLASS: frozenset[Gated] = frozenset(gate for gate, _ in CLASS_GATES)
 
 
 #: Gates that say nothing to a request without such needs.
-_CONCERNS: dict[Gated, Callable[[Ask], object]] = {
-    rate: lambda ask: bool(ask.rates),
-    counter: lambda ask: bool(ask.of_cluster),
-    node_counter: lambda ask: len(ask.counts) > len(ask.of_cluster),
-    mount: lambda ask: bool(ask.disk),
-    scratch: lambda ask: bool(ask.disk),
-    vram: lambda ask: ask.vram_mib > 0,
+_CONCERNS: dict[Gated, Callable[[Demand], object]] = {
+    rate: lambda demand: bool(demand.rates),
+    counter: lambda demand: bool(demand.of_cluster),
+    node_counter: lambda demand: len(demand.counts) > len(demand.of_cluster),
+    mount: lambda demand: bool(demand.disk),
+    scratch: lambda demand: bool(demand.disk),
+    vram: lambda demand: demand.vram_mib > 0,
     **{gate: amount_of(name) for name, gate in RESOURCE_GATES.items()},
 }
 #: (gate, the part of a request that its answer depends on, whom it concerns; None: everybody)
-IN_ORDER: list[tuple[Gated, Part, Callable[[Ask], object] | None]] = [
+IN_ORDER: list[tuple[Gated, Part, Callable[[Demand], object] | None]] = [
     (gate, part, _CONCERNS.get(gate))
     for gate, part in sorted(
         [*CLASS_GATES, *NODE_GATES], key=lambda asked: GATES.index(_WORD.get(asked[0]) or asked[0].__name__)
@@ -144,50 +144,50 @@ class Reasons:
         self._whole: dict[Hashable, GateAnswers] = {}
         self._crowded: dict[Hashable, bool] = {}
 
-    def answer(self, ask: Ask) -> GateAnswers:
-        known = self._whole.get(ask.key)
+    def answer(self, demand: Demand) -> GateAnswers:
+        known = self._whole.get(demand.key)
         if known is None:
-            known = self._whole[ask.key] = self._ask_all(ask)
+            known = self._whole[demand.key] = self._ask_all(demand)
         return known
 
-    def _ask_all(self, ask: Ask) -> GateAnswers:
+    def _ask_all(self, demand: Demand) -> GateAnswers:
         """In the order of `GATES`."""
-        questions = ask.questions
+        questions = demand.questions
         if questions is None:
-            questions = ask.questions = self._questions_of(ask)
+            questions = demand.questions = self._questions_of(demand)
         answers, found = self._answers, GateAnswers()
         for question in questions:
             known = answers.get(question)
             if known is None:
-                known = answers[question] = GateAnswers.of(self._asked(question.gate, ask))
+                known = answers[question] = GateAnswers.of(self._asked(question.gate, demand))
             if known.verdicts:
                 found.add(known)
         return found
 
-    def _questions_of(self, ask: Ask) -> list[Question]:
+    def _questions_of(self, demand: Demand) -> list[Question]:
         if len(self._questions) > MOST_QUESTIONS:
             self._questions.clear()
-        known, where, found = self._questions, ask.where, list[Question]()
+        known, where, found = self._questions, demand.where, list[Question]()
         for gate, part, concerns in IN_ORDER:
-            if concerns is not None and not concerns(ask):
+            if concerns is not None and not concerns(demand):
                 continue
-            key = (gate, where, part(ask))
+            key = (gate, where, part(demand))
             question = known.get(key)
             if question is None:
                 question = known[key] = Question(gate)
             found.append(question)
         return found
 
-    def _asked(self, gate: Gated, ask: Ask) -> tuple[Verdict, ...]:
+    def _asked(self, gate: Gated, demand: Demand) -> tuple[Verdict, ...]:
         if gate in OF_CLASS:
-            return tuple(gate(ask, self._free))  # pyright: ignore[reportCallIssue, reportArgumentType]
-        return tuple([v for node in self._nodes_shown(ask) for v in gate(ask, node, self._free)])  # pyright: ignore[reportCallIssue, reportArgumentType]
+            return tuple(gate(demand, self._free))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return tuple([v for node in self._nodes_shown(demand) for v in gate(demand, node, self._free)])  # pyright: ignore[reportCallIssue, reportArgumentType]
 
-    def _nodes_shown(self, ask: Ask) -> list[NodeFree]:
+    def _nodes_shown(self, demand: Demand) -> list[NodeFree]:
         """Of a job whose files lie on one node: that one."""
-        if ask.node is None:
-            return self._nodes_of(ask.lane)
-        home = self._free.nodes.get(ask.node)
+        if demand.node is None:
+            return self._nodes_of(demand.lane)
+        home = self._free.nodes.get(demand.node)
         return [] if home is None else [home]
 
     def _nodes_of(self, lane: Lane) -> list[NodeFree]:
@@ -202,31 +202,33 @@ class Reasons:
             shown = self._shown[lane] = nodes
         return shown
 
-    def is_infeasible(self, ask: Ask) -> bool:
+    def is_infeasible(self, demand: Demand) -> bool:
         """No wait will ever open it: its budget is smaller than one call, or no live node is large enough."""
-        if ask.rates and any(verdict.is_never for verdict in rate(ask, self._free)):
+        if demand.rates and any(verdict.is_never for verdict in rate(demand, self._free)):
             return True
-        if ask.of_cluster and not could_fit(self._free.amounts, ask.of_cluster):
+        if demand.of_cluster and not could_fit(self._free.amounts, demand.of_cluster):
             return True
-        known = self._never.get(ask.key)
+        known = self._never.get(demand.key)
         if known is None:
-            kinds = self._kinds_of(ask.lane) if ask.node is None else self._home(ask)
-            known = self._never[ask.key] = bool(kinds) and not any(could_ever(node, ask) for node in kinds)
+            kinds = self._kinds_of(demand.lane) if demand.node is None else self._home(demand)
+            known = self._never[demand.key] = bool(kinds) and not any(
+                could_ever(node, demand) for node in kinds
+            )
         return known
 
-    def _home(self, ask: Ask) -> list[NodeFree]:
+    def _home(self, demand: Demand) -> list[NodeFree]:
         """Of a job whose files lie on one node: that one, where it reports and has workers of the lane."""
-        home = self._free.nodes.get(ask.node or "")
-        return [] if home is None or home.is_stale or not home.queues.get(ask.lane) else [home]
+        home = self._free.nodes.get(demand.node or "")
+        return [] if home is None or home.is_stale or not home.queues.get(demand.lane) else [home]
 
-    def is_crowded_out(self, ask: Ask) -> bool:
+    def is_crowded_out(self, demand: Demand) -> bool:
         """As things are, no job of ours that ends would open it: others use too much of every place."""
-        known = self._crowded.get(ask.key)
+        known = self._crowded.get(demand.key)
         if known is None:
-            known = self._crowded[ask.key] = self.answer(ask).is_crowded and not any(
-                could_beside_others(node, ask)
+            known = self._crowded[demand.key] = self.answer(demand).is_crowded and not any(
+                could_beside_others(node, demand)
                 for node in self._free.nodes.values()
-                if node.queues.get(ask.lane) and not node.is_stale and ask.node in (None, node.name)
+                if node.queues.get(demand.lane) and not node.is_stale and demand.node in (None, node.name)
             )
         return known
 
@@ -242,36 +244,36 @@ class Reasons:
         return kinds
 
 
-def could_ever(node: NodeFree, ask: Ask) -> bool:
+def could_ever(node: NodeFree, demand: Demand) -> bool:
     """Would it fit on this node if the node were empty and all of it healthy."""
-    if not could_fit(node.amounts, ask.of_node):
+    if not could_fit(node.amounts, demand.of_node):
         return False
-    for root, size in ask.disk:
+    for root, size in demand.disk:
         disk = node.disks.get(root)
         if disk is None or (disk.pool is not None and size > disk.pool.limit):
             return False
-    queues: list[QueueFree] = node.queues.get(ask.lane, [])
-    if not all(asks_vram(queue, ask) for queue in queues):
+    queues: list[QueueFree] = node.queues.get(demand.lane, [])
+    if not all(asks_vram(queue, demand) for queue in queues):
         return True
-    large = sum(could_fit(device.amounts, ask.of_device) for device in node.devices_for(ask))
-    return large >= ask.devices or any(queue.missing for queue in queues)
+    large = sum(could_fit(device.amounts, demand.of_device) for device in node.devices_for(demand))
+    return large >= demand.devices or any(queue.missing for queue in queues)
 
 
-def could_beside_others(node: NodeFree, ask: Ask) -> bool:
+def could_beside_others(node: NodeFree, demand: Demand) -> bool:
     """Would it fit, if all that is ours there ended and others went on."""
-    if not could_ever(node, ask):
+    if not could_ever(node, demand):
         return False
-    pools = ((node.amounts[name], amount) for name, amount in ask.of_node)
+    pools = ((node.amounts[name], amount) for name, amount in demand.of_node)
     if any(pool is not None and amount > pool.left_by_others() for pool, amount in pools):
         return False
-    queues: list[QueueFree] = node.queues.get(ask.lane, [])
-    if not all(asks_vram(queue, ask) for queue in queues):
+    queues: list[QueueFree] = node.queues.get(demand.lane, [])
+    if not all(asks_vram(queue, demand) for queue in queues):
         return True
     # One that is closed may open again, and what it has then nobody knows.
     able = sum(
-        d.why_not is not None or d.vram.left_by_others() >= ask.vram_mib for d in node.devices_for(ask)
+        d.why_not is not None or d.vram.left_by_others() >= demand.vram_mib for d in node.devices_for(demand)
     )
-    return able >= ask.devices or any(queue.missing for queue in queues)
+    return able >= demand.devices or any(queue.missing for queue in queues)
 
 
 def _size(node: NodeFree, lane: Lane) -> Hashable:

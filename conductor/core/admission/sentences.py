@@ -263,7 +263,7 @@ SENTENCES: Mapping[Reason, Words] = {
     ),
     # rate
     Reason.RATE_LIMITED: lambda v: "rate limit",
-    Reason.ENDPOINT_SHUT: _trouble,
+    Reason.ENDPOINT_UNAVAILABLE: _trouble,
     Reason.ENDPOINT_REFUSES: _trouble,
     Reason.ONE_ASKS_FIRST: lambda v: f"one job asks first: {_trouble(v)}",
     Reason.BUDGET_SHORT: lambda v: "rate limit",

@@ -21,7 +21,7 @@ from conductor.core.capacity.charges import disk_key
 from conductor.core.capacity.cluster import Free
 from conductor.core.capacity.in_flight import release_at
 from conductor.core.capacity.node import NodeFree, QueueFree, given_back
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.capacity.resources import Pool, could_fit, fits
 from conductor.core.placement.place import Place, asks_vram, disks_fit, node_fits
 from conductor.model.decision import Admission, Successor
@@ -42,7 +42,7 @@ class Waiter(NamedTuple):
 
     job_class: JobClass
     head: Head
-    ask: Ask
+    demand: Demand
     #: May it be a successor at all. Who may not goes before others all the same.
     is_free: bool
 
@@ -91,7 +91,7 @@ def _successor(
     try:
         for waiter in islice(waiters, MOST_LOOKED_AT):
             admission = None
-            if waiter.is_free and (place := _place(waiter.ask, queue, free)) is not None:
+            if waiter.is_free and (place := _place(waiter.demand, queue, free)) is not None:
                 admission = admit(waiter, place)
             if admission is not None:
                 return Successor(
@@ -99,7 +99,7 @@ def _successor(
                     attempt=r.attempt,
                     admission=_less_its_files(admission, r, queue.node),
                 )
-            if _wants_counted(waiter.ask, free, pools) or _wants(waiter.ask, queue.node, free, pools):
+            if _wants_counted(waiter.demand, free, pools) or _wants(waiter.demand, queue.node, free, pools):
                 return None
         return None
     finally:
@@ -107,46 +107,53 @@ def _successor(
             pool.take(amount)
 
 
-def _place(ask: Ask, queue: QueueFree, free: Free) -> Place | None:
+def _place(demand: Demand, queue: QueueFree, free: Free) -> Place | None:
     """In that queue, as far as it fits."""
-    if ask.lane != queue.lane or ask.devices > 1 or not queue.has_room or not node_fits(queue.node, ask):
+    if (
+        demand.lane != queue.lane
+        or demand.devices > 1
+        or not queue.has_room
+        or not node_fits(queue.node, demand)
+    ):
         return None
-    if ask.of_cluster and not fits(free.amounts, ask.of_cluster):
+    if demand.of_cluster and not fits(free.amounts, demand.of_cluster):
         return None
-    if not asks_vram(queue, ask):
+    if not asks_vram(queue, demand):
         return Place(queue)
     device = queue.device
-    return None if device is None or not fits(device.amounts, ask.of_device) else Place(queue, (device,))
+    return None if device is None or not fits(device.amounts, demand.of_device) else Place(queue, (device,))
 
 
-def _wants_counted(ask: Ask, free: Free, given: set[Pool]) -> bool:
+def _wants_counted(demand: Demand, free: Free, given: set[Pool]) -> bool:
     """Does this end give back what it waits for wherever it goes."""
-    return any(pool in given for name, _ in ask.of_cluster if (pool := free.amounts.get(name)) is not None)
+    return any(pool in given for name, _ in demand.of_cluster if (pool := free.amounts.get(name)) is not None)
 
 
-def _wants(ask: Ask, node: NodeFree, free: Free, given: set[Pool]) -> bool:
+def _wants(demand: Demand, node: NodeFree, free: Free, given: set[Pool]) -> bool:
     """Would this end let it in elsewhere on the node, or bring it nearer to that."""
-    if ask.of_cluster and not fits(free.amounts, ask.of_cluster):
+    if demand.of_cluster and not fits(free.amounts, demand.of_cluster):
         return False
-    queues = [queue for queue in node.queues.get(ask.lane, ()) if queue.is_open]
-    if not queues or ask.node not in (None, node.name):
+    queues = [queue for queue in node.queues.get(demand.lane, ()) if queue.is_open]
+    if not queues or demand.node not in (None, node.name):
         return False
-    amounts = [(pool, amount) for name, amount in ask.of_node if (pool := node.amounts[name]) is not None]
+    amounts = [(pool, amount) for name, amount in demand.of_node if (pool := node.amounts[name]) is not None]
     able = [
-        d.amounts for d in node.devices_for(ask) if d.why_not is None and could_fit(d.amounts, ask.of_device)
+        d.amounts
+        for d in node.devices_for(demand)
+        if d.why_not is None and could_fit(d.amounts, demand.of_device)
     ]
-    devices = ask.devices if any(asks_vram(queue, ask) for queue in queues) else 0
+    devices = demand.devices if any(asks_vram(queue, demand) for queue in queues) else 0
     if len(able) < devices or any(amount > pool.limit for pool, amount in amounts):
         return False
     short = [pool for pool, amount in amounts if pool.free < amount]
-    if sum(fits(pools, ask.of_device) for pools in able) < devices:
+    if sum(fits(pools, demand.of_device) for pools in able) < devices:
         asked = [
-            (pool, n) for pools in able for name, n in ask.of_device if (pool := pools[name]) is not None
+            (pool, n) for pools in able for name, n in demand.of_device if (pool := pools[name]) is not None
         ]
         short += [pool for pool, amount in asked if pool.free < amount]
     if short:
         return any(pool in given for pool in short)
-    return disks_fit(node, ask) and any(queue.has_room for queue in queues)
+    return disks_fit(node, demand) and any(queue.has_room for queue in queues)
 
 
 def _less_its_files(admission: Admission, r: Reservation, node: NodeFree) -> Admission:

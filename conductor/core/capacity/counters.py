@@ -21,19 +21,19 @@ Rules = Mapping[str, CounterRule]
 
 
 class CounterPool(Pool):
-    """How many there are, less what others hold. `is_shut`: that is not known, and none is given out."""
+    """How many there are, less what others hold. `is_closed`: that is not known, and none is given out."""
 
-    __slots__ = ("_age_s", "_reading", "is_shut")
+    __slots__ = ("_age_s", "_reading", "is_closed")
 
     def __init__(self, rule: CounterRule, reading: CounterReading | None = None, age_s: float = 0.0) -> None:
         """`age_s`: of what the reading came with."""
         self._reading, self._age_s = reading, age_s
         stale = is_stale(rule, reading, age_s)
-        self.is_shut = stale and rule.on_stale == "shut"
+        self.is_closed = stale and rule.on_stale == "shut"
         others = 0 if stale or reading is None or reading.others is None else reading.others
-        super().__init__(rule.limit, rule.limit if self.is_shut else others)
+        super().__init__(rule.limit, rule.limit if self.is_closed else others)
 
-    def why_shut(self) -> tuple[Reason, Detail]:
+    def why_closed(self) -> tuple[Reason, Detail]:
         reading = self._reading
         if reading is None:
             return Reason.COUNTER_SILENT, NO_DETAIL

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from conductor.core.capacity.counters import keyed, pools_of
-from conductor.core.capacity.request import SCRATCH_ROOT, Ask
+from conductor.core.capacity.request import SCRATCH_ROOT, Demand
 from conductor.core.capacity.resources import NODE, VRAM, Pool, Steps, held_of_node
 from conductor.model.chains import RecentWrite
 from conductor.model.limits import Limits
@@ -28,7 +28,7 @@ NOTHING: Mapping[str, Pool] = {}
 class DeviceFree:
     __slots__ = (
         *("amounts", "index", "is_declared", "is_slice", "key", "obstacles", "ours", "quarantined"),
-        *("shut_by", "total_mib", "uuid", "vram", "why_not"),
+        *("closed_by", "total_mib", "uuid", "vram", "why_not"),
     )
 
     def __init__(self, device: Device, headroom_mib: int, obstacles: tuple[Obstacle, ...] = ()) -> None:
@@ -44,7 +44,7 @@ class DeviceFree:
         self.quarantined = device.quarantined
         #: Why nothing is placed here, in words and as a reason; None: something is.
         self.why_not = device.quarantined or (obstacles[0].words if obstacles else None)
-        self.shut_by = (
+        self.closed_by = (
             Reason.DEVICE_QUARANTINED if device.quarantined else Reason.OBSTRUCTED if obstacles else None
         )
         self.vram = Pool(max(0, device.vram_total_mib - headroom_mib), device.vram_used_mib)
@@ -58,11 +58,11 @@ class DeviceFree:
 
     @property
     def is_obstructed(self) -> bool:
-        """A node-side gate alone keeps it shut."""
-        return self.shut_by is Reason.OBSTRUCTED
+        """A node-side gate alone keeps it closed."""
+        return self.closed_by is Reason.OBSTRUCTED
 
     def pause(self) -> None:
-        self.why_not, self.shut_by = "paused by the operator", Reason.DEVICE_PAUSED
+        self.why_not, self.closed_by = "paused by the operator", Reason.DEVICE_PAUSED
 
 
 class DiskFree:
@@ -233,11 +233,11 @@ class NodeFree:
     def is_open(self) -> bool:
         return not (self.is_stale or self.is_draining or self.obstacles)
 
-    def devices_for(self, ask: Ask) -> list[DeviceFree]:
+    def devices_for(self, demand: Demand) -> list[DeviceFree]:
         """Those that such a job may use, closed ones too: several slices of cards cannot be seen by one
         process.
         """
-        return [device for device in self.devices.values() if ask.devices == 1 or not device.is_slice]
+        return [device for device in self.devices.values() if demand.devices == 1 or not device.is_slice]
 
     @property
     def vram_free_mib(self) -> int:

@@ -1,4 +1,4 @@
-"""Ask: a class's request in the units of the decision, read from the `JobClass` once per tick."""
+"""Demand: what one attempt of a class takes, in the units of the decision, read once a tick."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def disk_needs(job_class: JobClass) -> dict[str, int]:
     return disk
 
 
-class Ask:
+class Demand:
     """Amounts of one attempt. Two classes with equal `key` get the same answer at the same free state."""
 
     __slots__ = (
@@ -114,7 +114,7 @@ class Ask:
                 return amount
         return 0
 
-    def asks_as_much(self, other: Ask) -> bool:
+    def demands_as_much(self, other: Demand) -> bool:
         """At least as much of everything, of the same places. `other` asks for no files, and for nothing that
         is counted by name."""
         return self.vram_mib >= other.vram_mib and all(map(ge, self.steps, other.steps)) and not other.disk

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from conductor.core.capacity.cluster import DiskFree, NodeFree
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.chains.begun_chains import Life
 from conductor.core.chains.deadlock_reasons import crowding, dead_end, no_way_out
 from conductor.core.chains.live_chain import LiveChain, Member
@@ -27,23 +27,23 @@ class Safety:
         self._life = life
         self._dead_ends: dict[str, Verdict | None] = {}
 
-    def denies(self, node: NodeFree, ask: Ask, member: Member | None) -> Verdict | None:
+    def denies(self, node: NodeFree, demand: Demand, member: Member | None) -> Verdict | None:
         """Why it must not start there although it fits; None: it may."""
         if member is not None:
-            return None if self._is_safe(member, node, ask) else no_way_out(member, node)
-        root = self._crowded(node, ask)
-        return crowding(node, root, dict(ask.disk)[root]) if root else None
+            return None if self._is_safe(member, node, demand) else no_way_out(member, node)
+        root = self._crowded(node, demand)
+        return crowding(node, root, dict(demand.disk)[root]) if root else None
 
-    def also_denies(self, nodes: Iterable[NodeFree], ask: Ask, member: Member | None) -> Verdict | None:
+    def also_denies(self, nodes: Iterable[NodeFree], demand: Demand, member: Member | None) -> Verdict | None:
         """For one that is held by other gates: would this keep it back everywhere, were those open?"""
-        if not self._life or not (ask.disk or member):
+        if not self._life or not (demand.disk or member):
             return None
         said: Verdict | None = None
         for i, node in enumerate(nodes):
             verdict = (
                 None
-                if i == MOST_ASKED or self._has_plenty(node, ask, member)
-                else self.denies(node, ask, member)
+                if i == MOST_ASKED or self._has_plenty(node, demand, member)
+                else self.denies(node, demand, member)
             )
             if verdict is None:
                 return None
@@ -83,34 +83,34 @@ class Safety:
             found[best[1]] = best[0]
         return {where: lack for where, lack in found.items() if lack > 0}
 
-    def _is_safe(self, member: Member, node: NodeFree, ask: Ask) -> bool:
+    def _is_safe(self, member: Member, node: NodeFree, demand: Demand) -> bool:
         disk = node.disks.get(member.chain.root)
         if disk is None or disk.pool is None:
             return True  # it writes nothing there: the mount gate would have said no
         sharing = _sharing(node, disk)
-        asked = sum(size for root, size in ask.disk if root in sharing)
+        asked = sum(size for root, size in demand.disk if root in sharing)
         free = disk.pool.free - max(0, asked - member.takes(sharing))
         return self._life.is_safe(member, node.name, free, sharing)
 
-    def _crowded(self, node: NodeFree, ask: Ask) -> str:
+    def _crowded(self, node: NodeFree, demand: Demand) -> str:
         """The root on which what it writes and leaves would keep begun chains from their end; empty: none."""
         if not self._life:
             return ""
-        for root, size in ask.disk:
+        for root, size in demand.disk:
             disk = node.disks.get(root)
             if not size or disk is None or disk.pool is None:
                 continue
             sharing = _sharing(node, disk)
-            asked = sum(amount for other, amount in ask.disk if other in sharing)
+            asked = sum(amount for other, amount in demand.disk if other in sharing)
             if not self._life.leaves_room(node.name, disk.pool.free - asked, sharing):
                 return root
         return ""
 
-    def _has_plenty(self, node: NodeFree, ask: Ask, member: Member | None) -> bool:
+    def _has_plenty(self, node: NodeFree, demand: Demand, member: Member | None) -> bool:
         """Room for all files of all begun chains and of its own, side by side: no order need be looked
         for.
         """
-        asked = dict(ask.disk)
+        asked = dict(demand.disk)
         for root in {*asked, *((member.chain.root,) if member else ())}:
             disk = node.disks.get(root)
             if disk is None or disk.pool is None:

@@ -61,23 +61,23 @@ TABLE: Mapping[Cause, RetryRule] = {
         when="the API answered 429",
         change="its rate key is closed for all until the API's own time",
     ),
-    "endpoint_shut": RetryRule(
+    "endpoint_unavailable": RetryRule(
         None,
         base_s=5,
         factor=2,
         cap_s=300,
         when="the API cannot be reached, is overloaded, says when to come back, or refuses all (key, "
         "money, model)",
-        change="its rate key is shut for all, with the server's words; then one job asks before the "
+        change="its rate key is closed for all, with the server's words; then one job asks before the "
         "rest follows",
     ),
-    "store_shut": RetryRule(
+    "store_unavailable": RetryRule(
         None,
         base_s=5,
         factor=2,
         cap_s=300,
         when="its store (`[stores.NAME]`) is away, full, locked, or lets nobody in",
-        change="the store is shut for all, with its own words; then one job asks before the rest follows",
+        change="the store is closed for all, with its own words; then one job asks before the rest follows",
     ),
     # The host's fault, not the job's: a long job on a host that keeps losing workers must get through.
     # Bounded, or a job that kills its worker would do so all night.

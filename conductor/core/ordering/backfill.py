@@ -11,7 +11,7 @@ from heapq import nlargest
 
 from conductor.core.capacity.cluster import DeviceFree, Free, NodeFree, Pool, held
 from conductor.core.capacity.in_flight import INFINITY, release_at
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.capacity.resources import Amounts
 from conductor.core.placement.place import Place, asks_vram
 from conductor.model.decision import Verdict
@@ -24,7 +24,7 @@ MOST_FOUND = 20_000
 
 
 class BackfillReservation:
-    """What is kept for `ask` on one node: from when, and what is left beside it then."""
+    """What is kept for `demand` on one node: from when, and what is left beside it then."""
 
     __slots__ = ("beside", "devices", "is_known", "job_id", "node", "starts_at")
 
@@ -54,17 +54,17 @@ class BackfillReservation:
         lack = max((-left / pool.limit for pool, left in self.beside.items() if pool.limit), default=0.0)
         return (True, 0.0, max(0.0, lack))
 
-    def lets(self, place: Place, ask: Ask, duration_s: float, now: float) -> bool:
+    def lets(self, place: Place, demand: Demand, duration_s: float, now: float) -> bool:
         """May this one go there: it is elsewhere, ends in time, or fits beside."""
         if place.node is not self.node or (duration_s > 0 and now + duration_s <= self.starts_at):
             return True
         return all(
-            self.beside.get(pool, 0) >= amount for pool, amount in taken(place.node, place.devices, ask)
+            self.beside.get(pool, 0) >= amount for pool, amount in taken(place.node, place.devices, demand)
         )
 
-    def took(self, place: Place, ask: Ask, duration_s: float, now: float) -> None:
+    def took(self, place: Place, demand: Demand, duration_s: float, now: float) -> None:
         if place.node is self.node and not (duration_s > 0 and now + duration_s <= self.starts_at):
-            for pool, amount in taken(place.node, place.devices, ask):
+            for pool, amount in taken(place.node, place.devices, demand):
                 self.beside[pool] = self.beside.get(pool, 0) - amount
 
     @property
@@ -83,11 +83,11 @@ class BackfillReservation:
         )
 
 
-def reserve_for(job_id: str, ask: Ask, free: Free) -> BackfillReservation | None:
+def reserve_for(job_id: str, demand: Demand, free: Free) -> BackfillReservation | None:
     """The place where it could start soonest; None where it could start nowhere, however long one waits."""
     best: BackfillReservation | None = None
-    for node in _likely(ask, free):
-        backfill = _known_on(job_id, ask, node, free)
+    for node in _likely(demand, free):
+        backfill = _known_on(job_id, demand, node, free)
         if backfill is not None and (best is None or backfill.rank < best.rank):
             best = backfill
     if best is None:
@@ -98,13 +98,13 @@ def reserve_for(job_id: str, ask: Ask, free: Free) -> BackfillReservation | None
     )
 
 
-def _known_on(job_id: str, ask: Ask, node: NodeFree, free: Free) -> BackfillReservation | None:
+def _known_on(job_id: str, demand: Demand, node: NodeFree, free: Free) -> BackfillReservation | None:
     """As `_on`; the same as before while nothing changed on the node and nothing there should have ended."""
-    key = (node.name, ask.key)
+    key = (node.name, demand.key)
     known = free.found.get(key)
     if known is not None and known[0] == node.version and free.now < known[1]:
         return known[2]
-    backfill, here = _on(job_id, ask, node, free), free.reservations.by_end(node.name)
+    backfill, here = _on(job_id, demand, node, free), free.reservations.by_end(node.name)
     is_lasting = backfill is None or (backfill.is_known and backfill.starts_at > free.now)
     if is_lasting and all(r.started_at is not None for r in here):
         if len(free.found) >= MOST_FOUND:
@@ -113,68 +113,70 @@ def _known_on(job_id: str, ask: Ask, node: NodeFree, free: Free) -> BackfillRese
     return backfill
 
 
-def _likely(ask: Ask, free: Free) -> Iterable[NodeFree]:
+def _likely(demand: Demand, free: Free) -> Iterable[NodeFree]:
     able = [
-        node for node in free.nodes.values() if any(queue.is_open for queue in node.queues.get(ask.lane, ()))
+        node
+        for node in free.nodes.values()
+        if any(queue.is_open for queue in node.queues.get(demand.lane, ()))
     ]
-    if ask.node is not None:
-        able = [node for node in able if node.name == ask.node]
+    if demand.node is not None:
+        able = [node for node in able if node.name == demand.node]
     if len(able) <= MOST_NODES:
         return able
     return nlargest(MOST_NODES, able, key=lambda node: (node.vram_free_mib, node.cpu.free))
 
 
-def _on(job_id: str, ask: Ask, node: NodeFree, free: Free) -> BackfillReservation | None:
+def _on(job_id: str, demand: Demand, node: NodeFree, free: Free) -> BackfillReservation | None:
     """What runs there ends one after the other, until the request fits."""
     left = {pool: pool.free for pool in node.pools()}
     at = free.now
-    devices = _devices(ask, node, left)
+    devices = _devices(demand, node, left)
     if devices is None:
         for reservation in free.reservations.by_end(node.name):
             at = release_at(reservation, free.now)
             for pool, amount in held(node, reservation):
                 left[pool] += amount
-            if at != INFINITY and (devices := _devices(ask, node, left)) is not None:
+            if at != INFINITY and (devices := _devices(demand, node, left)) is not None:
                 break
         else:
-            return _unknown(job_id, ask, node, left, free.now)
-    for pool, amount in taken(node, devices or (), ask):
+            return _unknown(job_id, demand, node, left, free.now)
+    for pool, amount in taken(node, devices or (), demand):
         left[pool] -= amount
     return BackfillReservation(job_id, node, devices or (), at, left, True)
 
 
 def _unknown(
-    job_id: str, ask: Ask, node: NodeFree, at_last: dict[Pool, int], now: float
+    job_id: str, demand: Demand, node: NodeFree, at_last: dict[Pool, int], now: float
 ) -> BackfillReservation | None:
     """It fits once all has ended, and nobody can say when that is. The devices with most free now are waited
     for: what is kept is not taken again, so the choice stays the same from tick to tick."""
-    able = [d for d in node.devices_for(ask) if d.why_not is None and _has(d, ask, at_last)]
+    able = [d for d in node.devices_for(demand) if d.why_not is None and _has(d, demand, at_last)]
     able.sort(key=lambda device: (-device.vram.free, device.index))
-    chosen = {device.vram for device in able[: ask.devices]}
+    chosen = {device.vram for device in able[: demand.devices]}
     others = {d.vram for d in node.devices.values()} - chosen
-    devices = _devices(ask, node, at_last | dict.fromkeys(others, 0))
+    devices = _devices(demand, node, at_last | dict.fromkeys(others, 0))
     if devices is None:
         return None
     left = {pool: pool.free for pool in node.pools()}
-    for pool, amount in taken(node, devices, ask):
+    for pool, amount in taken(node, devices, demand):
         left[pool] -= amount
     return BackfillReservation(job_id, node, devices, now, left, False)
 
 
-def _devices(ask: Ask, node: NodeFree, left: dict[Pool, int]) -> tuple[DeviceFree, ...] | None:
+def _devices(demand: Demand, node: NodeFree, left: dict[Pool, int]) -> tuple[DeviceFree, ...] | None:
     """The devices it would take, () where it asks none; None while it does not fit."""
     devices: tuple[DeviceFree, ...] = ()
-    if any(asks_vram(queue, ask) for queue in node.queues.get(ask.lane, ())):
-        fitting = [d for d in node.devices_for(ask) if d.why_not is None and _has(d, ask, left)]
-        if len(fitting) < ask.devices:
+    if any(asks_vram(queue, demand) for queue in node.queues.get(demand.lane, ())):
+        fitting = [d for d in node.devices_for(demand) if d.why_not is None and _has(d, demand, left)]
+        if len(fitting) < demand.devices:
             return None
-        devices = tuple(sorted(fitting, key=lambda d: (left[d.vram], d.index))[: ask.devices])
-    return devices if all(left[pool] >= amount for pool, amount in taken(node, devices, ask)) else None
+        devices = tuple(sorted(fitting, key=lambda d: (left[d.vram], d.index))[: demand.devices])
+    return devices if all(left[pool] >= amount for pool, amount in taken(node, devices, demand)) else None
 
 
-def _has(device: DeviceFree, ask: Ask, left: Mapping[Pool, int]) -> bool:
+def _has(device: DeviceFree, demand: Demand, left: Mapping[Pool, int]) -> bool:
     return all(
-        pool is not None and left[pool] >= amount for pool, amount in _of(device.amounts, ask.of_device)
+        pool is not None and left[pool] >= amount for pool, amount in _of(device.amounts, demand.of_device)
     )
 
 
@@ -182,12 +184,12 @@ def _of(pools: Mapping[str, Pool | None], amounts: Amounts) -> Iterable[tuple[Po
     return ((pools[name], amount) for name, amount in amounts)
 
 
-def taken(node: NodeFree, devices: Iterable[DeviceFree], ask: Ask) -> list[tuple[Pool, int]]:
+def taken(node: NodeFree, devices: Iterable[DeviceFree], demand: Demand) -> list[tuple[Pool, int]]:
     """(pool, amount) of all that one attempt takes there."""
-    places = [(device.amounts, ask.of_device) for device in devices] + [(node.amounts, ask.of_node)]
+    places = [(device.amounts, demand.of_device) for device in devices] + [(node.amounts, demand.of_node)]
     pools = [(pool, amount) for had, asked in places for pool, amount in _of(had, asked) if pool is not None]
     by_pool: dict[Pool, int] = {}
-    for root, size in ask.disk:
+    for root, size in demand.disk:
         disk = node.disks.get(root)
         if size and disk is not None and disk.pool is not None:
             by_pool[disk.pool] = by_pool.get(disk.pool, 0) + size

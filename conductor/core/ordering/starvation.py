@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from conductor.core.capacity.cluster import Free
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.capacity.resources import NODE
 from conductor.core.ordering.backfill import BackfillReservation
 from conductor.model.snapshot import Candidate
@@ -45,33 +45,33 @@ class Starvation:
         self._after: set[str] = set()
         self._rate_bits: dict[str, int] = {}
 
-    def admitted(self, ask: Ask) -> None:
-        self._taken.append(self.bits(ask))
+    def admitted(self, demand: Demand) -> None:
+        self._taken.append(self.bits(demand))
 
-    def lacked(self, job_id: str, ask: Ask) -> None:
+    def lacked(self, job_id: str, demand: Demand) -> None:
         """In its turn it found no room, or no budget."""
-        self._short[job_id] = (len(self._taken), self.bits(ask))
+        self._short[job_id] = (len(self._taken), self.bits(demand))
 
     def came_after(self, job_id: str) -> None:
         """In its turn there was room, and it is reserved for one that was passed over before. Who was passed
         over itself has its promise still: what is reserved for another is no room of its own."""
         self._after.add(job_id)
 
-    def bits(self, ask: Ask) -> int:
+    def bits(self, demand: Demand) -> int:
         """What it takes a part of: its lane's places, VRAM, what nodes have, disks, budgets, counters."""
-        bits = ask.bits
+        bits = demand.bits
         if bits is None:
-            bits = _LANE_BIT[ask.lane] | (_VRAM if ask.vram_mib else 0) | (_DISK if ask.disk else 0)
-            bits = ask.bits = bits | sum([bit for bit, n in zip(_OF_NODE, ask.steps, strict=True) if n])
-        return bits | self._bits_by_name(ask) if ask.rates or ask.counts else bits
+            bits = _LANE_BIT[demand.lane] | (_VRAM if demand.vram_mib else 0) | (_DISK if demand.disk else 0)
+            bits = demand.bits = bits | sum([bit for bit, n in zip(_OF_NODE, demand.steps, strict=True) if n])
+        return bits | self._bits_by_name(demand) if demand.rates or demand.counts else bits
 
     def bit_of_kind(self, kind: str) -> int:
         return self._rate_bits.setdefault(f"kind {kind}", 1 << (_RATES + len(self._rate_bits)))
 
-    def _bits_by_name(self, ask: Ask) -> int:
+    def _bits_by_name(self, demand: Demand) -> int:
         """Of budgets and counters, which get theirs as they are met."""
         bits = 0
-        for key in (*[key for key, _ in ask.rates], *[f":{name}" for name, _ in ask.counts]):
+        for key in (*[key for key, _ in demand.rates], *[f":{name}" for name, _ in demand.counts]):
             bits |= self._rate_bits.setdefault(key, 1 << (_RATES + len(self._rate_bits)))
         return bits
 
@@ -135,9 +135,9 @@ def longest_s(candidates: Sequence[Candidate], free: Free) -> float | None:
     return None if most == float("inf") else most
 
 
-def short_rates(ask: Ask, free: Free) -> Iterable[str]:
+def short_rates(demand: Demand, free: Free) -> Iterable[str]:
     """The budgets that have less left than it needs, and could have more."""
-    for key, need in ask.rates:
+    for key, need in demand.rates:
         budget = free.rates.get(key)
         if budget is None:
             continue

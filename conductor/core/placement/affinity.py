@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from conductor.core.capacity.cluster import Free, QueueFree
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 
 #: For a warm place so much more of a device may be left over, or lost to others: this part of the request.
 SHARE = 8
@@ -21,11 +21,11 @@ class Warmth:
                 for key in queue.warm:
                     self._queues.setdefault(key, []).append(queue)
 
-    def queues(self, ask: Ask) -> Sequence[QueueFree]:
+    def queues(self, demand: Demand) -> Sequence[QueueFree]:
         """Those of its lane that can take it now."""
-        known = self._queues.get(ask.warm, ()) if ask.warm else ()
-        return [queue for queue in known if queue.lane == ask.lane and queue.is_open and queue.has_room]
+        known = self._queues.get(demand.warm, ()) if demand.warm else ()
+        return [queue for queue in known if queue.lane == demand.lane and queue.is_open and queue.has_room]
 
 
-def slack(ask: Ask) -> float:
-    return ask.vram_mib / SHARE
+def slack(demand: Demand) -> float:
+    return demand.vram_mib / SHARE

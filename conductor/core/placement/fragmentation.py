@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 
 
 class JobShape(NamedTuple):
@@ -17,10 +17,10 @@ class JobShape(NamedTuple):
     vram: int
 
 
-def kind_of(ask: Ask) -> JobShape:
-    kind: JobShape | None = ask.kind
+def kind_of(demand: Demand) -> JobShape:
+    kind: JobShape | None = demand.kind
     if kind is None:
-        kind = ask.kind = JobShape(ask.cpu_milli, ask.ram_mib, ask.devices, ask.vram_mib)
+        kind = demand.kind = JobShape(demand.cpu_milli, demand.ram_mib, demand.devices, demand.vram_mib)
     return kind
 
 
@@ -33,7 +33,7 @@ class Worth:
         self._kinds = [
             (k.cpu or 1, k.ram or 1, k.cpu, k.ram, weight * k.devices * k.vram) for k, weight in weights
         ]
-        self._asks = [(k.vram, k.devices) for k, _ in weights]
+        self._demands = [(k.vram, k.devices) for k, _ in weights]
         self._counts: dict[tuple[int, ...], list[int]] = {}
         self._known: dict[tuple[int, float, tuple[int, ...]], float] = {}
 
@@ -47,7 +47,9 @@ class Worth:
     def _sum(self, cpu: int, ram: float, vram: tuple[int, ...]) -> float:
         counts = self._counts.get(vram)
         if counts is None:
-            counts = self._counts[vram] = [_fitting(vram, amount, devices) for amount, devices in self._asks]
+            counts = self._counts[vram] = [
+                _fitting(vram, amount, devices) for amount, devices in self._demands
+            ]
         total = 0.0
         for count, (cpu_each, ram_each, needs_cpu, needs_ram, weight) in zip(
             counts, self._kinds, strict=True

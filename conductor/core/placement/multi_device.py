@@ -14,7 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from conductor.core.capacity.cluster import Free, NodeFree
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.placement.place import Lets, Place, in_queue, node_fits
 from conductor.model.spec import LANES, Lane
 
@@ -95,12 +95,12 @@ class Several:
             for sort in self._sorts.values():
                 sort.seen = -1
 
-    def find(self, ask: Ask, lets: Lets) -> Place | None:
-        sort = self._up_to_date(ask)
+    def find(self, demand: Demand, lets: Lets) -> Place | None:
+        sort = self._up_to_date(demand)
         heap, tried, others = sort.heap, list[Key](), list[Key]()
         found: Place | None = None
         while found is None:
-            front = self._front(sort, ask)
+            front = self._front(sort, demand)
             if front is not None and not (others and others[0] < front):
                 key = heappop(heap)
                 tried.append(key)
@@ -108,12 +108,12 @@ class Several:
                 key = heappop(others)
             else:
                 break
-            place = in_queue(self._queues[ask.lane][key[4]], ask)
+            place = in_queue(self._queues[demand.lane][key[4]], demand)
             if place is not None and lets(place):
                 found = place
             elif tried[-1] is key:
                 # The rest of its node comes into question now.
-                for other in self._keys(key[5], ask):
+                for other in self._keys(key[5], demand):
                     if other != key:
                         heappush(others, other)
         for key in tried:
@@ -122,20 +122,20 @@ class Several:
 
     # ── its index ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def _up_to_date(self, ask: Ask) -> RequestOffers:
-        name = (ask.where, ask.of_node, ask.of_device, ask.disk)
+    def _up_to_date(self, demand: Demand) -> RequestOffers:
+        name = (demand.where, demand.of_node, demand.of_device, demand.disk)
         sort = self._sorts.get(name)
         if sort is None:
-            sort = self._new_sort(name, ask.devices)
+            sort = self._new_sort(name, demand.devices)
         moved: Iterable[int] = set(islice(self._log, max(0, sort.seen), None))
         if sort.seen < 0 or len(sort.heap) > 4 * len(self._nodes):
             moved, sort.best, sort.heap = range(len(self._nodes)), {}, []
-        most, vram_mib, best = self._most[ask.devices], ask.vram_mib, sort.best
+        most, vram_mib, best = self._most[demand.devices], demand.vram_mib, sort.best
         for i in moved:
             if most[i] >= vram_mib:
-                frees = self._free_of(i, ask.devices)
+                frees = self._free_of(i, demand.devices)
                 first = bisect_left(frees, vram_mib)
-                total = 0 if i in self._plain else sum(frees[first : first + ask.devices])
+                total = 0 if i in self._plain else sum(frees[first : first + demand.devices])
             elif i in self._plain:
                 total = 0
             else:
@@ -149,7 +149,7 @@ class Several:
         sort.seen = len(self._log)
         return sort
 
-    def _front(self, sort: RequestOffers, ask: Ask) -> Key | None:
+    def _front(self, sort: RequestOffers, demand: Demand) -> Key | None:
         """The best place of all, at the front of the heap; None: there is none."""
         heap, best = sort.heap, sort.best
         while heap:
@@ -159,7 +159,7 @@ class Several:
                 heappop(heap)
             elif key[4] != NO_QUEUE:
                 return key
-            elif (now := self._best(i, ask)) is None:
+            elif (now := self._best(i, demand)) is None:
                 heappop(heap)
                 del best[i]
             else:
@@ -184,27 +184,27 @@ class Several:
         frees = self._free_of(i, devices)
         return frees[-devices] if devices <= len(frees) else NONE
 
-    def _keys(self, i: int, ask: Ask) -> list[Key]:
+    def _keys(self, i: int, demand: Demand) -> list[Key]:
         """The places of a node."""
         node, keys = self._nodes[i], list[Key]()
-        for q in node.queues.get(ask.lane, ()):
-            if q.is_open and (place := in_queue(q, ask)) is not None:
+        for q in node.queues.get(demand.lane, ()):
+            if q.is_open and (place := in_queue(q, demand)) is not None:
                 total = sum([device.vram.free for device in place.devices])
                 keys.append((q.active >= q.workers, q.active / q.workers, total, node.cpu.free, q.number, i))
         return keys
 
-    def _best(self, i: int, ask: Ask) -> Key | None:
+    def _best(self, i: int, demand: Demand) -> Key | None:
         """The smallest of `_keys`, without the others: this is asked of every sort for every node that
         moved.
         """
-        node, vram_mib, lane = self._nodes[i], ask.vram_mib, ask.lane
-        frees = self._free_of(i, ask.devices)
+        node, vram_mib, lane = self._nodes[i], demand.vram_mib, demand.lane
+        frees = self._free_of(i, demand.devices)
         first = bisect_left(frees, vram_mib)
-        end = first + ask.devices
+        end = first + demand.devices
         has_devices = end <= len(frees)
         if not has_devices and not (lane == "gpu" and i in self._plain):
             return None
-        if not node_fits(node, ask):
+        if not node_fits(node, demand):
             return None
         rows = self._rows[lane].get(i)
         if rows is None:
@@ -216,7 +216,7 @@ class Several:
                 break  # They come in this order.
             if own is None:
                 total = 0 if lane == "gpu" else least
-            elif not has_devices or own < vram_mib or (is_slice and ask.devices > 1):
+            elif not has_devices or own < vram_mib or (is_slice and demand.devices > 1):
                 continue
             else:
                 total = least + own - largest if own > largest else least

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from conductor.core.capacity.cluster import DeviceFree, Free, NodeFree, QueueFree
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.placement.affinity import Warmth, slack
 from conductor.core.placement.fragmentation import JobShape, Worth, kind_of
 from conductor.core.placement.node_state import INFINITE, NodeState, most_of, picks_of, state_of
@@ -92,49 +92,51 @@ class Packing:
 
     # ── the question ──────────────────────────────────────────────────────────────────────────────────────
 
-    def find(self, ask: Ask, lets: Lets = anywhere, job_id: str = "") -> Place | None:
-        kind = kind_of(ask)
+    def find(self, demand: Demand, lets: Lets = anywhere, job_id: str = "") -> Place | None:
+        kind = kind_of(demand)
         if not (kind.cpu or kind.ram or kind.vram):
-            return self._idlest(ask, lets)
-        if len(ask.of_device) > 1:
-            return self._counted(ask, lets)
-        place = self._by_state(kind, ask, lets, job_id)
-        if place is None and ask.lane == "gpu" and (not kind.vram or self._has_bare_devices(ask)):
+            return self._idlest(demand, lets)
+        if len(demand.of_device) > 1:
+            return self._counted(demand, lets)
+        place = self._by_state(kind, demand, lets, job_id)
+        if place is None and demand.lane == "gpu" and (not kind.vram or self._has_bare_devices(demand)):
             # States know devices by queues that have room: who takes nothing of a device goes to any of them,
             # and of who takes several only the first is its queue's.
-            place = self._counted(ask, lets)
+            place = self._counted(demand, lets)
         return place
 
-    def _has_bare_devices(self, ask: Ask) -> bool:
+    def _has_bare_devices(self, demand: Demand) -> bool:
         """A device that no open queue with room stands for may be the second of a job of several."""
-        return ask.devices > 1 and any(
+        return demand.devices > 1 and any(
             len(node.devices) > sum(q.is_open and q.has_room for q in node.queues.get("gpu", ()))
             for node in self._nodes
-            if len(node.devices) >= ask.devices and node.is_open
+            if len(node.devices) >= demand.devices and node.is_open
         )
 
-    def _by_state(self, kind: JobShape, ask: Ask, lets: Lets, job_id: str) -> Place | None:
+    def _by_state(self, kind: JobShape, demand: Demand, lets: Lets, job_id: str) -> Place | None:
         self._renew()
         if len(self._groups) <= FEW_STATES and self._is_beyond_all(kind):
             return None
-        answers = self._looked_at(kind, ask.lane)
-        if ask.node is not None:
-            return self._pinned(ask, answers, lets)
+        answers = self._looked_at(kind, demand.lane)
+        if demand.node is not None:
+            return self._pinned(demand, answers, lets)
         if self._rule == "random":
-            return self._random(ask, answers, lets, job_id)
+            return self._random(demand, answers, lets, job_id)
         if self._rule == "first":
             nodes = sorted((i, choice) for choice, state in self._open(answers) for i in self._groups[state])
-            return next((place for i, choice in nodes if (place := self._place(i, ask, choice, lets))), None)
-        return self._best(ask, answers, lets)
+            return next(
+                (place for i, choice in nodes if (place := self._place(i, demand, choice, lets))), None
+            )
+        return self._best(demand, answers, lets)
 
-    def _best(self, ask: Ask, answers: Answers, lets: Lets) -> Place | None:
+    def _best(self, demand: Demand, answers: Answers, lets: Lets) -> Place | None:
         heap, refused = answers.heap, list[tuple[Choice, NodeState]]()
         found: Place | None = None
         while heap and found is None:
             choice, state = heap[0]
             for i in self._groups.get(state, ()):
-                if (found := self._place(i, ask, choice, lets)) is not None:
-                    found = self._warmer(found, ask, choice, answers, lets) if ask.warm else found
+                if (found := self._place(i, demand, choice, lets)) is not None:
+                    found = self._warmer(found, demand, choice, answers, lets) if demand.warm else found
                     break
             else:
                 heappop(heap)
@@ -146,11 +148,11 @@ class Packing:
             heappush(heap, entry)
         return found
 
-    def _warmer(self, cold: Place, ask: Ask, best: Choice, answers: Answers, lets: Lets) -> Place:
+    def _warmer(self, cold: Place, demand: Demand, best: Choice, answers: Answers, lets: Lets) -> Place:
         """A queue that has the job's model, where it is as soon free and not much more is lost by it."""
-        kind = kind_of(ask)
+        kind = kind_of(demand)
         self._warmth = self._warmth or Warmth(self._free)
-        for queue in self._warmth.queues(ask):
+        for queue in self._warmth.queues(demand):
             i = self._index[queue.node]
             state = self._state[i]
             choice = None if state is None else answers.known.get(state)
@@ -158,8 +160,8 @@ class Packing:
                 continue
             if queue.device is not None and kind.devices == 1 and queue.device.vram.free >= kind.vram:
                 choice = self._weighed(state, kind, (queue.device.vram.free,), not queue.has_idle_worker)
-            if choice.is_busy == best.is_busy and choice.loss <= best.loss + slack(ask):
-                place = self._place(i, ask, choice, lets, queue)
+            if choice.is_busy == best.is_busy and choice.loss <= best.loss + slack(demand):
+                place = self._place(i, demand, choice, lets, queue)
                 if place is not None and place.queue is queue:
                     return place
         return cold
@@ -198,28 +200,32 @@ class Packing:
     def _open(self, answers: Answers) -> list[tuple[Choice, NodeState]]:
         return [entry for entry in answers.heap if entry[1] in self._groups]
 
-    def _idlest(self, ask: Ask, lets: Lets) -> Place | None:
+    def _idlest(self, demand: Demand, lets: Lets) -> Place | None:
         """What asks for nothing that can be packed is spread over the workers."""
         queues = (
-            q for q in self._free.queues[ask.lane] if q.is_open and q.has_room and node_fits(q.node, ask)
+            q
+            for q in self._free.queues[demand.lane]
+            if q.is_open and q.has_room and node_fits(q.node, demand)
         )
         places = (Place(queue) for queue in queues)
         found = (place for place in places if lets(place))
-        return min(found, key=lambda place: rank(place, ask.warm), default=None)
+        return min(found, key=lambda place: rank(place, demand.warm), default=None)
 
-    def _counted(self, ask: Ask, lets: Lets) -> Place | None:
+    def _counted(self, demand: Demand, lets: Lets) -> Place | None:
         """What takes more of a device than its VRAM: states do not tell whether a device has that."""
-        places = (in_queue(queue, ask) for queue in self._free.queues[ask.lane] if queue.is_open)
+        places = (in_queue(queue, demand) for queue in self._free.queues[demand.lane] if queue.is_open)
         found = (place for place in places if place is not None and lets(place))
-        return min(found, key=lambda place: rank(place, ask.warm), default=None)
+        return min(found, key=lambda place: rank(place, demand.warm), default=None)
 
-    def _pinned(self, ask: Ask, answers: Answers, lets: Lets) -> Place | None:
-        node = self._free.nodes.get(ask.node or "")
+    def _pinned(self, demand: Demand, answers: Answers, lets: Lets) -> Place | None:
+        node = self._free.nodes.get(demand.node or "")
         state = None if node is None else self._state[self._index[node]]
         choice = None if state is None else answers.known.get(state)
-        return None if node is None or choice is None else self._place(self._index[node], ask, choice, lets)
+        return (
+            None if node is None or choice is None else self._place(self._index[node], demand, choice, lets)
+        )
 
-    def _random(self, ask: Ask, answers: Answers, lets: Lets, job_id: str) -> Place | None:
+    def _random(self, demand: Demand, answers: Answers, lets: Lets, job_id: str) -> Place | None:
         """Any node that fits, and any device on it that does."""
         found = self._open(answers)
         draw = crc32(f"{self._seed}:{job_id}".encode())
@@ -227,23 +233,23 @@ class Packing:
         for choice, state in found:
             group = self._groups[state]
             if left < len(group):
-                fitting = sorted(amount for amount in (*state.idle, *state.busy) if amount >= ask.vram_mib)
-                if ask.devices == 1 and fitting:
+                fitting = sorted(amount for amount in (*state.idle, *state.busy) if amount >= demand.vram_mib)
+                if demand.devices == 1 and fitting:
                     choice = choice._replace(picks=(fitting[(draw >> 16) % len(fitting)],))
-                return self._place(group[left], ask, choice, lets)
+                return self._place(group[left], demand, choice, lets)
             left -= len(group)
         return None
 
     def _place(
-        self, i: int, ask: Ask, choice: Choice, lets: Lets, queue: QueueFree | None = None
+        self, i: int, demand: Demand, choice: Choice, lets: Lets, queue: QueueFree | None = None
     ) -> Place | None:
         """`queue`: the one to take where several would do."""
         node = self._nodes[i]
         # Of what it asks beyond cores, memory and VRAM, the state of the node says nothing.
-        if not node_fits(node, ask):
+        if not node_fits(node, demand):
             return None
         devices = pick(node, choice.picks, queue)
-        queue = queue_for(node, ask, devices)
+        queue = queue_for(node, demand, devices)
         if queue is None:
             return None
         place = Place(queue, devices)
@@ -329,9 +335,9 @@ def pick(node: NodeFree, amounts: Sequence[int], first: QueueFree | None = None)
     return tuple(chosen)
 
 
-def queue_for(node: NodeFree, ask: Ask, devices: Sequence[DeviceFree]) -> QueueFree | None:
+def queue_for(node: NodeFree, demand: Demand, devices: Sequence[DeviceFree]) -> QueueFree | None:
     """The queue of its first device; without devices the idlest of its lane."""
-    able = [q for q in node.queues.get(ask.lane, ()) if q.is_open and q.has_room]
-    if ask.lane == "gpu":
+    able = [q for q in node.queues.get(demand.lane, ()) if q.is_open and q.has_room]
+    if demand.lane == "gpu":
         able = [q for q in able if (q.device is devices[0] if devices else q.device is None)]
     return min(able, key=lambda q: (not q.has_idle_worker, q.active / q.workers), default=None)

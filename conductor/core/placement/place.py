@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from conductor.core.capacity.cluster import DeviceFree, NodeFree, QueueFree
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.capacity.resources import Pool, could_fit, fits
 
 
@@ -20,23 +20,23 @@ class Place:
         self.devices = devices
 
 
-def node_fits(node: NodeFree, ask: Ask) -> bool:
+def node_fits(node: NodeFree, demand: Demand) -> bool:
     """Do RAM, cores and disks of this node hold it, and are the files it reads there."""
-    if ask.node is not None and node.name != ask.node:
+    if demand.node is not None and node.name != demand.node:
         return False
-    if not fits(node.amounts, ask.of_node):
+    if not fits(node.amounts, demand.of_node):
         return False
-    return not ask.disk or disks_fit(node, ask)
+    return not demand.disk or disks_fit(node, demand)
 
 
-def disks_fit(node: NodeFree, ask: Ask) -> bool:
+def disks_fit(node: NodeFree, demand: Demand) -> bool:
     """Is every root usable, and has every file system room for all that this attempt puts on it."""
     asked: dict[Pool, int] = {}
-    for root, size in ask.disk:
+    for root, size in demand.disk:
         disk = node.disks.get(root)
         if disk is None or disk.volume.fault is not None or not disk.volume.is_writable:
             return False
-        if disk.volume.opens_at_bytes is not None and not ask.has_begun:
+        if disk.volume.opens_at_bytes is not None and not demand.has_begun:
             return False
         if size and disk.pool is None:
             return False
@@ -45,29 +45,31 @@ def disks_fit(node: NodeFree, ask: Ask) -> bool:
     return all(size == 0 or pool.free >= size for pool, size in asked.items())
 
 
-def asks_vram(queue: QueueFree, ask: Ask) -> bool:
+def asks_vram(queue: QueueFree, demand: Demand) -> bool:
     """The gpu lane of a node without devices runs on the CPU: no VRAM is asked there."""
-    return ask.vram_mib > 0 and (queue.lane != "gpu" or queue.device is not None or queue.missing is not None)
+    return demand.vram_mib > 0 and (
+        queue.lane != "gpu" or queue.device is not None or queue.missing is not None
+    )
 
 
-def usable_devices(ask: Ask, node: NodeFree) -> list[DeviceFree]:
+def usable_devices(demand: Demand, node: NodeFree) -> list[DeviceFree]:
     """The devices a job of this lane could use here: those with workers; for other lanes all of them."""
-    queues: Sequence[QueueFree] = node.queues.get(ask.lane, ())
-    if ask.lane != "gpu":
-        return node.devices_for(ask) if ask.vram_mib else []
-    if ask.devices > 1 and any(queue.device for queue in queues):
-        return node.devices_for(ask)
+    queues: Sequence[QueueFree] = node.queues.get(demand.lane, ())
+    if demand.lane != "gpu":
+        return node.devices_for(demand) if demand.vram_mib else []
+    if demand.devices > 1 and any(queue.device for queue in queues):
+        return node.devices_for(demand)
     return [queue.device for queue in queues if queue.device is not None]
 
 
-def unserved_devices(ask: Ask, node: NodeFree) -> list[DeviceFree]:
+def unserved_devices(demand: Demand, node: NodeFree) -> list[DeviceFree]:
     """Large enough for one of the gpu lane, and of no worker; none where a device that has workers is: of
     several, one has to be its worker's own."""
-    served = [queue.device for queue in node.queues.get(ask.lane, ()) if queue.device is not None]
-    if ask.lane != "gpu" or any(could_fit(device.amounts, ask.of_device) for device in served):
+    served = [queue.device for queue in node.queues.get(demand.lane, ()) if queue.device is not None]
+    if demand.lane != "gpu" or any(could_fit(device.amounts, demand.of_device) for device in served):
         return []
-    others = (device for device in node.devices_for(ask) if device not in served)
-    return [device for device in others if could_fit(device.amounts, ask.of_device)]
+    others = (device for device in node.devices_for(demand) if device not in served)
+    return [device for device in others if could_fit(device.amounts, demand.of_device)]
 
 
 #: May this place be taken by this request: it may be kept free for another.
@@ -78,27 +80,29 @@ def anywhere(place: Place) -> bool:
     return True
 
 
-def in_queue(queue: QueueFree, ask: Ask) -> Place | None:
+def in_queue(queue: QueueFree, demand: Demand) -> Place | None:
     """The place that it would get there, by the tightest devices; None where it does not fit now."""
-    if not queue.has_room or not node_fits(queue.node, ask):
+    if not queue.has_room or not node_fits(queue.node, demand):
         return None
-    if not asks_vram(queue, ask):
+    if not asks_vram(queue, demand):
         return Place(queue)
-    devices = tightest(queue, ask)
+    devices = tightest(queue, demand)
     return None if devices is None else Place(queue, devices)
 
 
-def tightest(queue: QueueFree, ask: Ask) -> tuple[DeviceFree, ...] | None:
+def tightest(queue: QueueFree, demand: Demand) -> tuple[DeviceFree, ...] | None:
     """As many devices of the queue's node as asked, the fullest that fit; the queue's own device is among
     them.
     """
-    fitting = [d for d in queue.node.devices_for(ask) if d.why_not is None and d.vram.free >= ask.vram_mib]
-    if ask.counts:
-        fitting = [d for d in fitting if fits(d.amounts, ask.of_device)]
+    fitting = [
+        d for d in queue.node.devices_for(demand) if d.why_not is None and d.vram.free >= demand.vram_mib
+    ]
+    if demand.counts:
+        fitting = [d for d in fitting if fits(d.amounts, demand.of_device)]
     if queue.device is not None and queue.device not in fitting:
         return None
     fitting.sort(key=lambda d: (d is not queue.device, d.vram.free, d.index))
-    return tuple(fitting[: ask.devices]) if len(fitting) >= ask.devices else None
+    return tuple(fitting[: demand.devices]) if len(fitting) >= demand.devices else None
 
 
 def rank(place: Place, warm: str = "") -> tuple[float, ...]:
@@ -106,10 +110,10 @@ def rank(place: Place, warm: str = "") -> tuple[float, ...]:
     tightest node.
     """
     vram = sum([d.vram.free for d in place.devices])
-    return (*standing(place.queue, warm), vram, place.node.cpu.free)
+    return (*queue_rank(place.queue, warm), vram, place.node.cpu.free)
 
 
-def standing(queue: QueueFree, warm: str) -> tuple[float, ...]:
+def queue_rank(queue: QueueFree, warm: str) -> tuple[float, ...]:
     """The part of `rank` that the queue alone decides."""
     return (
         not queue.has_idle_worker,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from conductor.core.capacity.cluster import Free, NodeFree, QueueFree
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.core.capacity.resources import fits
 from conductor.core.placement.affinity import Warmth, slack
 from conductor.core.placement.multi_device import Several
@@ -21,8 +21,8 @@ from conductor.core.placement.place import asks_vram as asks_vram
 from conductor.core.placement.place import disks_fit as disks_fit
 from conductor.core.placement.place import in_queue as in_queue
 from conductor.core.placement.place import node_fits as node_fits
+from conductor.core.placement.place import queue_rank
 from conductor.core.placement.place import rank as rank
-from conductor.core.placement.place import standing
 from conductor.core.placement.queue_index import DeviceOrder, LoadOrder
 from conductor.model.spec import Lane
 
@@ -30,7 +30,7 @@ from conductor.model.spec import Lane
 class Placing(Protocol):
     """A rule for where an attempt goes. It is told of every change of a node that it does not make itself."""
 
-    def find(self, ask: Ask, lets: Lets = anywhere, job_id: str = "") -> Place | None: ...
+    def find(self, demand: Demand, lets: Lets = anywhere, job_id: str = "") -> Place | None: ...
 
     def took(self, place: Place) -> None: ...
 
@@ -50,83 +50,83 @@ class Placement:
         #: The queues of each lane whose jobs take no device; the gpu lane's last, of nodes without devices.
         self._idlest: dict[tuple[Lane, bool], LoadOrder] = {}
 
-    def find(self, ask: Ask, lets: Lets = anywhere, job_id: str = "") -> Place | None:
-        if ask.lane == "gpu" and ask.devices == 1:
-            return self._on_one_device(ask, lets) or self._without_device(ask, lets, is_gpu_lane=True)
-        if ask.vram_mib and not self._warm_queues(ask):
-            return self._several.find(ask, lets)
-        if ask.vram_mib:
-            return self._scan(self._free.queues[ask.lane], ask, lets)
-        return self._without_device(ask, lets)
+    def find(self, demand: Demand, lets: Lets = anywhere, job_id: str = "") -> Place | None:
+        if demand.lane == "gpu" and demand.devices == 1:
+            return self._on_one_device(demand, lets) or self._without_device(demand, lets, is_gpu_lane=True)
+        if demand.vram_mib and not self._warm_queues(demand):
+            return self._several.find(demand, lets)
+        if demand.vram_mib:
+            return self._scan(self._free.queues[demand.lane], demand, lets)
+        return self._without_device(demand, lets)
 
-    def _on_one_device(self, ask: Ask, lets: Lets) -> Place | None:
+    def _on_one_device(self, demand: Demand, lets: Lets) -> Place | None:
         full: NodeFree | None = None
-        for queue in self._devices.at_least(ask.vram_mib):
+        for queue in self._devices.at_least(demand.vram_mib):
             if queue.device is None or queue.node is full:
                 continue
-            if not node_fits(queue.node, ask):
+            if not node_fits(queue.node, demand):
                 full = queue.node
                 continue
-            if ask.counts and not fits(queue.device.amounts, ask.of_device):
+            if demand.counts and not fits(queue.device.amounts, demand.of_device):
                 continue
             place = Place(queue, (queue.device,))
             if lets(place):
-                return self._warmer(place, ask, lets)
+                return self._warmer(place, demand, lets)
         return None
 
-    def _warmer(self, cold: Place, ask: Ask, lets: Lets) -> Place:
+    def _warmer(self, cold: Place, demand: Demand, lets: Lets) -> Place:
         """A device that has the job's model, where it is as soon free and fits about as tightly."""
-        if not ask.warm:
+        if not demand.warm:
             return cold
-        most = sum(d.vram.free for d in cold.devices) + slack(ask)
-        for queue in self._warm_queues(ask):
+        most = sum(d.vram.free for d in cold.devices) + slack(demand)
+        for queue in self._warm_queues(demand):
             device = queue.device
             if (
                 device is None
-                or not ask.vram_mib <= device.vram.free <= most
-                or not node_fits(queue.node, ask)
+                or not demand.vram_mib <= device.vram.free <= most
+                or not node_fits(queue.node, demand)
             ):
                 continue
-            if ask.counts and not fits(device.amounts, ask.of_device):
+            if demand.counts and not fits(device.amounts, demand.of_device):
                 continue
             place = Place(queue, (device,))
             if queue.has_idle_worker == cold.queue.has_idle_worker and (queue is cold.queue or lets(place)):
                 return place
         return cold
 
-    def _warm_queues(self, ask: Ask) -> Sequence[QueueFree]:
+    def _warm_queues(self, demand: Demand) -> Sequence[QueueFree]:
         if self._warmth is None:
             self._warmth = Warmth(self._free)
-        return self._warmth.queues(ask) if ask.warm else ()
+        return self._warmth.queues(demand) if demand.warm else ()
 
-    def _without_device(self, ask: Ask, lets: Lets, is_gpu_lane: bool = False) -> Place | None:
+    def _without_device(self, demand: Demand, lets: Lets, is_gpu_lane: bool = False) -> Place | None:
         """By rank: the first that does is the best, but for those that are warm."""
-        if self._warm_queues(ask):
-            queues = self._free.queues[ask.lane]
-            return self._scan((q for q in queues if not is_gpu_lane or q.device is None), ask, lets)
-        order = self._idlest.get((ask.lane, is_gpu_lane))
+        if self._warm_queues(demand):
+            queues = self._free.queues[demand.lane]
+            return self._scan((q for q in queues if not is_gpu_lane or q.device is None), demand, lets)
+        order = self._idlest.get((demand.lane, is_gpu_lane))
         if order is None:
-            queues = [q for q in self._free.queues[ask.lane] if not is_gpu_lane or q.device is None]
-            order = self._idlest[ask.lane, is_gpu_lane] = LoadOrder(queues)
+            queues = [q for q in self._free.queues[demand.lane] if not is_gpu_lane or q.device is None]
+            order = self._idlest[demand.lane, is_gpu_lane] = LoadOrder(queues)
         for queue in order.all():
-            if node_fits(queue.node, ask):
+            if node_fits(queue.node, demand):
                 place = Place(queue)
                 if lets(place):
                     return place
         return None
 
-    def _scan(self, queues: Iterable[QueueFree], ask: Ask, lets: Lets) -> Place | None:
+    def _scan(self, queues: Iterable[QueueFree], demand: Demand, lets: Lets) -> Place | None:
         best: tuple[float, ...] | None = None
         found: Place | None = None
         for queue in queues:
             # Behind what was found: not looked at, and nobody is asked whether it may be taken.
-            if not queue.is_open or (best is not None and standing(queue, ask.warm) > best[:3]):
+            if not queue.is_open or (best is not None and queue_rank(queue, demand.warm) > best[:3]):
                 continue
-            place = in_queue(queue, ask)
-            if place is None or (best is not None and rank(place, ask.warm) >= best):
+            place = in_queue(queue, demand)
+            if place is None or (best is not None and rank(place, demand.warm) >= best):
                 continue
             if lets(place):
-                best, found = rank(place, ask.warm), place
+                best, found = rank(place, demand.warm), place
         return found
 
     def took(self, place: Place) -> None:

@@ -1,4 +1,4 @@
-"""How an endpoint fares that is not well: until when its gate is shut for all, and who may ask it first.
+"""How an endpoint fares that is not well: until when its gate is closed for all, and who may ask it first.
 Pure.
 
 An outage belongs to the endpoint and not to each job. `adapters/redis/lua/endpoint_faults.lua` counts in the
@@ -49,7 +49,7 @@ def after_call(known: EndpointFault | None, call: Call, now: float) -> EndpointF
     )
 
 
-def shuts_for_s(endpoint_fault: EndpointFault, call: Call) -> float:
+def closes_for_s(endpoint_fault: EndpointFault, call: Call) -> float:
     """How long nobody asks after this call, which told of trouble. 0: who wants to may."""
     trouble, times = call.trouble, endpoint_fault.times
     if call.closes_for_s or trouble is None or trouble not in BACK_OFF_S:

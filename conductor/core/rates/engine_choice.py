@@ -57,11 +57,11 @@ def away(engine: EngineNeed, rates: Mapping[str, RateState], now: float) -> Away
             continue
         fault = state.endpoint_fault
         if fault is not None and fault.trouble != "limited":
-            is_shut = (state.closed_until or 0.0) > now or (state.going > 0 and asks_one_first(fault))
-            if is_shut and fault.trouble == "refuses":
+            is_closed = (state.closed_until or 0.0) > now or (state.going > 0 and asks_one_first(fault))
+            if is_closed and fault.trouble == "refuses":
                 return AwayReason(Reason.ENDPOINT_REFUSES, fault.words)
-            if is_shut and fault.times >= TIMES:
-                return AwayReason(Reason.ENDPOINT_SHUT, fault.words)
+            if is_closed and fault.times >= TIMES:
+                return AwayReason(Reason.ENDPOINT_UNAVAILABLE, fault.words)
         left, limit = state.usd_left, state.usd_limit
         cost = cost_of(state.usd_per_token, state.usd_per_call, need.requests, need.tokens)
         if left is not None and limit is not None and (left <= 0 or left < cost):

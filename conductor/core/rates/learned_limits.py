@@ -237,7 +237,7 @@ def _even(known: LearnedRate, look: KeyReading) -> LearnedRate:
 
 
 def _is_long(known: LearnedRate, look: KeyReading) -> bool:
-    """Shut for longer than an empty bucket takes to have a call again."""
+    """Closed for longer than an empty bucket takes to have a call again."""
     if look.closed_until is None:
         return True
     return look.closed_until - look.now > 1.5 + 2 * look.window_s / (known.limit or max(1, look.held))
@@ -294,8 +294,8 @@ def _resolved(known: LearnedRate, look: KeyReading) -> LearnedRate:
     """After a burst calls go one by one. What the window held with the first that is accepted is the
     limit.
     """
-    is_shut = look.closed_until is not None and look.closed_until > look.now
-    if is_shut or look.now <= known.burst_until or known.limit is None:
+    is_closed = look.closed_until is not None and look.closed_until > look.now
+    if is_closed or look.now <= known.burst_until or known.limit is None:
         return known
     if not known.doubt_at:
         return replace(known, doubt_at=look.now, doubt_held=look.held) if look.unsure else known

@@ -1,4 +1,4 @@
-"""The node-side gates: what is read of this host, and what shuts by it. A new one is its adapter, a line
+"""The node-side gates: what is read of this host, and what closes by it. A new one is its adapter, a line
 here, and its setting (docs/node-gates.md)."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from conductor.adapters.host.temperature import Temperature
 from conductor.base.logs.events import emit_event
 from conductor.base.settings.sections import NodeSettings
 from conductor.base.settings.settings import Settings
-from conductor.core.admission.obstacles import Shutters, are_other
+from conductor.core.admission.obstacles import NodeGateStates, are_other
 from conductor.core.admission.sentences import obstacle_words
 from conductor.model.report import Obstacle
 from conductor.model.signal import Sensed
@@ -54,10 +54,10 @@ class NodeGates:
         """`clock`: epoch seconds."""
         self._asked = [(sensor, Patient(sensor.sense)) for sensor in sensors]
         self._said: dict[str, Sensed] = {}
-        self._shutters = Shutters()
+        self._gates = NodeGateStates()
         self._clock = clock
         self._looked_at = -SENSE_EVERY_S
-        self._shut: tuple[Obstacle, ...] = ()
+        self._closed: tuple[Obstacle, ...] = ()
 
     @property
     def next_look_s(self) -> float | None:
@@ -67,7 +67,7 @@ class NodeGates:
     def look(self) -> tuple[Obstacle, ...]:
         """What keeps this host, or its devices, from starting anything now."""
         if self.next_look_s != 0.0:
-            return self._shut
+            return self._closed
         limit_s = FIRST_ANSWERS_S if self._looked_at < 0 else ANSWERS_S
         self._looked_at = time.monotonic()
         for sensor, patient in self._asked:
@@ -75,10 +75,10 @@ class NodeGates:
                 self._say_once(sensor.name, said)
                 self._said[sensor.name] = said
         signals = (signal for said in self._said.values() for signal in said.signals)
-        before, self._shut = self._shut, self._shutters.hear(signals, self._clock())
-        if are_other(before, self._shut):
-            _log(before, self._shut)
-        return self._shut
+        before, self._closed = self._closed, self._gates.hear(signals, self._clock())
+        if are_other(before, self._closed):
+            _log(before, self._closed)
+        return self._closed
 
     def _say_once(self, name: str, said: Sensed) -> None:
         before = self._said.get(name, Sensed())

@@ -144,7 +144,7 @@ def is_news(before: NodeReport | None, now: NodeReport) -> bool:
     return is_other or _has_moved(before, now)
 
 
-def shut_by(report: NodeReport) -> frozenset[str]:
+def closed_by(report: NodeReport) -> frozenset[str]:
     """Keys of the devices on which it says that nothing starts; empty: the whole host."""
     quarantined = {device.key for device in report.devices if device.quarantined}
     return frozenset(quarantined | {obstacle.device for obstacle in report.obstacles})

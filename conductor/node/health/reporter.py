@@ -31,10 +31,10 @@ from conductor.node.health.report import (
     Identity,
     Reading,
     Workforce,
+    closed_by,
     is_news,
     make_report,
     remember,
-    shut_by,
     with_thresholds,
 )
 from conductor.node.health.vram_owners import owner_among, with_ours
@@ -89,8 +89,8 @@ class Reporter(threading.Thread):
         self._sent_at = 0.0
         self._is_away = False
         self.has_failed = False
-        #: What the last report that arrived says is shut (`shut_by`): no hand-over goes there any more.
-        self.shut: frozenset[str] = frozenset()
+        #: What the last report that arrived says is closed (`closed_by`): no hand-over goes there any more.
+        self.closed: frozenset[str] = frozenset()
         self.reading = self._read(make_folders=True)
 
     # ── for the main thread ───────────────────────────────────────────────────────────────────────────────
@@ -178,7 +178,7 @@ class Reporter(threading.Thread):
 
     def _read_disks(self, make_folders: bool) -> tuple[Volume, ...]:
         """What a worker could not write to is tried until it can be written to: till then its gate is
-        shut.
+        closed.
         """
         told = suspect_roots.folder_of(self._settings.layout)
         doubtful = suspect_roots.read(told)
@@ -253,8 +253,8 @@ class Reporter(threading.Thread):
             emit_event("redis.back", "Redis answers again")
             self._is_away = False
         self._sent, self._sent_at = report, time.monotonic()
-        before, self.shut = self.shut, shut_by(report)
-        if before != self.shut:
+        before, self.closed = self.closed, closed_by(report)
+        if before != self.closed:
             self._on_change()
 
     def _away(self, error: Unreachable) -> None:

@@ -119,17 +119,17 @@ class RetryFigures(Value, frozen=True, kw_only=True):
 
 class GateFigures(Value, frozen=True, kw_only=True):
     """`held_s`: seconds in which it held at least one class back. `job_s`: the same added up over the jobs
-    that waited. Gates that are shut together count each."""
+    that waited. Gates that are closed together count each."""
 
     gate: str
     held_s: float
     job_s: float
-    #: Share of each part of the night in which it was shut, in percent.
+    #: Share of each part of the night in which it was closed, in percent.
     strip: tuple[int, ...] = ()
 
 
 class LastWaiting(Value, frozen=True, kw_only=True):
-    """What waited at the last tick, and the gates that were shut to it."""
+    """What waited at the last tick, and the gates that were closed to it."""
 
     backlog: str
     task: str

@@ -146,12 +146,12 @@ def _gates(report: NightReport) -> str:
             word(f"{row.gate} ({GATE_WORDS.get(row.gate, row.gate)})"),
             number(duration(row.held_s)),
             number(duration(row.job_s)),
-            bars(row.strip, f"when {row.gate} was shut"),
+            bars(row.strip, f"when {row.gate} was closed"),
         )
         for row in report.gates
     )
-    aside = "Gates that were shut together count each. The last column is the night from left to right."
-    found = table(title, ("Gate", "Shut for", "Added up over jobs", "When"), rows, aside)
+    aside = "Gates that were closed together count each. The last column is the night from left to right."
+    found = table(title, ("Gate", "Closed for", "Added up over jobs", "When"), rows, aside)
     return found or nothing(title, "No gate held a job back.")
 
 

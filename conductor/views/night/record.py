@@ -19,7 +19,7 @@ from conductor.model.job_class import kind_of
 from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec, TaskDecl, from_line
 from conductor.model.subject import file_name, file_of
-from conductor.record.dispatched_manifests import standing_by
+from conductor.record.dispatched_manifests import ledger_match
 from conductor.record.journal import Journal
 from conductor.record.journal_notes import PUT, Note
 from conductor.record.manifest import opened
@@ -57,8 +57,8 @@ class JobAttempts(Struct):
     @property
     def accepted(self) -> tuple[str, Mark] | None:
         """The body whose receipt counts, and its mark."""
-        standing = [(body, mark) for body, mark in self.marks.items() if body not in self.taken_back]
-        return min(standing, key=lambda each: each[1], default=None)
+        valid = [(body, mark) for body, mark in self.marks.items() if body not in self.taken_back]
+        return min(valid, key=lambda each: each[1], default=None)
 
     def ended(self) -> Iterator[Receipt]:
         """Each body once; what only shows something has ended too."""
@@ -227,7 +227,7 @@ def _read_lines(
     faults: list[str] = []
     lines = 0
     # Of a job in several the line of the last dispatch holds.
-    for source in sorted(standing_by(put, receipts_dir, None).sources, key=lambda each: each.order):
+    for source in sorted(ledger_match(put, receipts_dir, None).sources, key=lambda each: each.order):
         content = source.content()
         if content is None:
             faults.append(

@@ -1,4 +1,4 @@
-"""Figures of a night out of its recorded ticks: which gates were shut to whom and for how long, what devices
+"""Figures of a night out of its recorded ticks: which gates were closed to whom and how long, what devices
 had promised and used, who ran and what waited at the last tick. Each tick is looked at once, and what did not
 change costs nothing.
 """
@@ -47,20 +47,20 @@ class RecordedNight(Struct, kw_only=True):
     last_at: float | None = None
     held_s: dict[Gate, float] = {}
     job_s: dict[Gate, float] = {}
-    shut: dict[Gate, list[TimeSpan]] = {}
+    closed: dict[Gate, list[TimeSpan]] = {}
     devices: dict[tuple[str, str], DeviceUse] = {}
     running: tuple[str, ...] = ()
     waiting: tuple[LastWaiting, ...] = ()
     fault: str = ""
 
     def gates(self, begins: float, ends: float) -> tuple[GateFigures, ...]:
-        """Those that were shut, the costliest first."""
+        """Those that were closed, the costliest first."""
         rows = [
             GateFigures(
                 gate=gate,
                 held_s=round(self.held_s[gate], 3),
                 job_s=round(self.job_s.get(gate, 0.0), 3),
-                strip=strip(joined(self.shut.get(gate, ())), begins, ends),
+                strip=strip(joined(self.closed.get(gate, ())), begins, ends),
             )
             for gate in GATES
             if self.held_s.get(gate)
@@ -109,7 +109,7 @@ def points_in(folder: Path, since: float, until: float) -> Iterator[Point]:
 
 class _Looking:
     def __init__(self) -> None:
-        self.found = RecordedNight(held_s={}, job_s={}, shut={}, devices={})
+        self.found = RecordedNight(held_s={}, job_s={}, closed={}, devices={})
         self._last: Point | None = None
         self._gates: object = None
         self._candidates: object = None
@@ -148,7 +148,7 @@ class _Looking:
         for gate, jobs in self._held.items():
             found.held_s[gate] = found.held_s.get(gate, 0.0) + step
             found.job_s[gate] = found.job_s.get(gate, 0.0) + step * jobs
-            spans = found.shut.setdefault(gate, [])
+            spans = found.closed.setdefault(gate, [])
             if spans and spans[-1][1] == at:
                 spans[-1] = spans[-1][0], until
             else:
@@ -176,7 +176,7 @@ class _Looking:
 
 
 def _rows(point: Point) -> dict[tuple[str, str, tuple[Gate, ...], bool], int]:
-    """Backlog, task, gates that are shut, and whether any wait will open them → how many wait."""
+    """Backlog, task, gates that are closed, and whether any wait will open them → how many wait."""
     found: dict[tuple[str, str, tuple[Gate, ...], bool], int] = defaultdict(int)
     for number, waiting, _ in point.candidates:
         job_class: JobClass = point.value(number, JobClass)

@@ -35,7 +35,7 @@ def _section(title: str, rows: list[tuple[object, ...]]) -> Iterator[str]:
 
 def _gates(report: NightReport) -> list[tuple[object, ...]]:
     rows = [(row.gate, duration(row.held_s), duration(row.job_s)) for row in report.gates]
-    return [("gate", "shut for", "over jobs"), *rows]
+    return [("gate", "closed for", "over jobs"), *rows]
 
 
 def _retries(report: NightReport) -> list[tuple[object, ...]]:

@@ -27,10 +27,12 @@ H = 3600
         ("22:00-24:00", 0, 22 * H),
     ],
 )
-def test_outside_its_hours_it_is_shut_until_they_begin_again(text: str, at: int, until: int | None) -> None:
-    shut = hours.shut({"cloud": hours.parse(text)}, NOW, lambda t: (int(at + t - NOW) % hours.DAY_S, 0))
+def test_outside_its_hours_it_is_closed_until_they_begin_again(text: str, at: int, until: int | None) -> None:
+    closed = hours.outside_hours(
+        {"cloud": hours.parse(text)}, NOW, lambda t: (int(at + t - NOW) % hours.DAY_S, 0)
+    )
 
-    assert shut == ({} if until is None else {"cloud": NOW + until})
+    assert closed == ({} if until is None else {"cloud": NOW + until})
 
 
 @pytest.mark.parametrize(
@@ -43,10 +45,10 @@ def test_what_is_no_span_of_hours_is_refused_with_the_way_to_write_it(text: str)
 
 @pytest.mark.parametrize("name", ["cloud", "night"])
 def test_a_lane_and_a_backlog_outside_their_hours_are_held_until_then_and_others_go(name: str) -> None:
-    shut = a_snapshot(shut={name: NOW + 600})
+    closed = a_snapshot(outside_hours={name: NOW + 600})
     candidates = [a_candidate(a_class("cloud", id="c", backlog="night")), a_candidate(a_class("cpu", id="d"))]
 
-    decision = decide(shut, candidates, Limits(canary={"media.cut": 1}))
+    decision = decide(closed, candidates, Limits(canary={"media.cut": 1}))
 
     assert [a.reservation.class_id for a in decision.admit] == ["d"]
     (verdict,) = decision.hold[0].closed

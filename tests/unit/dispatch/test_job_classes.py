@@ -9,7 +9,7 @@ import pytest
 from builders import a_class, a_spec
 
 from conductor.analysis.simulation.workload import BACKLOG, Workload
-from conductor.core.capacity.request import Ask
+from conductor.core.capacity.request import Demand
 from conductor.model.job_class import (
     TAUGHT,
     Classifier,
@@ -172,10 +172,10 @@ def test_each_need_makes_another_request(field: str) -> None:
     )
 
     assert class_id(plain) != class_id(other)
-    assert (Ask(plain).key != Ask(other).key) == (field not in ASKED_AS_OTHERS)
+    assert (Demand(plain).key != Demand(other).key) == (field not in ASKED_AS_OTHERS)
 
 
-#: What of a class chooses no place; all else is an amount, or stands in `Ask.where`.
+#: What of a class chooses no place; all else is an amount, or stands in `Demand.where`.
 CHOOSES_NO_PLACE = {
     "id", "backlog", "task", "planned", "priority", "duration_s", "size", "kind", "learned", "is_untried",
     # It goes there rather, and fits as well elsewhere.
@@ -190,16 +190,16 @@ OF_ITSELF = {
 
 @pytest.mark.parametrize("field", Needs.__struct_fields__)
 def test_one_that_found_no_room_says_nothing_of_one_that_asks_otherwise(field: str) -> None:
-    """A need that is no amount stands in `Ask.where`: else a job would be refused for what another one asked,
+    """A need that is no amount stands in `Demand.where`: else a job were refused for what another one asked,
     and wait for a tick that never looks at its own place."""
     plain = a_class(vram_mib=100)
     other = msgspec.structs.replace(
         plain, needs=msgspec.structs.replace(plain.needs, **{field: OTHER_NEEDS[field]})
     )
-    one, another = Ask(plain), Ask(other)
+    one, another = Demand(plain), Demand(other)
 
     is_taken_for_the_other = (
-        one.where == another.where and one.asks_as_much(another) and another.asks_as_much(one)
+        one.where == another.where and one.demands_as_much(another) and another.demands_as_much(one)
     )
 
     assert is_taken_for_the_other == (field in OF_ITSELF or field in ASKED_AS_OTHERS)
@@ -208,7 +208,7 @@ def test_one_that_found_no_room_says_nothing_of_one_that_asks_otherwise(field: s
 @pytest.mark.parametrize("field", JobClass.__struct_fields__)
 def test_each_field_of_a_class_is_asked_or_is_said_not_to_choose_a_place(field: str) -> None:
     plain = a_class()
-    one, another = Ask(plain), Ask(msgspec.structs.replace(plain, **{field: OTHER_CLASS[field]}))
+    one, another = Demand(plain), Demand(msgspec.structs.replace(plain, **{field: OTHER_CLASS[field]}))
 
     assert (one.key == another.key) == (field in CHOOSES_NO_PLACE)
     assert (one.where == another.where) == (field in CHOOSES_NO_PLACE | {"needs", "writes"})

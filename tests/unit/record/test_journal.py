@@ -34,20 +34,20 @@ def test_a_manifest_is_noted_once_and_again_when_it_changed_or_went_elsewhere(tm
 
 def test_how_a_ledger_stands_to_what_was_dispatched(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "receipts")
-    assert journal.standing(None).sentence is None
+    assert journal.ledger_match(None).sentence is None
     journal.dispatched(a_manifest(tmp_path), "night", 1, "g1")
-    assert journal.standing("g1").sentence is None
+    assert journal.ledger_match("g1").sentence is None
     for other in (None, "g2"):
-        standing = journal.standing(other)
-        assert standing.is_lost and standing.lives == 1
-        assert standing.sentence is not None and "conductor rebuild" in standing.sentence
+        ledger_match = journal.ledger_match(other)
+        assert ledger_match.is_lost and ledger_match.lives == 1
+        assert ledger_match.sentence is not None and "conductor rebuild" in ledger_match.sentence
 
 
 def test_a_project_can_be_moved_as_a_whole(tmp_path: Path) -> None:
     old = tmp_path / "old"
     Journal(old / "receipts").dispatched(a_manifest(old), "night", 1, "g1")
     new = old.rename(tmp_path / "new")
-    (source,) = Journal(new / "receipts").standing("g1").sources
+    (source,) = Journal(new / "receipts").ledger_match("g1").sources
     assert source.manifest == new / "manifests" / "m.jsonl" and source.content() == source.kept
 
 
@@ -68,7 +68,7 @@ def test_several_hosts_write_and_all_is_read_in_order(tmp_path: Path) -> None:
     other.file = other.folder / "elsewhere.journal"
     other.dispatched(a_manifest(tmp_path), "night", 1, "g2")
     assert [note.generation for note in journal.notes()] == ["g1", "g2"]
-    assert journal.standing("g2").sentence is None
+    assert journal.ledger_match("g2").sentence is None
 
 
 def test_without_a_dispatch_from_here_the_operators_word_needs_no_record(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_the_last_word_on_a_place_counts(tmp_path: Path) -> None:
         journal.place(what, place)
 
     assert places(journal.notes()) == ({"io"}, {""})
-    assert journal.standing(None).sentence is None, "a pause is no dispatch: nothing is missing"
+    assert journal.ledger_match(None).sentence is None, "a pause is no dispatch: nothing is missing"
 
 
 def test_no_clock_says_which_word_was_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def test_no_clock_says_which_word_was_the_last(tmp_path: Path, monkeypatch: pyte
     assert [note.n for note in notes] == [1, 2, 3, 4, 5, 6]
     assert places(notes) == (frozenset(), frozenset())
     assert settled_by_operator(notes) == ({"aaaaaaaa": 1}, {})
-    assert len(hosts["ahead"].standing("of behind").present) == 1
+    assert len(hosts["ahead"].ledger_match("of behind").present) == 1
 
 
 def test_each_content_that_was_dispatched_is_kept_and_the_same_one_once(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_each_content_that_was_dispatched_is_kept_and_the_same_one_once(tmp_path
     texts = ("{}\n", "{}\n{}\n", "{}\n")
     for text in texts:
         journal.dispatched(a_manifest(tmp_path, text), "night", 1, "g1")
-    first, second = journal.standing("g1").sources
+    first, second = journal.ledger_match("g1").sources
     assert (
         first.kept is not None
         and second.kept is not None

@@ -67,7 +67,7 @@ def test_the_dead_are_named_by_cause_with_those_behind_them_and_where_they_are_l
 
 def test_without_a_conductor_that_comes_first():
     night = a_night({"waiting": 3, "dead": 1}, dead={"timeout": 1}, leader=None,
-                    standing=LedgerAge(has_leader=False))  # fmt: skip
+                    ledger_age=LedgerAge(has_leader=False))  # fmt: skip
     found = headline_of(night)
     assert [todo.command for todo in found.todo] == ["conductor up", "conductor jobs state:dead"]
     assert found.todo[0].words == "3 jobs left and no conductor has run here yet"

@@ -11,7 +11,7 @@ from conductor.views.status import Status
 MIB = "MiB"
 
 
-def shut_at(
+def closed_at(
     where: str, need: float, have: float, *, opens: float | None = None, holders: tuple[str, ...] = ()
 ):
     return Verdict(
@@ -36,8 +36,8 @@ def held(class_id: str, waiting: int, *verdicts: Verdict, since: float = 100.0) 
 
 
 def test_a_gate_adds_up_what_it_holds_back_and_opens_with_the_first_that_leaves():
-    one = held("a", 3, shut_at("node1/gpu0", 10000, 6000, opens=900.0, holders=("x",)))
-    other = held("b", 28, shut_at("node1/gpu0", 8000, 6000, opens=800.0), since=50.0)
+    one = held("a", 3, closed_at("node1/gpu0", 10000, 6000, opens=900.0, holders=("x",)))
+    other = held("b", 28, closed_at("node1/gpu0", 8000, 6000, opens=800.0), since=50.0)
     shared = (
         Shared(where="node1/gpu0", gate="vram", unit=MIB, limit=24000, reserved=18000, others=0, free=6000),
         Shared(where="node1", gate="cpu", unit="cores", limit=8, reserved=2, others=0, free=6),
@@ -47,7 +47,7 @@ def test_a_gate_adds_up_what_it_holds_back_and_opens_with_the_first_that_leaves(
     )
     first, second = now_of(status, shared).gates
     assert (first.gate, first.where, first.is_open, first.waiting) == ("vram", "node1/gpu0", False, 31)
-    assert (first.need, first.free, first.limit, first.shut_since, first.opens_at) == (
+    assert (first.need, first.free, first.limit, first.closed_since, first.opens_at) == (
         10000,
         6000,
         24000,
@@ -65,7 +65,7 @@ def test_a_gate_adds_up_what_it_holds_back_and_opens_with_the_first_that_leaves(
 
 def test_a_gate_that_some_pass_one_day_is_not_never():
     final = Verdict(gate="vram", passed=False, reason=Reason.TOO_LARGE, where="node1/gpu0", unit=MIB)
-    both = Status(now=1.0, holds=(held("a", 1, final), held("b", 1, shut_at("node1/gpu0", 2, 1))))
+    both = Status(now=1.0, holds=(held("a", 1, final), held("b", 1, closed_at("node1/gpu0", 2, 1))))
     assert [row.is_never for row in now_of(both).gates] == [False]
     assert [row.is_never for row in now_of(Status(now=1.0, holds=(held("a", 1, final),))).gates] == [True]
 
@@ -77,7 +77,7 @@ def test_budgets_of_apis_are_gates_too():
 
 
 def test_what_waits_is_told_with_the_file_it_is_about_and_what_can_never_run_comes_first():
-    many = held("many", 40, shut_at("node1/gpu0", 2, 1))
+    many = held("many", 40, closed_at("node1/gpu0", 2, 1))
     told = {"class_id": "n", "backlog": "night", "task": "big", "lane": "gpu", "head": "h"}
     never = Hold(**told, waiting=1, verdicts=(), is_infeasible=True)
     files = {"h": "holiday.mp4", "head-many": ""}

@@ -10,7 +10,7 @@ local PLIGHTS = P .. 'endpoint_faults'
 local BACK_OFF = {busy = {5, 300}, down = {5, 300}, refuses = {60, 1800}, faulty = {5, 300}}
 local FAULTS = 3
 
-local function endpoint_fault_shuts_for(endpoint_fault, told)
+local function endpoint_fault_closes_for(endpoint_fault, told)
   local said, rule, times = told.closes_for_s or 0, BACK_OFF[told.trouble], endpoint_fault.times
   if said > 0 or not rule then return said end
   if told.trouble == 'faulty' then
@@ -42,7 +42,7 @@ local function endpoint_fault_told(told)
   known.is_shared = known.is_shared or (known.job_id or '') ~= (told.job_id or '') or nil
   known.last_at, known.job_id = now, told.job_id
   call('HSET', PLIGHTS, told.key, cjson.encode(known))
-  return endpoint_fault_shuts_for(known, told)
+  return endpoint_fault_closes_for(known, told)
 end
 
 -- What is handed over and not started, and would call it, goes back at no cost, and so does its place in the

@@ -4,7 +4,7 @@
 --       admission, RQ data, when that tick looked (ms)}: who goes next where that attempt ends well. Named by
 --       the last tick; it waits, and holds nothing.
 --   conductor:successions  int  successors handed over so far
---   conductor:node:NODE  string  its report: which cards its devices are, and which node-side gates are shut
+--   conductor:node:NODE  string  its report: which cards its devices are, and which node-side gates are closed
 --   conductor:revised  set  ids of waiting jobs that took another line since they were handed over last
 --       (revise.lua)
 local created_ms
@@ -114,9 +114,9 @@ local function read(report)
   return report.read
 end
 
--- A node-side gate that shut since a tick looked, or a device that went into quarantine: nothing starts
+-- A node-side gate that closed since a tick looked, or a device that went into quarantine: nothing starts
 -- there.
-local function shut_objection(held, said)
+local function closed_objection(held, said)
   local is_held = {[''] = true}
   for _, key in ipairs(held.devices or {}) do is_held[key] = true end
   for _, obstacle in ipairs(said.obstacles or {}) do
@@ -143,10 +143,10 @@ end
 local function report_objection(reservation, node)
   local report = report_of(node)
   if not report.text then return nil end
-  local is_shut = string.find(report.text, '"obstacles":[{', 1, true) or string.find(report.text, '"quarantined":"', 1, true)
-  if not (is_shut or string.find(reservation, '"uuids":', 1, true)) then return nil end
+  local is_closed = string.find(report.text, '"obstacles":[{', 1, true) or string.find(report.text, '"quarantined":"', 1, true)
+  if not (is_closed or string.find(reservation, '"uuids":', 1, true)) then return nil end
   local held, said = cjson.decode(reservation), read(report)
-  return is_shut and shut_objection(held, said) or device_objection(held, said.devices or {})
+  return is_closed and closed_objection(held, said) or device_objection(held, said.devices or {})
 end
 
 -- '' or why not.

@@ -70,7 +70,7 @@ local function rq_end(queue, entry, status)
 end
 
 -- Attempts that ended so were put off and did not fail: rq-dashboard shows nothing of them.
-local PUT_OFF = {rate_limited = true, endpoint_shut = true, store_shut = true}
+local PUT_OFF = {rate_limited = true, endpoint_unavailable = true, store_unavailable = true}
 
 -- Why an ended entry failed. It stands in the description, which every page shows: RQ keeps its own words of
 -- a failure compressed, in a stream of their own.

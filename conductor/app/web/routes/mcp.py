@@ -20,7 +20,7 @@ async def mcp(request: Request, who: Annotated[Visitor, Depends(acts)]) -> Respo
     """One message of the Model Context Protocol (streamable HTTP, without sessions)."""
     door: ModelDoor | None = request.app.state.model_door
     if door is None:
-        raise HTTPException(404, "the door for models is shut here: set mcp.over_http in conductor.toml")
+        raise HTTPException(404, "the door for models is closed here: set mcp.over_http in conductor.toml")
     request.state.actor = who.name
     return DoorResponse(door)
 

@@ -148,10 +148,10 @@ def test_what_is_outside_its_hours_is_waited_for_until_they_begin() -> None:
     found = predicted([pending(0)], limits=limits)
 
     assert seconds(found) == pytest.approx(opens - here + 10, abs=1)
-    shut = predicted(
+    closed = predicted(
         [pending(0), pending(1, replace(CPU, id="class-never", needs=needs(cpu=900.0)))], limits=limits
     )
-    assert seconds(shut) == pytest.approx(opens - here + 10, abs=1)
+    assert seconds(closed) == pytest.approx(opens - here + 10, abs=1)
 
 
 def test_what_may_make_it_later_and_is_not_played_is_said() -> None:

@@ -267,10 +267,10 @@ def test_nothing_of_a_system_that_is_down_is_shown_as_now(cli: Cli, night: Night
     assert f"note: nothing is running now: no conductor since {at} (`conductor up`, or" in shown.out
     assert f"0 nodes, no conductor since {at}" in shown.out
     assert "nobody can say when it is done: no conductor is running" in shown.out
-    assert found["standing"]["has_leader"] is False
-    assert found["standing"]["as_of"] == night.ledger.gate_record.gates().at
-    assert found["standing"]["heard_at"] == night.ledger.leadership.heard_at()
-    assert list(found["standing"]["unheard"]) == [night.ids[3]]
+    assert found["ledger_age"]["has_leader"] is False
+    assert found["ledger_age"]["as_of"] == night.ledger.gate_record.gates().at
+    assert found["ledger_age"]["heard_at"] == night.ledger.leadership.heard_at()
+    assert list(found["ledger_age"]["unheard"]) == [night.ids[3]]
     assert found["end"]["at"] is None
     assert sum(lane["running"] for lane in found["lanes"]) == 0
 
@@ -284,7 +284,7 @@ def test_the_line_of_top_and_explain_mark_what_is_old_too(cli: Cli, night: Night
     runs = cli("explain", night.ids[3])
     unheard = f"no word from its worker since {at}; no conductor since {at}, so nobody takes it back"
     assert f"was running on node1, attempt 1: {unheard}\n" in runs.out
-    assert cli("explain", night.ids[3], "--json").json["standing"]["has_leader"] is False
+    assert cli("explain", night.ids[3], "--json").json["ledger_age"]["has_leader"] is False
 
 
 def test_without_a_conductor_what_runs_goes_on_and_is_shown_so(cli: Cli, night: NightScene):

@@ -41,9 +41,9 @@ def test_a_429_closes_the_lane_until_it_says_and_other_lanes_go_on() -> None:
 def test_an_endpoint_that_is_not_well_says_so_and_then_one_job_asks_first() -> None:
     calls = a_class("cloud", rates={"api": (1, 0)})
     down = EndpointFault(trouble="down", words="api did not answer: refused", since=NOW - 60, times=2)
-    (shut,) = held(a_snapshot(rates=(a_rate(closed_until=NOW + 12, endpoint_fault=down),)), calls).closed
-    assert (shut.reopens_at, words_of(shut), shut.reason) == (
-        NOW + 12, "api did not answer: refused", Reason.ENDPOINT_SHUT
+    (closed,) = held(a_snapshot(rates=(a_rate(closed_until=NOW + 12, endpoint_fault=down),)), calls).closed
+    assert (closed.reopens_at, words_of(closed), closed.reason) == (
+        NOW + 12, "api did not answer: refused", Reason.ENDPOINT_UNAVAILABLE
     )  # fmt: skip
 
     open_now = a_snapshot(rates=(a_rate(closed_until=NOW, endpoint_fault=down),))

@@ -167,11 +167,11 @@ def test_what_others_hold_is_not_given_out():
         ),
     ],
 )
-def test_where_nobody_knows_it_is_shut_or_open_as_configured(reading: CounterReading | None, why: str):
-    shut = told(reading)
+def test_where_nobody_knows_it_is_closed_or_open_as_configured(reading: CounterReading | None, why: str):
+    closed = told(reading)
 
-    assert not shut.admit and why in sentence(shut.hold[0], NOW, 1.0)
-    assert not shut.hold[0].is_infeasible, "it may answer again"
+    assert not closed.admit and why in sentence(closed.hold[0], NOW, 1.0)
+    assert not closed.hold[0].is_infeasible, "it may answer again"
     assert len(told(reading, on_stale="open").admit) == 3
 
 

@@ -288,7 +288,7 @@ def test_what_others_use_is_named_where_the_end_of_all_of_ours_would_not_do() ->
 
 
 def test_hours_and_a_backfill_reservation_are_no_next_try_of_a_canary() -> None:
-    shut = Verdict(
+    closed = Verdict(
         gate="hold", passed=False, reason=Reason.LANE_OUTSIDE_HOURS, where="gpu", reopens_at=NOW + 60
     )
     kept = Verdict(
@@ -300,7 +300,7 @@ def test_hours_and_a_backfill_reservation_are_no_next_try_of_a_canary() -> None:
         reopens_at=NOW + 5,
     )
 
-    assert describe(shut, NOW, at_clock) == "hold: gpu, the gpu lane is outside its hours; until about +60"
+    assert describe(closed, NOW, at_clock) == "hold: gpu, the gpu lane is outside its hours; until about +60"
     assert describe(kept, NOW + 9, at_clock) == (
         "hold: n1/gpu0, kept free for abcdefgh, which others passed; any moment: over its estimate"
     )

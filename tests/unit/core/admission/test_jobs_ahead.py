@@ -72,7 +72,7 @@ def test_behind_the_one_that_a_place_is_kept_for_all_take_their_turns() -> None:
     assert last.front is not None and (last.front.jobs, last.front.higher) == (2, 1)
 
 
-def test_who_was_passed_over_and_is_shut_now_loses_its_place_in_front() -> None:
+def test_who_was_passed_over_and_is_closed_now_loses_its_place_in_front() -> None:
     """Its lane is paused: nothing passes it over meanwhile."""
     lanes = Controls(paused_lanes=("cpu",))
     overdue = a_candidate(a_class("cpu", id="overdue", cpu=ALL_CORES))

@@ -1,4 +1,4 @@
-"""Node-side gates in the core: when one is shut, and what the decision makes of what a host reports."""
+"""Node-side gates in the core: when one is closed, and what the decision makes of what a host reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import structs
 from conductor.core.admission.admission import decide
 from conductor.core.admission.earliest_start import earliest
 from conductor.core.admission.explain import explain
-from conductor.core.admission.obstacles import Shutters, are_other
+from conductor.core.admission.obstacles import NodeGateStates, are_other
 from conductor.core.admission.sentences import obstacle_words
 from conductor.model.limits import Limits
 from conductor.model.reason import Reason
@@ -24,32 +24,32 @@ def hot(figure: float, **changes: Any) -> Signal:
         "gate": "temperature",
         "device": "gpu0",
         "figure": figure,
-        "shuts_at": 83,
+        "closes_at": 83,
         "opens_at": 78,
     }
     return Signal(**{**values, "unit": "°C", "words": "it is too hot", **changes})
 
 
 def played(*figures: float | None, **changes: Any) -> list[float | None]:
-    """A reading each second: since when the gate is shut after it; None: it is open. A figure of None is no
+    """A reading each second: since when the gate is closed after it; None: it is open. A figure of None is no
     reading."""
-    shutters, found = Shutters(), list[float | None]()
+    gates, found = NodeGateStates(), list[float | None]()
     for at, figure in enumerate(figures):
-        shut = shutters.hear([] if figure is None else [hot(figure, **changes)], float(at))
-        found.append(shut[0].since if shut else None)
+        closed = gates.hear([] if figure is None else [hot(figure, **changes)], float(at))
+        found.append(closed[0].since if closed else None)
     return found
 
 
-def test_a_device_that_hovers_at_its_limit_shuts_once_and_opens_well_below_it() -> None:
+def test_a_device_that_hovers_at_its_limit_closes_once_and_opens_well_below_it() -> None:
     assert played(83, 84, 82, 83, 79, 78, 82, 84) == [None, 1, 1, 1, 1, None, None, 7]
 
 
-def test_what_is_not_told_never_shuts() -> None:
+def test_what_is_not_told_never_closes() -> None:
     assert played(84, None, 82, 84) == [0, None, None, 3]
 
 
-def test_too_little_shuts_as_well_as_too_much() -> None:
-    idle = {"shuts_at": 10, "opens_at": 10, "is_floor": True}
+def test_too_little_closes_as_well_as_too_much() -> None:
+    idle = {"closes_at": 10, "opens_at": 10, "is_floor": True}
     assert played(10, 0.1, 9.9, 10, 0, **idle) == [None, 1, 1, None, 4]
 
 
@@ -57,14 +57,14 @@ def test_it_opens_when_it_has_been_good_for_long_enough_without_a_break() -> Non
     assert played(90, 70, 70, 80, 70, 70, 70, opens_after_s=2) == [0, 0, 0, 0, 0, 0, None]
 
 
-def test_devices_and_gates_are_shut_each_by_itself() -> None:
-    shutters = Shutters()
-    shut = shutters.hear([hot(90), hot(20, device="gpu1"), hot(90, gate="input", device="")], 5.0)
-    assert [(o.gate, o.device) for o in shut] == [("input", ""), ("temperature", "gpu0")]
-    later = shutters.hear([hot(89), hot(90, device="gpu1")], 6.0)
+def test_devices_and_gates_are_closed_each_by_itself() -> None:
+    gates = NodeGateStates()
+    closed = gates.hear([hot(90), hot(20, device="gpu1"), hot(90, gate="input", device="")], 5.0)
+    assert [(o.gate, o.device) for o in closed] == [("input", ""), ("temperature", "gpu0")]
+    later = gates.hear([hot(89), hot(90, device="gpu1")], 6.0)
     assert [(o.device, o.since) for o in later] == [("gpu0", 5.0), ("gpu1", 6.0)]
-    assert are_other(shut, later) and not are_other(
-        later, shutters.hear([hot(88), hot(91, device="gpu1")], 7.0)
+    assert are_other(closed, later) and not are_other(
+        later, gates.hear([hot(88), hot(91, device="gpu1")], 7.0)
     )
 
 
@@ -78,12 +78,12 @@ def an_obstacle(device: str = "", **changes: Any) -> Obstacle:
     return Obstacle(**{**values, "opens_at": 10.0, "unit": "min without input", "since": NOW - 60, **changes})
 
 
-def shut(*reports: NodeReport) -> Snapshot:
+def closed(*reports: NodeReport) -> Snapshot:
     return a_snapshot(nodes=reports)
 
 
 def test_a_host_with_an_obstacle_starts_nothing_and_the_gate_says_why_in_words() -> None:
-    snapshot = shut(a_report(obstacles=(an_obstacle(),)))
+    snapshot = closed(a_report(obstacles=(an_obstacle(),)))
     for lane in ("gpu", "cpu"):
         decision = decide(
             snapshot, [a_candidate(a_class(lane, vram_mib=1000 if lane == "gpu" else 0))], Limits()
@@ -100,11 +100,11 @@ def test_a_host_with_an_obstacle_starts_nothing_and_the_gate_says_why_in_words()
         assert not decision.hold[0].is_infeasible and earliest(decision.hold[0]) is None
 
 
-def test_a_device_with_an_obstacle_is_shut_alone() -> None:
+def test_a_device_with_an_obstacle_is_closed_alone() -> None:
     hot_one = an_obstacle(
         "gpu0", gate="temperature", words="it is too hot", figure=86.0, opens_at=78.0, unit="°C"
     )
-    snapshot = shut(a_report(devices=2, obstacles=(hot_one,)))
+    snapshot = closed(a_report(devices=2, obstacles=(hot_one,)))
     candidates = [a_candidate(a_class("gpu", vram_mib=1000), waiting=6), a_candidate(a_class("cpu", id="c"))]
 
     decision = decide(snapshot, candidates, Limits(depth={"gpu": 2, "cpu": 2}))
@@ -116,7 +116,7 @@ def test_a_device_with_an_obstacle_is_shut_alone() -> None:
 
 
 def test_another_host_takes_what_this_one_does_not() -> None:
-    snapshot = shut(a_report(obstacles=(an_obstacle(),)), a_report("node2"))
+    snapshot = closed(a_report(obstacles=(an_obstacle(),)), a_report("node2"))
     decision = decide(snapshot, [a_candidate(a_class("cpu"))], Limits())
     assert [a.reservation.node for a in decision.admit] == ["node2"]
 

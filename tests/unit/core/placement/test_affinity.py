@@ -28,10 +28,10 @@ def went_to(
     *reports: NodeReport,
     lane: Lane = "gpu",
     running: tuple[object, ...] = (),
-    **asks: object,
+    **demands: object,
 ) -> str:
     """The queue that a job which wants YOLO is handed to."""
-    job_class = a_class(lane, warm=YOLO, **asks)
+    job_class = a_class(lane, warm=YOLO, **demands)
     snapshot = a_snapshot(nodes=reports, reservations=running)
     (admission,) = decide(snapshot, [a_candidate(job_class)], Limits(place=rule)).admit
     return admission.reservation.queue

@@ -26,10 +26,10 @@ def on(engine: EngineNeed, *engines: EngineNeed, **more: object) -> JobClass:
 
 
 def a_fault(
-    key: str = "comfy", trouble: Trouble = "down", times: int = 2, shut_s: float = 10.0, **more: int
+    key: str = "comfy", trouble: Trouble = "down", times: int = 2, closed_s: float = 10.0, **more: int
 ) -> RateState:
     fault = EndpointFault(trouble=trouble, words="nobody is there", times=times)
-    return a_rate(key, endpoint_fault=fault, closed_until=NOW + shut_s, **more)
+    return a_rate(key, endpoint_fault=fault, closed_until=NOW + closed_s, **more)
 
 
 def moved(job_class: JobClass, *rates: RateState, waiting: int = 3) -> list[Move]:
@@ -56,10 +56,10 @@ def test_another_engine_is_another_class_that_takes_only_its_budget() -> None:
 def test_who_waits_for_an_engine_that_is_away_goes_to_the_next_that_is_there() -> None:
     (first, *rest) = moved(on(LOCAL), a_fault())
     assert (first.left, first.engine, first.is_fallback) == ("comfy", "film_api", True)
-    assert first.why == (Reason.ENDPOINT_SHUT, "nobody is there") and len(rest) == 2
+    assert first.why == (Reason.ENDPOINT_UNAVAILABLE, "nobody is there") and len(rest) == 2
     (first, *_) = moved(on(LOCAL), a_fault(), a_fault("film_api", times=1))
     assert first.engine == "templates", (
-        "its gate is shut: nothing may be known for long, and nobody waits twice"
+        "its gate is closed: nothing may be known for long, and nobody waits twice"
     )
     assert not moved(on(LOCAL, LOCAL, API), a_fault(), a_fault("film_api"))
 
@@ -69,7 +69,7 @@ def test_who_waits_for_an_engine_that_is_away_goes_to_the_next_that_is_there() -
     [
         a_fault(times=1),
         a_fault(trouble="limited", times=9),
-        a_fault(shut_s=-1.0),
+        a_fault(closed_s=-1.0),
         a_rate("comfy", requests_left=0, requests_limit=10),
     ],
     ids=["once", "429", "opens", "busy with others"],
@@ -84,7 +84,7 @@ def test_one_that_refuses_everybody_is_not_asked_twice() -> None:
 
 
 def test_while_one_asks_whether_it_is_back_the_others_go_on_elsewhere() -> None:
-    assert moved(on(LOCAL), a_fault(shut_s=-1.0, going=1))
+    assert moved(on(LOCAL), a_fault(closed_s=-1.0, going=1))
 
 
 def test_money_that_is_spent_or_promised_is_not_spent_again() -> None:

@@ -54,8 +54,8 @@ def test_after_a_burst_the_first_call_that_is_accepted_tells_the_limit():
     """A window that slides is full for a while after the limit fell: what it held at the 429 says nothing."""
     after = after_look(known(100), a_look(refused=1, held=100, closed_until=NOW + 36), None)
     assert (after.limit, after.is_doubted) == (99, True)
-    shut = after_look(after, a_look(NOW + 30, held=50, closed_until=NOW + 36), None)
-    assert shut == after
+    closed = after_look(after, a_look(NOW + 30, held=50, closed_until=NOW + 36), None)
+    assert closed == after
     called = after_look(after, a_look(NOW + 36.1, held=40, unsure=1, closed_until=NOW + 36), None)
     assert (called.doubt_held, called.limit) == (40, 99)
     accepted = after_look(called, a_look(NOW + 38.2, held=39), None)

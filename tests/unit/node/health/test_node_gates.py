@@ -179,7 +179,7 @@ def test_what_is_ours_is_no_foreign_load(tmp_path: Path) -> None:
     machine.show(118, {30: (20, 58, ""), 10: (5, 3, python), 40: (5, 11, "cc")})
     said = load.sense()
     assert shares(said) == [40], "of 18 s of two cores in 10 s ten are ours"
-    assert said.signals[0].is_beyond(said.signals[0].shuts_at)
+    assert said.signals[0].is_beyond(said.signals[0].closes_at)
     machine.clock.at = 20
     machine.show(136, {30: (20, 76, "")})
     assert shares(load.sense()) == [0]
@@ -215,7 +215,7 @@ class Told:
         self.figure = 1.0
 
     def sense(self) -> Sensed:
-        signal = Signal(gate=self.name, figure=self.figure, shuts_at=5, opens_at=5, words="it is so")
+        signal = Signal(gate=self.name, figure=self.figure, closes_at=5, opens_at=5, words="it is so")
         return Sensed(signals=(signal,))
 
 

@@ -33,7 +33,7 @@ def test_without_a_recording_it_is_said_plainly(night: ReportScene) -> None:
     assert "Nothing was recorded" in report.answers[3].words
 
 
-def test_a_gate_counts_while_it_is_shut_to_anybody_and_a_gap_to_nobody(night: ReportScene) -> None:
+def test_a_gate_counts_while_it_is_closed_to_anybody_and_a_gap_to_nobody(night: ReportScene) -> None:
     one, first = held("one", "vram", waiting=4)
     two, second = held("two", "vram", "scratch", waiting=2)
     night.record(

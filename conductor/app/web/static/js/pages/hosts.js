@@ -53,8 +53,8 @@ export function show(main) {
 
 function headline(nodes) {
   if (!nodes.length) return "No host reports: start `conductor node` on each.";
-  const shut = nodes.filter((node) => node.obstacles.length || node.devices.some((device) => device.quarantined) || node.volumes.some((volume) => volume.fault)).length;
-  return `${many(nodes.length, "host")} report${nodes.length === 1 ? "s" : ""}${shut ? `, ${shut} with something shut` : ""}.`;
+  const closed = nodes.filter((node) => node.obstacles.length || node.devices.some((device) => device.quarantined) || node.volumes.some((volume) => volume.fault)).length;
+  return `${many(nodes.length, "host")} report${nodes.length === 1 ? "s" : ""}${closed ? `, ${closed} with something closed` : ""}.`;
 }
 
 async function history(hours) {
@@ -82,8 +82,8 @@ function fill(section, node) {
   put(name, node.node);
   const { free = null, total = null } = node.measured.ram ?? {};
   const ram = total === null ? "RAM unknown" : `${mib(free)} of ${mib(total)} RAM free`;
-  const shut = node.obstacles.filter((obstacle) => !obstacle.device).map((obstacle) => h("span", { class: "alarm" }, ` ✕ Starts nothing: ${told(obstacle)}.`));
-  put(facts, `${node.cpu_count} cores, ${ram}, heard ${ago(node.sent_at)} ago${node.is_draining ? ", draining" : ""}.`, shut);
+  const closed = node.obstacles.filter((obstacle) => !obstacle.device).map((obstacle) => h("span", { class: "alarm" }, ` ✕ Starts nothing: ${told(obstacle)}.`));
+  put(facts, `${node.cpu_count} cores, ${ram}, heard ${ago(node.sent_at)} ago${node.is_draining ? ", draining" : ""}.`, closed);
   table(devices, node.devices, (device) => device.uuid, DEVICES, (device) => deviceCells(device, node));
   table(volumes, node.volumes, (volume) => volume.root, VOLUMES, volumeCells);
   table(queues, node.queues, (queue) => queue.queue, QUEUES, queueCells);
@@ -99,14 +99,14 @@ const told = (obstacle) => `${obstacle.words} (now ${obstacle.figure} ${obstacle
 function deviceCells(device, node) {
   const index = `gpu${device.index}`;
   const ours = device.ours ? Object.values(device.ours).reduce((sum, one) => sum + one, 0) : null;
-  const shut = node.obstacles.find((obstacle) => obstacle.device === index);
-  const state = device.quarantined ? h("span", { class: "alarm" }, `✕ quarantined: ${device.quarantined}`) : shut ? `◌ starts nothing: ${told(shut)}` : "✓ in use";
+  const closed = node.obstacles.find((obstacle) => obstacle.device === index);
+  const state = device.quarantined ? h("span", { class: "alarm" }, `✕ quarantined: ${device.quarantined}`) : closed ? `◌ starts nothing: ${told(closed)}` : "✓ in use";
   const number = { class: "number" };
   return [`${index} ${device.name}`, [mib(device.vram_used_mib), number], [ours === null ? "unknown" : mib(ours), number], [device.vram_total_mib ? mib(device.vram_total_mib) : "unknown", number], state];
 }
 
 function volumeCells(volume) {
-  const state = volume.fault ? h("span", { class: "alarm" }, `✕ ${volume.fault}`) : volume.opens_at_bytes ? `◌ shut until ${size(volume.opens_at_bytes)} are free` : volume.is_writable ? "✓ writable" : "read only";
+  const state = volume.fault ? h("span", { class: "alarm" }, `✕ ${volume.fault}`) : volume.opens_at_bytes ? `◌ closed until ${size(volume.opens_at_bytes)} are free` : volume.is_writable ? "✓ writable" : "read only";
   const number = { class: "number" };
   return [volume.root, volume.path, [`${size(volume.free_bytes)} of ${size(volume.total_bytes)}`, number], [volume.removable_bytes ? size(volume.removable_bytes) : "", number], state];
 }

@@ -112,7 +112,7 @@ function gates(night) {
   const name = "Time lost, by gate";
   if (!night.sources.ticks) return [h("h2", {}, name), h("p", {}, "Nothing was recorded: no tick of this time is kept.")];
   if (!night.gates.length) return [h("h2", {}, name), h("p", {}, "No gate held a job back.")];
-  return table(name, ["Gate", ["Shut for"], ["Added up over jobs"], "When"], night.gates, (row) => [row.gate, number(duration(row.held_s)), number(duration(row.job_s)), bars(row.strip, `when ${row.gate} was shut`)]);
+  return table(name, ["Gate", ["Closed for"], ["Added up over jobs"], "When"], night.gates, (row) => [row.gate, number(duration(row.held_s)), number(duration(row.job_s)), bars(row.strip, `when ${row.gate} was closed`)]);
 }
 
 function deviceCells(row) {

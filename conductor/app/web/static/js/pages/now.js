@@ -106,9 +106,9 @@ function costOf({ gates, tonight }) {
 }
 
 function tile(element, row, cost) {
-  element.className = row.is_open ? "tile" : row.is_never ? "tile never" : "tile shut";
-  const since = row.shut_since ? ` for ${ago(row.shut_since)}, since ${clock(row.shut_since)}` : "";
-  const state = row.is_open ? h("span", { class: "good" }, "✓ open") : row.is_never ? h("strong", { class: "alarm" }, "✕ never opens here") : [h("strong", {}, "◌ shut"), since];
+  element.className = row.is_open ? "tile" : row.is_never ? "tile never" : "tile closed";
+  const since = row.closed_since ? ` for ${ago(row.closed_since)}, since ${clock(row.closed_since)}` : "";
+  const state = row.is_open ? h("span", { class: "good" }, "✓ open") : row.is_never ? h("strong", { class: "alarm" }, "✕ never opens here") : [h("strong", {}, "◌ closed"), since];
   const behind = row.waiting ? h("p", {}, `${many(row.waiting, "job")} wait${row.waiting === 1 ? "s" : ""}`, row.need ? row.limit ? `, the largest needs ${amount(row.need, row.unit)}` : "" : "") : null;
   const opens = row.is_open ? null : h("p", {}, prose(row.words || "Nobody can say what opens it."), row.opens_at ? h("strong", { class: "nowrap" }, ` Opens ${moment(row.opens_at)}.`) : null);
   const link = (id) => [h("a", { href: `/jobs/${id}`, class: "id" }, id.slice(0, 8)), " "];

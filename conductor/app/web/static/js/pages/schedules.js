@@ -28,8 +28,8 @@ export function show(main) {
 }
 
 function scheduleCells(row) {
-  const state = row.fault ? h("span", { class: "alarm" }, `✕ cannot fire: ${row.fault}`) : `${SHAPES[row.standing]} ${row.standing}`;
-  const next = row.standing === "paused" ? "" : moment(row.next_at);
+  const state = row.fault ? h("span", { class: "alarm" }, `✕ cannot fire: ${row.fault}`) : `${SHAPES[row.state]} ${row.state}`;
+  const next = row.state === "paused" ? "" : moment(row.next_at);
   const counts = [many(row.fired, "time"), row.failed ? `, ${row.failed} failed` : "", row.skipped ? `, ${row.skipped} skipped` : ""].join("");
   return [h("strong", {}, row.name), state, next, `${row.when} (${row.zone})`, h("code", {}, row.run), last(row.last), counts];
 }
