@@ -12,7 +12,7 @@ from ads_scene import NOW, counted, lead_event, proof
 from postgres_server import PASSWORD, PostgresServer
 from task_bench import Bench
 
-from conductor.base.errors import StoreShut
+from conductor.base.errors import StoreUnavailable
 from workers.ads import tables
 from workers.task_api.failure_causes import of_exception
 from workers.tasks import ads_event, ads_fatigue
@@ -34,13 +34,13 @@ def test_a_server_that_is_stopped_in_the_middle_costs_no_event(
     counted(bench, lead_event("e1", "L1"))
     event = ads_event.counted_event(ads_event.parse(lead_event("e2", "L2"), ads_event.EventArgs))
     with (
-        pytest.raises(StoreShut),
+        pytest.raises(StoreUnavailable),
         bench.context().store("ads") as store,
         store.transaction() as change,
     ):
         assert tables.count_event(change, event)
         postgres.kill()
-    with pytest.raises(StoreShut, match="store ads"):
+    with pytest.raises(StoreUnavailable, match="store ads"):
         counted(bench, lead_event("e2", "L2"))
     postgres.start()
     assert counted(bench, lead_event("e1", "L1"), lead_event("e2", "L2")) == [False, True]
@@ -86,7 +86,7 @@ def test_a_disk_that_is_full_in_the_middle_costs_no_event_and_no_half_report(sma
     counted(small, *events[:10])
     data, published = (small.settings.roots[name].path for name in ("data", "published"))
     room = filled(data)
-    with pytest.raises(StoreShut, match="its disk is full"):
+    with pytest.raises(StoreUnavailable, match="its disk is full"):
         for event in events:
             small.run(ads_event.run, event)
     room.unlink()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from toon_scene import FilmApi, MoodyComfy, SegmentBench, said
 
-from conductor.base.errors import BadOutput, EndpointShut
+from conductor.base.errors import BadOutput, EndpointUnavailable
 from conductor.base.settings.sections import Endpoint
 from workers.engines import kept_request
 from workers.media import picture_faults, probing
@@ -42,12 +42,12 @@ def api(tmp_path: Path, desk: SegmentBench) -> Iterator[FilmApi]:
 
 def test_what_was_paid_for_is_fetched_and_not_bought_again(desk: SegmentBench, api: FilmApi) -> None:
     api.moods["GET /v1/videos"] = lambda: said({"error": "overloaded"}, 503)
-    with pytest.raises(EndpointShut) as e:
+    with pytest.raises(EndpointUnavailable) as e:
         desk.draw("film_api")
     assert e.value.stays_with == "film_api"
     assert [(call.outcome, call.usd, call.trouble) for call in desk.told] == [
         ("ok", 0.25, None), ("failed", None, "busy")]  # fmt: skip
-    with pytest.raises(EndpointShut) as e:
+    with pytest.raises(EndpointUnavailable) as e:
         desk.draw("templates")
     assert (e.value.stays_with, e.value.rate_key, desk.told) == ("film_api", "", [])
     api.moods.clear()
@@ -62,7 +62,7 @@ def test_what_may_have_been_sold_is_asked_for_there_again_under_the_same_key(
         raise ConnectionResetError
 
     api.moods["POST /v1/videos"] = taken
-    with pytest.raises(EndpointShut, match="may have sold it all the same") as e:
+    with pytest.raises(EndpointUnavailable, match="may have sold it all the same") as e:
         desk.draw("film_api")
     assert e.value.stays_with == "film_api"
     del api.moods["POST /v1/videos"]
@@ -96,7 +96,7 @@ def test_a_key_that_is_missing_is_one_sentence_and_nothing_is_sent(
 ) -> None:
     monkeypatch.delenv("FILM_KEY", raising=False)
     desk.use(film_api=Endpoint(kind="video", base_url=f"{api.url}/v1", api_key_env="FILM_KEY"))
-    with pytest.raises(EndpointShut) as e:
+    with pytest.raises(EndpointUnavailable) as e:
         desk.draw("film_api")
     assert str(e.value) == "the key of endpoint film_api is missing: set FILM_KEY in the workers' environment"
     assert desk.told[-1].trouble == "refuses" and not api.paths and not api.bought
