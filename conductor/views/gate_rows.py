@@ -54,7 +54,7 @@ class GateRow(Value, frozen=True, kw_only=True):
 
 
 def gate_rows(status: Status, shared: Iterable[Shared]) -> tuple[GateRow, ...]:
-    """Shut ones first, those that hold most jobs back before the others; then what is open."""
+    """Closed ones first, those that hold most jobs back before the others; then what is open."""
     rows: dict[tuple[Gate, str, str], GateRow] = {}
     for row in (*map(_of_shared, shared), *_of_rates(status.rates)):
         rows[row.gate, row.where, row.unit] = row

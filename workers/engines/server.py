@@ -48,7 +48,7 @@ _TROUBLES: Mapping[Meaning, Trouble] = {
     "address": "refuses",
 }
 _REMEDIES: Mapping[Meaning, str] = {
-    "account": "has no credit, or its account is shut: look at its plan",
+    "account": "has no credit, or its account is closed: look at its plan",
     "key": "does not accept the key: check what its api_key_env holds",
     "model": "does not have the model: check its `model`",
     "address": "is not there under that address: check its base_url",

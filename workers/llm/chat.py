@@ -40,7 +40,7 @@ _TROUBLES: Mapping[Meaning, Trouble] = {
 _SILENCES: Mapping[Silence, Trouble] = {"down": "down", "address": "refuses", "broke off": "faulty"}
 #: Of refusals that everybody would get: what to do about them.
 _REMEDIES: Mapping[Meaning, str] = {
-    "account": "has no credit, or its account is shut: look at its plan",
+    "account": "has no credit, or its account is closed: look at its plan",
     "key": "does not accept the key: check what its api_key_env holds",
     "model": "does not have the model {model!r}: check its `model`",
     "address": "takes no such request there: check its base_url",

@@ -12,7 +12,7 @@ import { idOf, prose, stateMark } from "./parts.js";
 
 export const title = "Job";
 
-const GATES = ["Gate", "Where", "Needs", "Has", "Of", "Shut since", "Opens", "Cost"];
+const GATES = ["Gate", "Where", "Needs", "Has", "Of", "Closed since", "Opens", "Cost"];
 const ATTEMPTS = ["Attempt", "Outcome", "Where", "Began", "Ran", "Used"];
 const AMOUNTS = ["Of", ["Asked"], ["Learned"], ["Used"]];
 const READS = ["Read", ["Size"], "Made by"];
