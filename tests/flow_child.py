@@ -79,6 +79,7 @@ class PlayedHeld:
     moved_at: float = 0.0
     behind: dict[str, int] = field(default_factory=dict[str, int])
     meter: Any = field(default_factory=lambda: Plain(beyond="", vram_now_mib=None))
+    about: str = "flow.play"
     job_id = property(lambda self: self.key[0])
     attempt = property(lambda self: self.key[1])
 

@@ -126,10 +126,11 @@ class RateLimited(JobError):
 
 
 class EndpointUnavailable(JobError):
-    """An API is down, overloaded, or refuses everybody. Closes the gate of `rate_key` for all; costs no retry.
+    """An API is down, overloaded, or refuses everybody. Closes the gate of `rate_key` for all.
 
-    `retry_after_s`: what the server says; None where it does not. `stays_with`: the job goes on with this one
-    of its engines and no other, for what was paid for there is under way. An empty `rate_key` closes nothing.
+    It costs no retry. `retry_after_s`: what the server says; None where it does not. `stays_with`: the job
+    goes on with this one of its engines and no other, for what was paid for there is under way. An empty
+    `rate_key` closes nothing.
     """
 
     cause = "endpoint_unavailable"

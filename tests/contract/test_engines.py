@@ -72,8 +72,8 @@ def test_jobs_that_wait_at_its_gate_move_on_when_it_was_asked_twice_in_vain(
     assert moved.job_class.needs.rates == API.rates and moved.waiting == 2
     assert {fields["job_id"] for fields in heard} == {an_id("a"), an_id("b")}
     assert heard[0] | {"job_id": ""} == {
-        "job_id": "", "about": "media.cut", "task": "media.cut", "from_engine": "comfy", "to_engine": "film_api",
-        "reason": "endpoint_unavailable", "why": "gone"}  # fmt: skip
+        "job_id": "", "about": "media.cut", "task": "media.cut", "from_engine": "comfy",
+        "to_engine": "film_api", "reason": "endpoint_unavailable", "why": "gone"}  # fmt: skip
     assert tick(scene).candidates == (moved,), "it stays where it is"
 
 

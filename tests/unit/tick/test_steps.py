@@ -142,7 +142,7 @@ def test_remember_goes_on_from_the_tick_before() -> None:
     chained = remember(replace(state, snapshot=a_snapshot(chains=(Chain(id="x"),)), hold="")).snapshot
 
     assert seen.passed_over == {"job-1": NOW - 9, "job-2": NOW - 50}
-    assert (list(seen.closed), seen.order, seen.controls.hold) == (["gpu"], (), "it was emptied")
+    assert (list(seen.outside_hours), seen.order, seen.controls.hold) == (["gpu"], (), "it was emptied")
     assert (chained.order, chained.controls.hold) == (("job-9",), "")
 
 
