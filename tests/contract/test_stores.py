@@ -93,6 +93,15 @@ def test_what_raises_leaves_nothing_behind(store: SqlStore) -> None:
     assert all_rows(store) == [("b", "whole", 1)]
 
 
+def test_what_is_committed_is_on_the_disk_also_where_the_server_is_content_with_less(store: SqlStore) -> None:
+    ask = {
+        "sqlite": "SELECT CASE synchronous WHEN 2 THEN 'on' END FROM pragma_synchronous",
+        "postgresql": "SELECT current_setting('synchronous_commit')",
+    }
+    with store.transaction() as change:
+        assert change.rows(ask[store.kind]) == [("on",)]
+
+
 def test_threads_share_it_and_every_count_is_kept(store: SqlStore) -> None:
     with store.transaction() as change:
         change.execute(UPSERT, ("a", "", 0))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from node_scene import CONFIG, Command, NodeScene, project_processes, until, with_tasks
+from node_scene import CONFIG, Command, NodeScene, project_processes, until, until_gone, with_tasks
 
 from conductor.adapters.host.processes import live_pid
 from conductor.adapters.host.stopped_processes import is_stopped
@@ -81,7 +81,7 @@ def test_a_part_that_was_stopped_is_started_again(running: tuple[Settings, Comma
         scene = NodeScene(ledger, settings)
         scene.until_state(scene.put(ord(part[0]), 0.0), "done", 40.0)
 
-    assert not first.is_running() or first.status() == psutil.STATUS_ZOMBIE
+    until_gone([first])
 
 
 def test_a_worker_that_was_stopped_is_replaced_and_its_job_is_done(running: tuple[Settings, Command]):

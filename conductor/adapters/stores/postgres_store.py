@@ -47,7 +47,10 @@ class PostgresStore:
         self._begin = (
             f"BEGIN{' READ ONLY' if is_read_only else ''}; "
             f"SET LOCAL lock_timeout = '{round(settings.lock_s * 1000)}ms'; "
-            f"SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_S}s'"
+            f"SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_S}s'; "
+            # What a receipt calls done must be on the disk, whatever other programs are content with.
+            "SELECT set_config('synchronous_commit', 'on', true) "
+            "WHERE current_setting('synchronous_commit') = 'off'"
         )
         self.answered_at = time.monotonic()
         # Whoever opens a store hears at once what is wrong with it: a pool would only say that it waited.

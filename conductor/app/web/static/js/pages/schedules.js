@@ -34,10 +34,10 @@ function scheduleCells(row) {
   return [h("strong", {}, row.name), state, next, `${row.when} (${row.zone})`, h("code", {}, row.run), last(row.last), counts];
 }
 
-function actions({ name, standing, run }) {
+function actions({ name, state, run }) {
   const at = `/api/v1/schedules/${encodeURIComponent(name)}`;
   const button = (verb, words, detail) => h("button", { type: "button", "aria-label": `${words} ${name}`, onclick: () => word(`${at}/${verb}`, `${words} ${name}?`, words, detail) }, words);
-  const stop = standing === "paused" ? button("resume", "Resume", "It fires again at its next time; what was left out is not made up for.") : button("pause", "Pause", "Its fires are left out until it is resumed, and counted.");
+  const stop = state === "paused" ? button("resume", "Resume", "It fires again at its next time; what was left out is not made up for.") : button("pause", "Pause", "Its fires are left out until it is resumed, and counted.");
   return h("div", { class: "actions" }, button("run", "Run now", run), stop);
 }
 
