@@ -20,9 +20,9 @@ from conductor.node.restart_backoff import Backoff
 
 #: The next one is started so long after one was used: the worker that was just born goes first.
 REST_S = 0.2
-#: The first one of a node that is so old: in a run of seconds it would cost as much as a worker, and help
+#: The first one of a node that is so old: in a shorter run it would cost as much as a worker, and help
 #: nobody.
-FIRST_S = 5.0
+FIRST_S = 12.0
 #: Room in the process's own words, so that `ps` can show the worker that it becomes.
 WORDS_ROOM = 400
 
