@@ -84,7 +84,9 @@ def test_work_goes_in_is_waited_for_while_it_runs_and_is_cancelled(
     n = next(numbers)
     put = client.submit(a_spec(n, task="diagnostics.sleep", args={"seconds": 1.0, "n": n}), backlog="night")
     (job,) = put.job_ids
-    assert put.said["new"] == 1 and client.jobs(f"id:{job}").rows[0].state == "waiting"
+    # Lists are fed a moment behind.
+    (row,) = until(lambda: client.jobs(f"id:{job}").rows)
+    assert (put.said["new"], row.state) == (1, "waiting")
     sums = client.sums(f"id:{job}", by="state")
     assert (sums.jobs, [(group.name, group.jobs) for group in sums.groups]) == (1, [("waiting", 1)])
     scene.admit(job)
