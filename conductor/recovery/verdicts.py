@@ -92,7 +92,7 @@ class ReviewDesk:
             end = ending(asking, review)
             self._append(end)
         finish(self._ledger, end)
-        word = "accepted" if end.outcome == "ok" else "rejected"
+        word = verdict_word(end)
         who = review.verdicts[-1].who if end.outcome == "ok" else rejection_words(review.verdicts)
         emit_event("job.judged", "A person {what} {about} ({}): {who}", end.job_id[:SHORT_ID], what=word,
                    job_id=end.job_id, attempt=end.attempt, task=end.task, who=who,
@@ -127,7 +127,7 @@ class ReviewDesk:
         if last is None or job.state not in ("done", "dead"):
             return f"it is {job.state}, and waits for no verdict"
         who = ", ".join(dict.fromkeys(verdict.who for verdict in last.verdicts))
-        return f"{who} {'accepted' if last.outcome == 'ok' else 'rejected'} it already"
+        return f"{who} {verdict_word(last)} it already"
 
 
 def words_on(
@@ -170,6 +170,13 @@ def ending(asking: Receipt, review: OpenReview) -> Receipt:
         is_lasting=True,
         verdicts=review.verdicts,
     )
+
+
+def verdict_word(end: Receipt) -> str:
+    """«judged»: a task that goes on either way is done with items that a person turned down."""
+    if end.outcome != "ok":
+        return "rejected"
+    return "accepted" if all(verdict.is_accepted for verdict in end.verdicts) else "judged"
 
 
 def finish(ledger: Ledger, end: Receipt) -> bool:
