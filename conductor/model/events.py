@@ -337,6 +337,7 @@ EVENTS: dict[str, EventKind] = {
         "INFO", "Somebody paused or resumed a backlog by HTTP.", "who what backlog"
     ),
     "operator.acted_on_schedule": _kind("INFO", "Somebody acted on a schedule by HTTP.", "who what schedule"),
+    "operator.took_back": _kind("INFO", "Somebody took back what was done by HTTP.", "who what"),
     "operator.silenced": _kind("INFO", "Somebody silenced an alert rule by HTTP.", "who rule seconds"),
     "job.dispatched": _kind("INFO", "New jobs of a manifest are in a backlog.", "jobs file backlog"),
     "job.cancelled": _kind(

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from conductor.base.errors import UsageError
+from conductor.model.causes import Cause
 from conductor.model.job_filter import JobFilter, filter_words
 from conductor.model.ledger_entries import JobState, JobView
 from conductor.model.spec import Value
@@ -48,8 +49,16 @@ class ActionResult(Value, frozen=True, kw_only=True, omit_defaults=False):
     ids: tuple[str, ...] = ()
 
 
-#: So many so far.
-OnActed = Callable[[int], None]
+class ActedJob(NamedTuple):
+    """One to which it was done, as it was before; `cause`: of its death."""
+
+    job_id: str
+    was: JobState
+    cause: Cause | None
+
+
+#: Those of one batch.
+OnActed = Callable[[Sequence[ActedJob]], None]
 
 
 def refuse_unmeant(verb: JobVerb, wanted: JobFilter, priority: int | None) -> None:
@@ -71,7 +80,7 @@ def act_on(
     *,
     who: str,
     priority: int | None = None,
-    on_acted: OnActed = lambda jobs: None,
+    on_acted: OnActed = lambda acted: None,
 ) -> ActionResult:
     """`ids`: those that the filter meant when they were counted; one that is in another state by now than the
     filter says is left. `who`: for the journal. Raises `UsageError`, `Unreachable`, `ConfigError`; what was
@@ -81,8 +90,10 @@ def act_on(
     rest = iter(ids)
     try:
         while batch := list(islice(rest, BATCH)):
-            acting.take(batch)
-            on_acted(acting.taken)
+            try:
+                acting.take(batch)
+            finally:
+                on_acted(acting.batch)
     finally:
         words = filter_words(wanted)
         journal.acted(verb if priority is None else f"{verb} {priority}", who, words, acting.taken)
@@ -110,16 +121,20 @@ class _Acting:
         self.taken = 0
         self.left: Counter[str] = Counter()
         self.first: list[str] = []
+        #: Of the batch that was taken last.
+        self.batch: list[ActedJob] = []
 
     def take(self, ids: Sequence[str]) -> None:
         """One batch, noted behind it also where Redis goes away in its middle."""
         done: dict[JobState, dict[str, int]] = {}
+        self.batch = []
         try:
             for view in self._views(ids):
                 if (was := self._one(view)) is None:
                     self.left[view.state] += 1
                     continue
                 done.setdefault(was, {})[view.job_id] = view.attempts
+                self.batch.append(ActedJob(view.job_id, was, view.cause))
                 self.taken += 1
                 if len(self.first) < SHOWN_IDS:
                     self.first.append(view.job_id)

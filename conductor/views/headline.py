@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from conductor.base.logs.logs import CYAN, GREEN, RED, YELLOW
+from conductor.base.redis_keys import BACKLOG
 from conductor.base.text import many
 from conductor.core.admission.earliest_start import is_broken, is_never, is_refused
 from conductor.model.decision import Hold
@@ -72,8 +73,8 @@ def _words(status: Status) -> str:
 def _rest(status: Status) -> str:
     if status.end.at is None:
         return status.end.words
-    # The forecast's own words: «done about 04:10 (in 2 h 10 min)».
-    return f"the rest {status.end.words}"
+    # The forecast's own words: «done about 04:10 (in 2 h 10 min)», or those of one backlog.
+    return status.end.words if status.end.words.startswith(BACKLOG) else f"the rest {status.end.words}"
 
 
 def _since(status: Status) -> str:

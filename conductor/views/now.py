@@ -5,7 +5,7 @@ One value made of one look (`conductor.views.status`), so that no two figures on
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from conductor.analysis.forecast.text import ForecastEnd, end_of
 from conductor.base.hours import about
@@ -25,6 +25,8 @@ from conductor.views.status import LaneStatus, Status
 
 #: Of what runs and what waits so many rows are shown; the list of jobs has all.
 SHOWN_ROWS = 200
+#: Of who holds a gate, and of the first behind it, so many are called by what they are about.
+SHOWN_NAMES = 4
 
 
 class BacklogRow(Value, frozen=True, kw_only=True):
@@ -39,6 +41,8 @@ class BacklogRow(Value, frozen=True, kw_only=True):
     first_ends_at: float | None = None
     #: The operator paused it: nothing of it is started.
     is_paused: bool = False
+    #: Jobs that have ended an hour, since its run began; None: nobody can say yet.
+    per_hour: float | None = None
 
 
 class WaitingRow(Value, frozen=True, kw_only=True):
@@ -102,6 +106,11 @@ class Now(Value, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     #: What the gates have cost since the evening; None: nobody has listened for so long.
     tonight: LostTonight | None = None
+    #: Gate → in per cent, of each of the last twelve times five minutes, how much of it something was held
+    #: back.
+    last_hour: dict[str, tuple[int, ...]] = {}
+    #: Job → what it is about, of those that the gates name.
+    subjects: dict[str, str] = {}
 
 
 def now_of(
@@ -109,9 +118,11 @@ def now_of(
     shared: Iterable[Shared] = (),
     forecasts: Iterable[Forecast] = (),
     tonight: LostTonight | None = None,
+    last_hour: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Now:
     moment = status.ledger_age.moment(status.now)
     told = {forecast.backlog: forecast for forecast in forecasts}
+    gates = gate_rows(status, shared)
     return Now(
         now=status.now,
         leader=status.leader,
@@ -125,13 +136,21 @@ def now_of(
             for name, states in status.backlogs.items()
         ),
         lanes=status.lanes,
-        gates=gate_rows(status, shared),
+        gates=gates,
         waiting=tuple(_waiting(hold, moment, status) for hold in _most_urgent(status.holds, moment)),
         running=tuple(_running(held, status) for held in status.active[:SHOWN_ROWS]),
         dead=status.dead,
         notes=status.notes,
         tonight=tonight,
+        last_hour=dict(last_hour or {}),
+        subjects=_subjects(gates, status),
     )
+
+
+def _subjects(gates: Iterable[GateRow], status: Status) -> dict[str, str]:
+    tasks = {held.job_id: held.task for held in status.active} | {h.head: h.task for h in status.holds}
+    shown = (job for row in gates for job in (*row.holders[:SHOWN_NAMES], *row.heads[:SHOWN_NAMES]))
+    return {job: status.subject(job, tasks[job]) for job in shown if job in tasks}
 
 
 def _backlog(name: str, states: dict[JobState, int], forecast: Forecast | None, status: Status) -> BacklogRow:
@@ -145,7 +164,17 @@ def _backlog(name: str, states: dict[JobState, int], forecast: Forecast | None, 
         end=end_of(forecast, left, status.ledger_age.has_leader, status.now),
         first_ends_at=None if forecast is None or forecast.ended_at else forecast.first_ends_at,
         is_paused=name in status.controls.paused_backlogs,
+        per_hour=_per_hour(forecast, name, sum(states.values()), left, status),
     )
+
+
+def _per_hour(forecast: Forecast | None, backlog: str, known: int, left: int, status: Status) -> float | None:
+    """Of the run that goes on. What is said of all backlogs together is not of one of several."""
+    if forecast is None or forecast.ended_at or (forecast.backlog != backlog and len(status.backlogs) > 1):
+        return None
+    hours = (status.now - forecast.first_made_at) / 3600
+    ended = forecast.first_left + max(0, known - forecast.first_known) - left
+    return round(ended / hours, 1) if hours > 1 / 60 and ended > 0 else None
 
 
 def _most_urgent(holds: Iterable[Hold], moment: float) -> list[Hold]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from conductor.model.resource_reading import ResourceReading, read_reading
@@ -19,6 +20,8 @@ LISTENED = frozenset({"node.resources", "gates.lost"})
 MOST_SAMPLES, MOST_PLACES = 1080, 128
 #: A strip is drawn from no more points than that: no screen shows more.
 MOST_POINTS = 180
+#: The last hour is told in so many parts, of so many seconds.
+HOUR_PARTS, PART_S = 12, 300.0
 #: The evening at which a night begins, as a local hour.
 NIGHT_BEGINS = 18
 
@@ -111,6 +114,22 @@ class ResourceHistory:
         # A ledger that began anew counts from nothing.
         is_same = all(seconds >= 0 for seconds in lost.values())
         return LostTonight(since=at, lost_s={g: round(s, 1) for g, s in lost.items()}) if is_same else None
+
+    def last_hour(self, now: float) -> dict[str, tuple[int, ...]]:
+        """Gate → of each twelfth of the hour before `now`, in per cent, how much of it something was held
+        back. Gates that held nothing are left out, and so is what nobody told of."""
+        slots: dict[str, list[float]] = {}
+        for (began, before), (ended, after) in pairwise(each for each in self._lost if each[0] > now - 3900):
+            slot = HOUR_PARTS - 1 - int((now - ended) // PART_S)
+            if not 0 <= slot < HOUR_PARTS or ended - began > 2 * PART_S:
+                continue
+            for gate, seconds in after.items():
+                if (lost := seconds - before.get(gate, 0.0)) > 0:
+                    slots.setdefault(gate, [0.0] * HOUR_PARTS)[slot] += lost
+        return {
+            gate: tuple(min(100, round(100 * lost / PART_S)) for lost in parts)
+            for gate, parts in slots.items()
+        }
 
 
 def evening_before(now: float) -> float:

@@ -120,8 +120,8 @@ def test_nothing_is_done_to_many_unless_it_was_counted_and_the_count_still_holds
         other = ask.post("/api/v1/bulk", json={**some, "count": 3})
         assert (other.status_code, other.json()["error"].split(",")[0]) == (409, "there are 2 now")
         assert set(place.ledger.jobs.states([spec(1).id, spec(2).id]).values()) == {"waiting"}
-        done = ask.post("/api/v1/bulk", json={**some, "count": 2}, headers={"X-Name": "anna"}).json()
-    assert done["taken"] == 2
+        done = ask.post("/api/v1/bulk", json={**some, "count": 2}, headers={"X-Name": "anna"})
+    assert done.json()["taken"] == 2
     assert place.ledger.jobs.states([spec(1).id, spec(2).id, spec(3).id]) == {
         spec(1).id: "cancelled",
         spec(2).id: "cancelled",
@@ -129,6 +129,10 @@ def test_nothing_is_done_to_many_unless_it_was_counted_and_the_count_still_holds
     }
     acted = [note for note in Journal(web.settings.receipts_dir).notes() if note.what == "acted"]
     assert [(note.kind, note.jobs) for note in acted] == [("cancel", 2)]
+    with web.friend() as ask:
+        back = ask.post(f"/api/v1/deeds/{done.headers['X-Deed']}/back").json()
+    assert back["words"] == "Taken back for 2 jobs."
+    assert set(place.ledger.jobs.states([spec(1).id, spec(2).id]).values()) == {"waiting"}
 
 
 def test_an_empty_filter_and_a_stranger_are_refused(web: WebScene) -> None:
@@ -143,6 +147,13 @@ def test_an_empty_filter_and_a_stranger_are_refused(web: WebScene) -> None:
 def test_a_priority_is_changed_for_all_that_are_meant(web: WebScene, place: RebuildScene) -> None:
     asked = {"action": "priority", "filter": 'file:"clip 4"', "priority": 50, "count": 1}
     with web.friend() as ask:
-        assert ask.post("/api/v1/bulk", json=asked).json()["taken"] == 1
-    job = place.ledger.jobs.job(spec(4).id)
-    assert job is not None and job.job_class.priority == 50
+        done = ask.post("/api/v1/bulk", json=asked)
+        assert done.json()["taken"] == 1 and priority_of(place, 4) == 50
+        back = ask.post(f"/api/v1/deeds/{done.headers['X-Deed']}/back").json()
+    assert (back["words"], priority_of(place, 4)) == ("Taken back for 1 job.", 0)
+
+
+def priority_of(place: RebuildScene, number: int) -> int:
+    job = place.ledger.jobs.job(spec(number).id)
+    assert job is not None
+    return job.job_class.priority

@@ -75,6 +75,14 @@ def test_cancel_and_retry_do_what_the_command_line_does(web: WebScene, scene: No
         assert scene.job(job).cause == "bad_input"
         assert ask.post(f"/api/v1/jobs/{job}/fail", params={"cause": "nonsense"}).status_code == 400
         assert ask.post(f"/api/v1/jobs/{job}/explode").status_code == 422
+        # Its way back.
+        (deed, *_) = ask.get("/api/v1/deeds").json()["deeds"]
+        assert (deed["words"], deed["back"]) == ("fail diagnostics.sleep", "1 job will wait again.")
+        assert ask.post(f"/api/v1/deeds/{deed['number']}/back").json()["words"] == "Taken back for 1 job."
+        assert scene.job(job).state == "waiting"
+        again = ask.post(f"/api/v1/deeds/{deed['number']}/back")
+        assert (again.status_code, again.json()["error"]) == (400, "it was taken back already")
+        assert ask.post("/api/v1/deeds/99999/back").status_code == 404
     assert Journal(web.settings.receipts_dir).stamp() is not None
 
 
@@ -222,6 +230,14 @@ def test_schedules_and_alerts_are_acted_on_as_on_the_command_line(web: WebScene,
         assert paused == {"backlog": backlog, "is_paused": True, "was_paused": False}
         assert ask.post(f"/api/v1/backlogs/{backlog}/resume").json()["was_paused"] is True
         assert ask.post("/api/v1/backlogs/nigt/pause").status_code == 404
+        last = ask.post(f"/api/v1/backlogs/{backlog}/pause").headers["X-Deed"]
+        assert stranger.post(f"/api/v1/deeds/{last}/back").status_code == 401
+        assert ask.post(f"/api/v1/deeds/{last}/back").json()["words"] == (
+            f"Taken back: the backlog {backlog} is fed again."
+        )
+        assert not scene.ledger.control.controls().paused_backlogs
+        (deed, *_) = ask.get("/api/v1/deeds").json()["deeds"]
+        assert (deed["taken_back_by"], deed["back"]) == ("dee (127.0.0.1)", "")
         done = ask.post("/api/v1/schedules/nightly/pause").json()
         assert done == {"schedule": "nightly", "is_paused": True, "was_paused": False}
         assert [row["state"] for row in ask.get("/api/v1/schedules").json()["schedules"]] == ["paused"]

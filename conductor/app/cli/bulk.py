@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,7 @@ from conductor.base.operator_name import operator_name
 
 if TYPE_CHECKING:
     from conductor.model.job_filter import JobFilter
-    from conductor.recovery.job_actions import ActionResult, JobVerb
+    from conductor.recovery.job_actions import ActedJob, ActionResult, JobVerb
 
 JobOrFilter = Annotated[
     list[str] | None,
@@ -90,9 +91,15 @@ def act_by_filter(
         said = f"{verb} {many(len(ids), 'job')}" + ("" if number is None else f" to {number}")
         if ids and not (is_sure or job is not None):
             confirm(said)
+        tell, batches = progress.counted(verb, "job"), list[int]()
+
+        def told(acted: Sequence[ActedJob]) -> None:
+            batches.append(len(acted))
+            tell(sum(batches))
+
         result = act_on(
             ledger, Journal(settings.receipts_dir), verb, ids, wanted, who=operator_name(), priority=number,
-            on_acted=progress.counted(verb, "job"),
+            on_acted=told,
         )  # fmt: skip
         what = f"{verb} {result.filter}".strip()
         tell_event(ledger.events.append, "operator.acted_on_many", "{who}: {what}: done to {jobs} jobs",

@@ -25,12 +25,14 @@ from conductor.app.web.answers import (
     shapes,
     unexpected,
 )
+from conductor.app.web.deeds import DeedBook
 from conductor.app.web.event_hub import EventHub
 from conductor.app.web.guard import HttpGuard
 from conductor.app.web.log_stream import FollowedLine, LogEnd
 from conductor.app.web.rights import Door, anybody
 from conductor.app.web.routes import (
     catalogue,
+    deeds,
     entrance,
     events,
     intake,
@@ -45,6 +47,7 @@ from conductor.app.web.routes import (
     what_if,
 )
 from conductor.app.web.routes.catalogue import PlanAsked, PlanMade, WorkflowList
+from conductor.app.web.routes.deeds import DeedList, DeedTakenBack
 from conductor.app.web.routes.entrance import KINDS, Link, Login, Whoami
 from conductor.app.web.routes.job_lists import BulkAction, BulkCount, FilterWords
 from conductor.app.web.routes.jobs import JobFiles, PrintedLog
@@ -80,6 +83,7 @@ if TYPE_CHECKING:
 ANSWERS = (
     *(AlertSilence, BacklogPaused, FollowedLine, LogEnd, PlanMade, SchedulePaused, TaskList, WorkflowList),
     *(ActionResult, Alive, AlertsNow, BulkCount, FilterWords, JobPage, JobSums, ScheduleList),
+    *(DeedList, DeedTakenBack),
     *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeHistory, NodeList, Now),
     *(NightReport, PrintedLog, Problem, Story, ToldEvent, ChangedEnds, Whoami),
     *(ReviewPage, VerdictTaken, WorkerList),
@@ -109,7 +113,7 @@ def make_app(
     )
     app.state.metrics, app.state.hooks, app.state.deliveries = MetricsPage(), hooks, {}
     app.state.followers, app.state.model_door = set(), model_door
-    app.state.reports = ReportDesk()
+    app.state.reports, app.state.deeds = ReportDesk(), DeedBook()
     app.state.history = ResourceHistory()
 
     def hear(events: Sequence[ToldEvent]) -> None:
@@ -120,7 +124,7 @@ def make_app(
     app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)
     for routes in (
         *(overview, notices, what_if, job_lists, jobs, review, events, intake, catalogue, metrics),
-        *(reports, entrance, mcp),
+        *(reports, deeds, entrance, mcp),
     ):
         app.include_router(routes.router)
     app.add_exception_handler(ConductorError, failed)

@@ -41,8 +41,8 @@ class Door:
     is_loopback: bool = True
     #: What a browser may call it.
     hosts: frozenset[str] = frozenset({"localhost", "127.0.0.1", "::1"})
-    #: Code of a link → until when (monotonic seconds) it is good.
-    links: dict[str, float] = field(default_factory=dict[str, float])
+    #: Code of a link → until when (monotonic seconds) it is good, and who asked for it.
+    links: dict[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
 
 
 def door_of(web: Web, environ: Mapping[str, str]) -> Door:
@@ -66,11 +66,12 @@ def door_of(web: Web, environ: Mapping[str, str]) -> Door:
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who asks."""
+    """Who asks. `said`: his name without the place that he asks from."""
 
     name: str
     may_act: bool
     is_known: bool
+    said: str = ""
 
 
 def host_of(text: str) -> str:
@@ -82,16 +83,18 @@ def host_of(text: str) -> str:
 def visitor(request: Request) -> Visitor:
     door: Door = request.app.state.door
     if request.scope["state"].get("is_own_socket"):
-        return Visitor(f"{_said_name(request)} (socket)", may_act=True, is_known=True)
+        said = _said_name(request)
+        return Visitor(f"{said} (socket)", may_act=True, is_known=True, said=said)
     who = request.client.host if request.client else "?"
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if door.token and scheme.lower() == "bearer":
         if hmac.compare_digest(given.strip().encode(), door.token.encode()):
-            return Visitor(f"{_said_name(request)} ({who})", may_act=True, is_known=True)
+            said = _said_name(request)
+            return Visitor(f"{said} ({who})", may_act=True, is_known=True, said=said)
         raise HTTPException(401, "that is not the token")
     name = session_name(door, request.cookies.get(COOKIE, ""), time.time())
     if name is not None:
-        return Visitor(f"{name} ({who})", may_act=True, is_known=True)
+        return Visitor(f"{name} ({who})", may_act=True, is_known=True, said=name)
     return Visitor(who, may_act=False, is_known=False)
 
 
@@ -182,18 +185,21 @@ def _seal(door: Door, said: str) -> str:
     return hmac.new(door.token.encode(), b"conductor session " + said.encode(), hashlib.sha256).hexdigest()
 
 
-def new_link(door: Door, code: str, now: float) -> None:
-    for old in [known for known, until in door.links.items() if until < now]:
+def new_link(door: Door, code: str, name: str, now: float) -> None:
+    """`name`: of who asks for it, and logs in with it unless he says another."""
+    for old in [known for known, (until, _) in door.links.items() if until < now]:
         del door.links[old]
     while len(door.links) >= MOST_LINKS:
         del door.links[next(iter(door.links))]
-    door.links[code] = now + LINK_S
+    door.links[code] = now + LINK_S, name
 
 
-def is_way_in(door: Door, given: str, now: float) -> bool:
-    """The token itself, or the code of a link, which is used up."""
+def name_let_in(door: Door, given: str, now: float) -> str | None:
+    """By the token itself, or by the code of a link, which is used up: whose that is, empty where nobody
+    knows. None: neither."""
     if not door.token:
-        return False
+        return None
     if hmac.compare_digest(given.encode(), door.token.encode()):
-        return True
-    return door.links.pop(given, 0.0) > now
+        return ""
+    until, name = door.links.pop(given, (0.0, ""))
+    return name if until > now else None

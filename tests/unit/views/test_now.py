@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conductor.model.decision import Hold, Shared, Verdict
+from conductor.model.forecast import Forecast
 from conductor.model.reason import Reason
 from conductor.model.snapshot import RateState, Reservation
 from conductor.views.now import now_of
@@ -108,3 +109,22 @@ def test_kinds_that_are_held_for_reasons_of_their_own_have_a_tile_each_and_their
     kinds = {row.where: row.waiting for row in told.gates if row.gate == "hold"}
     assert kinds == {"task.a": 3, "task.b": 5, "": 5}
     assert all(row.gate == "hold" and not row.words[0].startswith("lane") for row in told.waiting)
+
+
+def test_who_holds_a_gate_is_called_by_what_it_is_about_and_a_backlog_says_how_fast_it_goes():
+    hold = held("a", 3, closed_at("node1/gpu0", 10000, 6000, holders=("x",)))
+    runs = Reservation(
+        job_id="x", attempt=1, class_id="a", task="media.cut", lane="gpu", queue="q", node="node1"
+    )
+    said = Forecast(
+        backlog="night", begun_at=0.0, first_made_at=0.0, first_ends_at=9e3, first_left=40, first_known=40,
+        made_at=3600.0, ends_at=9e3,
+    )  # fmt: skip
+    status = Status(
+        now=7200.0, backlogs={"night": {"waiting": 25, "running": 1, "done": 20}}, holds=(hold,),
+        active=(runs,), files={"x": "clip 7.mp4"}, forecast=said,
+    )  # fmt: skip
+    told = now_of(status, forecasts=(said,))
+    assert told.subjects == {"x": "media.cut · clip 7.mp4", "head-a": "task.a"}
+    # Six more came meanwhile, and 26 are left.
+    assert told.backlogs[0].per_hour == 10.0

@@ -91,3 +91,12 @@ def test_tonight_counts_from_the_evening_or_from_what_is_known() -> None:
     found = history.lost_tonight({"vram": 9.0, "lane": 1.0, "rate": 3.0}, AT)
     assert found == LostTonight(since=evening + 30, lost_s={"vram": 7.0, "lane": 0.0, "rate": 3.0})
     assert history.lost_tonight({"vram": 0.5}, AT) is None, "this ledger began anew"
+
+
+def test_the_last_hour_of_a_gate_is_told_in_twelve_parts():
+    history = ResourceHistory()
+    # Held back for a quarter of each minute of the last ten, and for longer than there is of the very last.
+    costs = [15.0 * minute for minute in range(10)] + [500.0]
+    history.hear([lost(AT - 60 * (10 - n), vram=cost, lane=3.0) for n, cost in enumerate(costs)])
+    assert history.last_hour(AT) == {"vram": (0,) * 10 + (25, 100)}
+    assert history.last_hour(AT + 7200) == {}

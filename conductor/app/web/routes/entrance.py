@@ -20,8 +20,8 @@ from conductor.app.web.rights import (
     acts,
     anybody,
     clean_name,
-    is_way_in,
     looks,
+    name_let_in,
     new_link,
     refuse_foreign_page,
     session_of,
@@ -112,9 +112,10 @@ async def login(request: Request) -> Response:
     except msgspec.DecodeError:
         raise HTTPException(400, "send {token, name} as JSON") from None
     door = door_of(request)
-    if not is_way_in(door, given.token, time.monotonic()):
+    known = name_let_in(door, given.token, time.monotonic())
+    if known is None:
         raise HTTPException(401, "that is not the token, or the link was used or is too old")
-    name = clean_name(given.name) or "somebody"
+    name = clean_name(given.name) or known or "somebody"
     answer = json_answer(Whoami(name=name, may_act=True, has_token=True))
     answer.set_cookie(
         COOKIE,
@@ -141,5 +142,5 @@ async def link(request: Request, who: Annotated[Visitor, Depends(acts)]) -> Resp
     if not door.token:
         raise HTTPException(409, "set web.token_env first: until then a browser is for looking only")
     code = secrets.token_urlsafe(24)
-    new_link(door, code, time.monotonic())
+    new_link(door, code, who.said, time.monotonic())
     return json_answer(Link(code=code))

@@ -10,18 +10,27 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from conductor.app.web.answers import Problem, gives, json_answer, problem, takes
 from conductor.app.web.body import sent
 from conductor.app.web.rights import Visitor, acts, looks
+from conductor.app.web.routes.deeds import note_jobs, told_of
 from conductor.app.web.routes.overview import WAIT_S, stack_of
 from conductor.app.web.stack import FEED_EVERY_S, Stack
 from conductor.base.errors import Unreachable, UsageError
 from conductor.base.logs.events import emit_event
 from conductor.base.moments import moment_reader
+from conductor.base.text import many
 from conductor.model.causes import CAUSES
 from conductor.model.grouped_by import GroupedBy
 from conductor.model.job_filter import QUALIFIERS, FilterError, JobFilter, parse_filter
 from conductor.model.job_row import JobPage, JobSums
 from conductor.model.spec import Value
 from conductor.record.journal import Journal
-from conductor.recovery.job_actions import ActionResult, JobVerb, act_on, refuse_unmeant
+from conductor.recovery.job_actions import (
+    BATCH,
+    ActedJob,
+    ActionResult,
+    JobVerb,
+    act_on,
+    refuse_unmeant,
+)
 from conductor.views.meant_jobs import ids_meant
 
 MOST_BYTES = 64 << 10
@@ -152,15 +161,39 @@ async def bulk(request: Request, who: Annotated[Visitor, Depends(acts)]) -> Resp
         return json_answer(BulkCount(action=asked.action, filter=asked.filter, count=len(ids), ids=first))
     if asked.count != len(ids):
         return problem(f"there are {len(ids)} now, and {asked.count} were counted: look again", 409, 1)
-    journal = Journal(stack.code.receipts_dir)
-    result = await stack.ask(
-        lambda: act_on(
-            stack.ledger, journal, asked.action, ids, wanted, who=who.name, priority=asked.priority
-        )
-    )
+    result, deed = await stack.ask(lambda: acted_on(request, who, asked, wanted, ids))
     words = "{who}: {what} of {jobs} jobs"
     emit_event("operator.acted_on_many", words, who=who.name, what=asked.action, jobs=result.taken)
-    return json_answer(result)
+    return json_answer(result, headers=deed)
+
+
+def acted_on(
+    request: Request, who: Visitor, asked: BulkAction, wanted: JobFilter, ids: list[str]
+) -> tuple[ActionResult, dict[str, str]]:
+    """And the headers that say which deed it was; it is noted also where Redis went away in its middle."""
+    stack, acted, verb = stack_of(request), list[ActedJob](), asked.action
+    priorities = priorities_of(stack, ids) if verb == "priority" else {}
+    deed: dict[str, str] = {}
+    try:
+        result = act_on(
+            stack.ledger, Journal(stack.code.receipts_dir), verb, ids, wanted, who=who.name,
+            priority=asked.priority, on_acted=acted.extend,
+        )  # fmt: skip
+    finally:
+        if acted:
+            number = "" if asked.priority is None else f" {asked.priority}"
+            words = f"{verb}{number} of {many(len(acted), 'job')}: {asked.filter}"
+            deed = told_of(note_jobs(request, who, words, verb, acted, priorities))
+    return result, deed
+
+
+def priorities_of(stack: Stack, ids: list[str]) -> dict[str, int]:
+    """Their own ones, as the record has them."""
+    found: dict[str, int] = {}
+    for first in range(0, len(ids), BATCH):
+        rows = stack.jobs.index.rows_of(ids[first : first + BATCH])
+        found |= {job_id: row.priority for job_id, row in rows.items()}
+    return found
 
 
 def meant(stack: Stack, verb: JobVerb, wanted: JobFilter) -> list[str]:

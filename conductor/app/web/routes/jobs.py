@@ -11,6 +11,7 @@ from conductor.app.web.answers import NotThere, Problem, gives, json_answer
 from conductor.app.web.artefacts import artefact, files_of_job
 from conductor.app.web.log_stream import LogStream
 from conductor.app.web.rights import Visitor, acts, looks
+from conductor.app.web.routes.deeds import note_jobs, told_of
 from conductor.app.web.routes.overview import stack_of
 from conductor.app.web.stack import Stack
 from conductor.base.errors import UsageError
@@ -19,6 +20,7 @@ from conductor.base.text import printable
 from conductor.model.ledger_entries import JobView
 from conductor.model.spec import Value
 from conductor.model.subject import SHORT_ID, subject_of_line
+from conductor.recovery.job_actions import ActedJob
 from conductor.recovery.operator_commands import (
     CommandTaken,
     JobCommand,
@@ -157,13 +159,17 @@ async def command(
     """cancel, fail, requeue or retry, as on the command line."""
     stack = stack_of(request)
 
-    def taken() -> tuple[CommandTaken, str]:
+    def taken() -> tuple[CommandTaken, str, dict[str, str]]:
         known, view = cause_of_a_fault(cause), job_of(stack, job_id)
         about = subject_of_line(view.line, view.job_class.task)
-        return take_command(stack.ledger, stack.code.receipts_dir, view, word, known), about
+        found = take_command(stack.ledger, stack.code.receipts_dir, view, word, known)
+        if not found.is_taken or found.was is None:
+            return found, about, {}
+        acted = (ActedJob(found.job_id, found.was, view.cause),)
+        return found, about, told_of(note_jobs(request, who, f"{word} {about}", word, acted))
 
-    found, about = await stack.ask(taken)
+    found, about, deed = await stack.ask(taken)
     words = "{who}: {what} {about} ({}), which was {state}"
     emit_event("operator.acted", words, found.job_id[:SHORT_ID], who=who.name, what=word, about=about,
                job_id=found.job_id, state=found.was or "")  # fmt: skip
-    return json_answer(found)
+    return json_answer(found, headers=deed)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from conductor.app.web.answers import NotThere, Problem, gives, json_answer
 from conductor.app.web.command_runs import answered, run_command
 from conductor.app.web.rights import Visitor, acts, looks
+from conductor.app.web.routes.deeds import note_switch, told_of
 from conductor.app.web.routes.overview import AWAY, stack_of
 from conductor.app.web.stack import Stack
 from conductor.app.workflow_lookup import available
@@ -92,11 +93,20 @@ async def pause(
     """Leave its fires out until it is resumed; they are counted, and not made up for."""
     stack = stack_of(request)
     refuse_unknown(stack, name)
-    done = await stack.ask_files(
-        lambda: pause_schedule(stack.ledger, stack.code.receipts_dir, name, word == "pause")
-    )
+    is_paused = word == "pause"
+
+    def paused(is_on: bool) -> SchedulePaused:
+        return pause_schedule(stack.ledger, stack.code.receipts_dir, name, is_on)
+
+    def taken() -> tuple[SchedulePaused, dict[str, str]]:
+        done = paused(is_paused)
+        back = f"The schedule {name} {'fires again' if is_paused else 'is paused again'}."
+        words = f"{word} the schedule {name}"
+        return done, told_of(note_switch(request, who, words, back, lambda _: paused(not is_paused)))
+
+    done, deed = await stack.ask_files(taken)
     tell(who, word, name)
-    return json_answer(done)
+    return json_answer(done, headers=deed)
 
 
 @router.post(
@@ -112,12 +122,21 @@ async def pause_backlog(
     known = await stack.ask(lambda: known_backlogs(stack.ledger))
     if name not in known:
         raise NotThere(f"no backlog is called {name} (there are: {', '.join(known) or 'none'})")
-    was_paused = await stack.ask_files(
-        lambda: set_backlog_paused(stack.ledger, stack.code.receipts_dir, name, is_paused)
-    )
+
+    def paused(is_on: bool) -> bool:
+        return set_backlog_paused(stack.ledger, stack.code.receipts_dir, name, is_on)
+
+    def taken() -> tuple[bool, dict[str, str]]:
+        was_paused = paused(is_paused)
+        back = f"The backlog {name} {'is fed again' if is_paused else 'is paused again'}."
+        words = f"{word} the backlog {name}"
+        return was_paused, told_of(note_switch(request, who, words, back, lambda _: paused(not is_paused)))
+
+    was_paused, deed = await stack.ask_files(taken)
     words = "{who}: {what} the backlog {backlog}"
     emit_event("operator.acted_on_backlog", words, who=who.name, what=word, backlog=name)
-    return json_answer(BacklogPaused(backlog=name, is_paused=is_paused, was_paused=was_paused))
+    found = BacklogPaused(backlog=name, is_paused=is_paused, was_paused=was_paused)
+    return json_answer(found, headers=deed)
 
 
 def refuse_unknown(stack: Stack, name: str) -> None:
@@ -141,9 +160,19 @@ async def silence(
 ) -> Response:
     """Tell nobody of a rule for a while. It is judged all the same, and said afterwards if it is still so."""
     stack = stack_of(request)
-    done = await stack.ask_files(
-        lambda: silence_rule(stack.ledger, stack.code.receipts_dir, rule, for_s, who.name)
-    )
+
+    def silenced(seconds: float, whom: str) -> AlertSilence:
+        return silence_rule(stack.ledger, stack.code.receipts_dir, rule, seconds, whom)
+
+    def taken() -> tuple[AlertSilence, dict[str, str]]:
+        done = silenced(for_s, who.name)
+        if not for_s:
+            return done, {}
+        back = f"People are told of {rule} again."
+        words = f"silence {rule} for {for_s:g} s"
+        return done, told_of(note_switch(request, who, words, back, lambda whom: silenced(0.0, whom)))
+
+    done, deed = await stack.ask_files(taken)
     words = "{who}: silence {rule} for {seconds:g} s"
     emit_event("operator.silenced", words, who=who.name, rule=rule, seconds=for_s)
-    return json_answer(done)
+    return json_answer(done, headers=deed)

@@ -143,7 +143,7 @@ def now_of_look(request: Request, look: LedgerLook) -> Now:
     status = with_findings(request, look.status)
     history: ResourceHistory = request.app.state.history
     tonight = history.lost_tonight(status.lost_s, status.now)
-    return now_of(status, look.gates.shared, look.forecasts, tonight)
+    return now_of(status, look.gates.shared, look.forecasts, tonight, history.last_hour(status.now))
 
 
 @router.get(

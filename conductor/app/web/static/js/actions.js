@@ -1,9 +1,10 @@
 // What acts: it is said what will happen to how many, then it is done. The server asks for the count that was shown,
 // so that what came in meanwhile is not taken along unseen.
 
-import { post, Refused } from "./api.js";
+import { acted, post, Refused } from "./api.js";
 import { confirm } from "./dialog.js";
 import { say } from "./dom.js";
+import { sayDone } from "./deeds.js";
 import { many } from "./format.js";
 
 export const BULK = ["retry", "requeue", "cancel", "drop"];
@@ -29,14 +30,18 @@ async function attempted(act) {
 
 export async function one(verb, job, about) {
   if (!(await confirm(`${name(verb)} ${about}?`, name(verb)))) return;
-  const done = await attempted(() => post(`/api/v1/jobs/${job}/${verb}`));
-  if (done) say(done.words ?? `${name(verb)}: done.`);
+  const done = await attempted(() => acted(`/api/v1/jobs/${job}/${verb}`));
+  if (!done) return;
+  const { is_taken: isTaken, was, kept } = done.told;
+  if (isTaken) sayDone(`${name(verb)}: done.`, done.deed);
+  else say(kept || `Nothing was done: it is ${was ?? "gone"}.`);
 }
 
 /** A word on something that is no job: said first, then done. */
 export async function word(path, question, verb, detail) {
   if (!(await confirm(question, verb, detail))) return;
-  if (await attempted(() => post(path))) say(`${verb}: done.`);
+  const done = await attempted(() => acted(path));
+  if (done) sayDone(`${verb}: done.`, done.deed);
 }
 
 /** `priority`: of the action of that name. */
@@ -48,8 +53,8 @@ export async function bulk(verb, filter, priority) {
   if (!count) return say("No job that this could be done to.");
   const what = priority === undefined ? name(verb) : `Set the priority ${priority} for`;
   if (!(await confirm(`${what} ${many(count, "job")}?`, priority === undefined ? `${name(verb)} ${count}` : `Set ${count}`, filter))) return;
-  const done = await attempted(() => post("/api/v1/bulk", { ...asked, count }));
-  if (done) say(`${name(verb)}: done to ${many(done.taken, "job")}${left(done.left)}.`);
+  const done = await attempted(() => acted("/api/v1/bulk", { ...asked, count }));
+  if (done) sayDone(`${name(verb)}: done to ${many(done.told.taken, "job")}${left(done.told.left)}.`, done.deed);
 }
 
 const left = (states) => {

@@ -24,9 +24,14 @@ async function ask(path, options = {}) {
 
 export const get = async (path) => (await ask(path)).json();
 
+/** Since when (epoch seconds of this machine) what is shown is not fresh any more: the ledger does not answer the server. */
+export const ledger = { silentSince: null };
+
 /** An answer that carries the ledger's time: the page counts ages from it. */
 export async function fetched(path) {
-  const answer = await get(path);
+  const heard = await ask(path);
+  const answer = await heard.json();
+  ledger.silentSince = heard.headers.get("X-Stale") ? Date.now() / 1000 - Number(heard.headers.get("X-Age-S") ?? 0) : null;
   if (typeof answer.now === "number") setNow(answer.now);
   return answer;
 }
@@ -35,13 +40,18 @@ export const text = async (path) => (await ask(path)).text();
 
 /** An action. The server wants JSON, and takes it from this page only. */
 export async function post(path, body = {}, options = {}) {
+  return (await acted(path, body, options)).told;
+}
+
+/** The same with the number of the deed, where it is one that is remembered. */
+export async function acted(path, body = {}, options = {}) {
   const answer = await ask(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
     ...options,
   });
-  return answer.status === 204 ? null : answer.json();
+  return { told: answer.status === 204 ? null : await answer.json(), deed: Number(answer.headers.get("X-Deed")) };
 }
 
 export function query(path, values) {

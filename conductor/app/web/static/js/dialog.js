@@ -11,6 +11,7 @@ const KEYS = [
   ["x", "choose a job for an action"],
   ["e  l", "of the chosen job: why it is where it is, its log"],
   ["c", "copy the next command of the page"],
+  ["d", "what was done, and the way back"],
   ["A  R  U", "of a review: accept, reject, undo"],
   ["← →", "of a review: step"],
   ["Esc", "back, or close"],
@@ -24,14 +25,15 @@ export function closeDialog() {
   return was;
 }
 
-function open(title, ...content) {
+export function openDialog(title, ...content) {
   dialog.replaceChildren(h("h1", { id: "dialog-title" }, title), ...content);
-  dialog.showModal();
+  if (!dialog.open) dialog.showModal();
+  dialog.querySelector("[autofocus]")?.focus();
 }
 
 export function showKeys() {
   const rows = KEYS.flatMap(([key, words]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, words)]);
-  open("Keys", h("dl", { class: "facts" }, rows), h("button", { type: "button", onclick: closeDialog }, "Close"));
+  openDialog("Keys", h("dl", { class: "facts" }, rows), h("button", { type: "button", onclick: closeDialog }, "Close"));
 }
 
 /** Says what will be done, and does it if the answer is yes. True where it was. */
@@ -45,6 +47,6 @@ export function confirm(words, verb, detail = "") {
     dialog.onclose = () => answer(false);
     const yes = h("button", { type: "button", class: "danger", onclick: done(true) }, verb);
     const no = h("button", { type: "button", onclick: done(false), autofocus: true }, "Leave it");
-    open(words, detail ? h("p", { class: "grey" }, detail) : null, h("div", { class: "actions" }, yes, no));
+    openDialog(words, detail ? h("p", { class: "grey" }, detail) : null, h("div", { class: "actions" }, yes, no));
   });
 }

@@ -95,9 +95,9 @@ export function head(...labels) {
 const said = document.getElementById("said");
 let timer;
 
-/** A sentence at the foot of the page, read out by screen readers, gone after some seconds. */
-export function say(words) {
-  said.textContent = visible(words);
+/** A sentence at the foot of the page, read out by screen readers, gone after some seconds; `act`: a button beside it. */
+export function say(words, act = null) {
+  said.replaceChildren(visible(words), ...(act ? [" ", act] : []));
   clearTimeout(timer);
-  timer = setTimeout(() => (said.textContent = ""), 8000);
+  timer = setTimeout(() => said.replaceChildren(), act ? 30_000 : 8000);
 }

@@ -1,12 +1,13 @@
 // The shell: which page is shown, how it is kept fresh, the keys. A page is { title, show(view) } in its own module.
 
 import { put, say, h } from "./dom.js";
-import { Refused } from "./api.js";
+import { ledger, Refused } from "./api.js";
 import { listen, liveState, start } from "./live.js";
 import { clock } from "./format.js";
 import { go } from "./navigation.js";
 import { chooseTheme } from "./theme.js";
 import { closeDialog, showKeys } from "./dialog.js";
+import { showDeeds } from "./deeds.js";
 import { session } from "./session.js";
 import { copyNext } from "./pages/parts.js";
 import * as nowPage from "./pages/now.js";
@@ -102,8 +103,9 @@ async function refresh(event) {
 
 function mark() {
   const isOld = heardAt && Date.now() / 1000 - heardAt > 15;
-  live.dataset.state = isOld ? "old" : liveState();
-  live.textContent = isOld ? `this is from ${clock(heardAt)}, the server does not answer` : liveState() === "live" ? "● live" : "◌ polling";
+  const words = isOld ? `✕ this is from ${clock(heardAt)}, the server does not answer` : ledger.silentSince ? `✕ this is from ${clock(ledger.silentSince)}, Redis does not answer` : "";
+  live.dataset.state = words ? "old" : liveState();
+  live.textContent = words || (liveState() === "live" ? "● live" : "◌ polling");
 }
 
 // ── links and keys ─────────────────────────────────────────────────────────────────────────────────────────
@@ -128,6 +130,7 @@ document.addEventListener("keydown", (event) => {
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.key === "?") return showKeys();
   if (event.key === "c") return copyNext();
+  if (event.key === "d") return showDeeds();
   if (event.key === "/") {
     event.preventDefault();
     if (location.pathname !== "/jobs") go("/jobs");
@@ -139,6 +142,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 window.addEventListener("popstate", show);
+document.getElementById("deeds").addEventListener("click", showDeeds);
 document.getElementById("keys").addEventListener("click", showKeys);
 document.getElementById("theme").addEventListener("click", chooseTheme);
 

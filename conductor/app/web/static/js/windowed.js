@@ -5,17 +5,25 @@ import { h, put, rows } from "./dom.js";
 export const ROW_PX = 32;
 const BEYOND = 12; // rows above and below what is seen
 
-/** `fill(element, item)` writes a row, `heads()` are the cells above them all; `more()` is called when the end comes near; `open(item)` on Enter or a click. */
-export function windowed({ label, key, heads, fill, more, open }) {
+/**
+ * `fill(element, item)` writes a row, `heads()` are the cells above them all; `more()` is called when the end comes
+ * near; `open(item)` on Enter or a click; `none()`: what stands in `empty` where there are no rows.
+ */
+export function windowed({ label, key, heads, fill, more, open, none }) {
   const top = h("div", { class: "row heads", role: "row" });
   const inside = h("div", { class: "inside", role: "presentation" });
   const box = h("div", { class: "list", role: "grid", "aria-label": label, "aria-multiselectable": "true", tabindex: 0 }, top, inside);
+  const empty = h("p", { class: "empty", hidden: true });
   let items = [];
+  let isKnown = false; // whether there are none, too
   let at = -1; // the row that the keys are on
   const chosen = new Set();
 
   function draw() {
     put(top, heads());
+    empty.hidden = !isKnown || items.length > 0;
+    box.classList.toggle("bare", !empty.hidden);
+    if (!empty.hidden) put(empty, none());
     inside.style.height = `${items.length * ROW_PX}px`;
     const first = Math.max(0, Math.floor(box.scrollTop / ROW_PX) - BEYOND);
     const last = Math.min(items.length, Math.ceil((box.scrollTop + box.clientHeight) / ROW_PX) + BEYOND);
@@ -57,11 +65,13 @@ export function windowed({ label, key, heads, fill, more, open }) {
 
   return {
     box,
+    empty,
     chosen,
     draw,
     current: () => items[at] ?? null,
     set(next) {
       items = next;
+      isKnown = true;
       if (at >= items.length) at = items.length - 1;
       draw();
     },

@@ -36,7 +36,7 @@ export function show(main) {
   choice.value = askedBy();
   const groups = h("div", { class: "scroll groups", tabindex: 0, role: "region", "aria-label": "Groups", hidden: true }, h("table", { class: "stack" }, head(...SUMS), h("tbody")));
   const list = windowed({
-    label: "Jobs", key: (row) => row.job_id, heads, fill, more, open: (row) => go(`/jobs/${row.job_id}`),
+    label: "Jobs", key: (row) => row.job_id, heads, fill, more, none, open: (row) => go(`/jobs/${row.job_id}`),
   });
   const form = h("form", { role: "search", onsubmit: (event) => event.preventDefault() }, completing(search), choice);
 
@@ -128,6 +128,11 @@ export function show(main) {
     if (wrong) tell();
   }
 
+  function none() {
+    if (accepted) return ["No job fits «", accepted, "». ", h("a", { href: "/jobs" }, "All jobs")];
+    return ["No job has been dispatched yet: ", command("conductor plan"), ", then ", command("conductor dispatch"), "."];
+  }
+
   function more() {
     if (cursor && !isAsking && accepted === words) load(true).catch(() => {});
   }
@@ -141,10 +146,11 @@ export function show(main) {
     const buttons = session.mayAct && what ? BULK.map((action) => h("button", { type: "button", onclick: () => bulk(action, what) }, action)) : [];
     const maybe = what ? h("a", { href: query("/what-if", { q: what, priority: 10 }) }, "what if these went first?") : null;
     const how = session.mayAct ? null : h("span", {}, "Actions need a token: ", command("conductor web --link"));
-    put(foot, `${known.length.toLocaleString("en")} of ${number} loaded`, sums?.seconds ? h("span", {}, summed(sums)) : null, picked ? h("span", {}, picked) : null, notes.map((note) => h("span", {}, note)), buttons, maybe, how);
+    const far = known.length < count || !isExact ? `${known.length.toLocaleString("en")} of ${number} loaded` : null;
+    put(foot, far, sums?.seconds ? h("span", {}, summed(sums)) : null, picked ? h("span", {}, picked) : null, notes.map((note) => h("span", {}, note)), buttons, maybe, how);
   }
 
-  main.append(heading, form, fault, h("div", { class: "above" }, quick, chooser(wide)), groups, list.box, foot);
+  main.append(heading, form, fault, h("div", { class: "above" }, quick, chooser(wide)), groups, list.box, list.empty, foot);
   wide();
 
   return {

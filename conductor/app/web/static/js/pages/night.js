@@ -4,7 +4,7 @@
 import { h, head, put } from "../dom.js";
 import { clock, duration, mib, size } from "../format.js";
 import { get, query, Refused } from "../api.js";
-import { command, filtered, jobName, prose } from "./parts.js";
+import { bars, command, filtered, jobName, prose } from "./parts.js";
 
 export const title = "Night";
 
@@ -123,10 +123,4 @@ function deviceCells(row) {
 
 function retryCells(row) {
   return [row.task, row.cause, number(row.failed), number(row.free || ""), number(row.jobs), number(row.recovered), number(row.dead), number(row.open), number(duration(row.seconds)), number(row.budget === null ? "no limit" : row.budget), h("span", {}, prose(row.advice))];
-}
-
-/** The night from left to right; the higher, the more of that time. */
-function bars(strip, words) {
-  const parts = strip.map((share) => h("span", { style: { height: `${share}%` } }));
-  return h("span", { class: "bars", role: "img", "aria-label": words }, parts);
 }

@@ -3,10 +3,14 @@
 import { fetched } from "../api.js";
 import { cells, h, head, put, rows } from "../dom.js";
 import { ago, amount, clock, duration, many, mib, moment, now, percent, STATES } from "../format.js";
-import { command, filtered, jobName, prose, stateMark, titled } from "./parts.js";
+import { word } from "../actions.js";
+import { session } from "../session.js";
+import { bars, command, filtered, jobName, prose, stateMark, titled } from "./parts.js";
 
 export const title = "Now";
 
+// Of who holds a gate, and of the first behind it: the server names so many.
+const MOST_NAMED = 4;
 const WAITING = ["Jobs", "What", "Why", "Since"];
 const RUNNING = ["Job", "Where", "Asked → used", "Since", "Usual", "Says"];
 
@@ -45,10 +49,10 @@ function fill(parts, told) {
   parts.words.classList.toggle("alarm", headline.tone === "act");
   put(parts.aside, told.has_leader || !told.as_of ? "" : `The figures below are as of ${moment(told.as_of)}.`);
   put(parts.todo, headline.todo.map(todo));
-  rows(parts.backlogs, told.backlogs, (row) => row.name, () => h("div", { class: "backlog" }), backlog);
+  rows(parts.backlogs, told.backlogs, (row) => row.name, () => h("div", { class: "backlog" }), (element, row) => backlog(element, row, told.waiting));
   parts.gates.hidden = told.gates.length === 0;
   const costs = costOf(told);
-  rows(parts.gates.lastElementChild, told.gates, gateKey, () => h("article", { class: "tile" }), (element, row) => tile(element, row, costs.get(gateKey(row))));
+  rows(parts.gates.lastElementChild, told.gates, gateKey, () => h("article", { class: "tile" }), (element, row) => tile(element, row, costs.get(gateKey(row)), told));
   waitingSection(parts.waiting, told.waiting);
   fillSection(parts.running, told.running, (row) => `${row.job_id} ${row.attempt}`, running, RUNNING);
   put(parts.notes, told.notes.map((words) => h("li", {}, prose(words))));
@@ -68,7 +72,7 @@ const STAGES = ["waiting", "admitted", "running", "done"];
 const FALLEN = ["dead", "review", "cancelled"];
 
 /** From planned to verified: how many are where, what fell out, and when it is through. */
-function backlog(element, row) {
+function backlog(element, row, waiting) {
   const part = (state, name) => {
     const count = row.states[state] ?? 0;
     const style = { width: `${(100 * count) / Math.max(1, row.known)}%` };
@@ -81,14 +85,34 @@ function backlog(element, row) {
   };
   const fallen = FALLEN.filter((state) => row.states[state]);
   const first = row.first_ends_at && row.end.at ? h("span", { class: "grey" }, ` (said first: ${clock(row.first_ends_at)})`) : null;
+  const goesOn = [
+    row.is_paused ? [h("strong", {}, "⊘ paused"), ": nothing of it is started"] : null,
+    row.end.at ? [moment(row.end.at), first] : row.end.words,
+    row.per_hour ? `${row.per_hour.toLocaleString("en")} an hour` : null,
+    row.is_paused ? null : heldBy(row, waiting),
+    h("a", { href: `/what-if?q=${encodeURIComponent(`backlog:${row.name}`)}&priority=10` }, "what if it went first?"),
+  ].filter(Boolean);
   put(
     element,
     filtered(`backlog:${row.name}`, row.name),
     h("div", { class: "meter", role: "img", "aria-label": `${row.done} of ${row.known} done` }, part("done", "done"), part("running", "running"), part("dead", "dead"), part("review", "review")),
     h("span", { class: "number" }, percent(row.known ? row.done / row.known : 0)),
     h("ol", { class: "funnel" }, h("li", {}, filtered(`backlog:${row.name}`, `${row.known.toLocaleString("en")} planned`)), STAGES.map((state) => h("li", {}, stage(state)))),
-    h("p", { class: "words" }, fallen.length ? [fallen.map((state) => [stage(state), " "]), "· "] : null, row.left ? [row.end.at ? [moment(row.end.at), first] : row.end.words, " · ", h("a", { href: `/what-if?q=${encodeURIComponent(`backlog:${row.name}`)}&priority=10` }, "what if it went first?")] : "nothing left"),
+    h("p", { class: "words" }, fallen.length ? [fallen.map((state) => [stage(state), " "]), "· "] : null, row.left ? goesOn.map((words, i) => [i ? " · " : "", words]) : "nothing left", switchOf(row)),
   );
+}
+
+/** What most of it waits for, as long as that is known. */
+function heldBy({ name }, waiting) {
+  const most = waiting.filter((row) => row.backlog === name && row.gate && !row.is_never).sort((a, b) => b.jobs - a.jobs)[0];
+  return most ? `held by ${most.gate}${most.starts_at ? `, opens ${clock(most.starts_at)}` : ""}` : null;
+}
+
+function switchOf({ name, is_paused: isPaused, left }) {
+  if (!session.mayAct || !(left || isPaused)) return null;
+  const [verb, words, detail] = isPaused ? ["resume", "Resume", "It is fed again at once."] : ["pause", "Pause", "Nothing of it is started until it is resumed. What runs of it is finished."];
+  const act = () => word(`/api/v1/backlogs/${encodeURIComponent(name)}/${verb}`, `${words} the backlog ${name}?`, words, detail);
+  return [" ", h("button", { type: "button", class: "small", "aria-label": `${words} ${name}`, onclick: act }, words)];
 }
 
 const gateKey = (row) => `${row.gate} ${row.where} ${row.unit}`;
@@ -105,22 +129,25 @@ function costOf({ gates, tonight }) {
   return costs;
 }
 
-function tile(element, row, cost) {
+function tile(element, row, cost, { last_hour: hours, subjects }) {
   element.className = row.is_open ? "tile" : row.is_never ? "tile never" : "tile closed";
   const since = row.closed_since ? ` for ${ago(row.closed_since)}, since ${clock(row.closed_since)}` : "";
   const state = row.is_open ? h("span", { class: "good" }, "✓ open") : row.is_never ? h("strong", { class: "alarm" }, "✕ never opens here") : [h("strong", {}, "◌ closed"), since];
   const behind = row.waiting ? h("p", {}, `${many(row.waiting, "job")} wait${row.waiting === 1 ? "s" : ""}`, row.need ? row.limit ? `, the largest needs ${amount(row.need, row.unit)}` : "" : "") : null;
   const opens = row.is_open ? null : h("p", {}, prose(row.words || "Nobody can say what opens it."), row.opens_at ? h("strong", { class: "nowrap" }, ` Opens ${moment(row.opens_at)}.`) : null);
-  const link = (id) => [h("a", { href: `/jobs/${id}`, class: "id" }, id.slice(0, 8)), " "];
-  const held = row.holders.length ? h("p", { class: "grey" }, "Held by ", row.holders.slice(0, 4).map(link)) : null;
-  const heads = row.heads.length ? h("p", { class: "grey" }, "First behind it: ", row.heads.slice(0, 4).map(link)) : null;
+  const link = (id) => h("li", {}, h("a", { href: `/jobs/${id}` }, subjects[id] ?? id.slice(0, 8)));
+  const some = (name, ids) => (ids.length ? h("details", {}, h("summary", {}, `${name}: ${subjects[ids[0]] ?? ids[0].slice(0, 8)}`, ids.length > 1 ? ` and ${ids.length - 1} more` : ""), h("ul", {}, ids.slice(0, MOST_NAMED).map(link), ids.length > MOST_NAMED ? h("li", {}, "…") : null)) : null);
+  const held = some("Held by", row.holders);
+  const heads = some("First behind it", row.heads);
+  const hour = hours[row.gate];
+  const past = hour ? h("p", { class: "hour grey" }, "The last hour ", bars(hour, `when ${row.gate} was closed in the last hour`)) : null;
   put(
     element,
     h("h3", {}, row.gate, " ", h("span", { class: "grey" }, row.where)),
     h("p", {}, state),
     row.limit ? h("div", { class: "meter", role: "img", "aria-label": row.value }, h("span", { class: "running", style: { width: `${100 * Math.min(1, Math.max(0, 1 - (row.free ?? 0) / row.limit))}%` } })) : null,
     h("p", { class: "nowrap" }, row.value),
-    behind, opens, held, heads,
+    behind, opens, held, heads, past,
     cost ? h("p", { class: "grey" }, `${cost}.`) : null,
     row.gate === "vram" && !row.is_open ? h("p", {}, h("a", { href: "/what-if?gpus=1" }, "What if there were one more GPU?")) : null,
   );
@@ -148,7 +175,8 @@ function waiting(row) {
   const [first, ...more] = row.words;
   const rest = more.length ? h("details", {}, h("summary", {}, many(more.length, "more answer")), more.map((words) => h("p", {}, prose(words)))) : null;
   const name = row.job_id ? jobName({ id: row.job_id, task: row.task, about: row.about }) : row.task;
-  return [[row.jobs.toLocaleString("en"), { class: "number" }], name, [[prose(first ?? "its turn comes"), rest], {}], [ago(row.since || null), { class: "nowrap" }]];
+  const count = filtered(`state:waiting backlog:${row.backlog} task:${row.task}`, row.jobs.toLocaleString("en"));
+  return [[count, { class: "number" }], name, [[prose(first ?? "its turn comes"), rest], {}], [ago(row.since || null), { class: "nowrap" }]];
 }
 
 function running(row) {

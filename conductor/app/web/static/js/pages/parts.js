@@ -48,6 +48,12 @@ export function copyNext() {
   next.click();
 }
 
+/** A stretch of time from left to right; the higher, the more of it (per cent). */
+export function bars(strip, words) {
+  const parts = strip.map((share) => h("span", { style: { height: `${share}%` } }));
+  return h("span", { class: "bars", role: "img", "aria-label": words }, parts);
+}
+
 /** A browser lets only this machine's page, or one by https, write the clipboard. */
 async function copied(words) {
   try {
