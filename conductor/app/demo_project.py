@@ -17,6 +17,8 @@ from conductor.base.settings.settings import CONFIG_NAME
 PART = "demo"
 #: How the settings of a demo begin: by it the folder is known for one that may be used again.
 MARK = "# Made by `conductor demo"
+#: Small files are copied at once: one worker does for that, and each more is a process to start.
+SETTINGS = "lanes.io.workers = 1\n"
 
 
 def listed(settings: CodeSettings) -> list[str]:
@@ -52,4 +54,4 @@ def _make(folder: Path, name: str) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} has something in it: name a folder that is empty, or is not there")
     make_own(folder)
-    file.write_text(f"{MARK} {name}`. It can be removed as a whole.\n", encoding="utf-8")
+    file.write_text(f"{MARK} {name}`. It can be removed as a whole.\n{SETTINGS}", encoding="utf-8")

@@ -34,6 +34,7 @@ from workflows.match.script import Script
 FOUND, HEARD, EVENTS, MATCH = (
     f"scratch:m/{name}" for name in ("found.f32", "heard.json", "e.json", "m.json")
 )
+FPS = 12.5
 MOMENTS, SHEET, REEL = "scratch:m/moments.mp4", "scratch:m/sheet.jpg", "scratch:m/reel.mp4"
 
 
@@ -52,7 +53,7 @@ def a_script() -> Script:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return drawn.draw(a_script(), tmp_path_factory.mktemp("film") / "half.mp4")
+    return drawn.draw(a_script(), tmp_path_factory.mktemp("film") / "half.mp4", fps=FPS)
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def chosen(bench: Bench, *verdicts: bool, **more: Any) -> dict[str, Any]:
         )
     )
     log.close()
-    reels = {"before_s": 1, "after_s": 0.6, **more}
+    reels = {"fps": FPS, "before_s": 1, "after_s": 0.6, **more}
     args = {"parts": [{"events": EVENTS, "job": JOB_ID}], "reels": reels}
     result = bench.run(match_choose.run, args, reads=[EVENTS], writes=[MATCH])
     bench.put(MATCH, bench.made(MATCH))
@@ -144,7 +145,7 @@ def test_from_the_film_to_the_very_pictures_of_the_reel(bench: Bench, film: Path
     wanted = [w["first"] + n for w in result["windows"] for n in range(w["frames"])]
     assert match_verify.numbers_in(bench.made(REEL)) == wanted
     held = [t for t in known if t.kind == "save"]
-    assert all(round(t.at_s * drawn.FPS) in wanted for t in held)
+    assert all(round(t.at_s * FPS) in wanted for t in held)
 
 
 def test_who_rejects_everything_gets_the_sure_ones_and_who_has_nothing_left_a_clear_word(
@@ -272,7 +273,7 @@ def test_two_halves_have_two_chains_and_the_keeper_changes_ends(bench: Bench, fi
     ]
     choose = jobs[8]
     assert [part["goal"] for part in choose.args["parts"]] == ["left", "right"]
-    assert choose.after_ended == (jobs[3].id, jobs[7].id) and choose.args["reels"]["fps"] == 25
+    assert choose.after_ended == (jobs[3].id, jobs[7].id) and choose.args["reels"]["fps"] == FPS
     assert list(jobs[0].inputs) == [str(first)] and list(jobs[4].inputs) == [str(second)]
     assert jobs[-1].writes[0].path.startswith("published:match/the_derby-highlights-")
     assert msgspec.convert(choose.args["reels"], ReelPlan).before_s == 4

@@ -29,8 +29,6 @@ Share = Annotated[float, Meta(ge=-1, le=2)]
 #: sheet shows, how high.
 MOMENT_S, MOMENT_FPS, MOMENT_WIDTH = 5.0, 25, 480
 SHEET_AT, SHEET_HEIGHT = (0.4, 0.5, 0.6), 160
-#: So many moments are shown where no event asks for a person: a look at what was found.
-MOST_SHOWN = 6
 WORDS = {"kick_off": "a kick-off", "shot": "a shot", "save": "a save", "goal": "a goal"}
 
 
@@ -83,7 +81,8 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     events, asked, left_out = sorted_out(found, given)
     file = EventsFile(v=1, source=name, ends_s=round(facts.ends_s, 3), events=events, asked=asked)
     ctx.output(write_of(ctx, ".json")).write_bytes(msgspec.json.encode(file))
-    seen = [events[place] for place in asked] or list(events[:MOST_SHOWN])
+    # Where nobody is asked, one moment for whoever wants a look: the least sure one.
+    seen = [events[place] for place in asked] or sorted(events, key=lambda event: event.sure)[:1]
     show(ctx, path, name, facts, [event.at_s for event in seen] or [0.0])
     if asked:
         ctx.needs_review(items_of(ctx, seen, name), rejected="left_out")

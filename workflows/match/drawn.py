@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: The picture's form for which all else is said; others are multiples of it.
 WIDTH, HEIGHT, FPS = 640, 400, 25
-RATE = 48_000
+RATE = 24_000
 PITCH_PX = (50, 25, 590, 375)
 PITCH = Box(*(round(px / side, 6) for px, side in zip(PITCH_PX, (WIDTH, HEIGHT) * 2, strict=True)))
 #: The squares of a picture's number: so many bits, from here on, so large.
@@ -51,7 +51,7 @@ FORMATION = [
 ]
 
 
-def draw(script: Script, target: Path, *, scale: int = 1, fps: int = FPS, has_sound: bool = True) -> Path:
+def draw(script: Script, target: Path, *, scale: int = 1, fps: float = FPS, has_sound: bool = True) -> Path:
     """Write the film, whole or not at all. The same ffmpeg gives the same bytes."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.stem}.part{target.suffix}")
@@ -62,19 +62,9 @@ def draw(script: Script, target: Path, *, scale: int = 1, fps: int = FPS, has_so
         command = [
             *(ffmpeg.binary(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size),
             *("-r", str(fps), "-i", "pipe:0", *heard, "-frames:v", str(pictures)),
-            *(
-                "-c:v",
-                "libx264",
-                "-preset",
-                "veryfast",
-                "-crf",
-                "20",
-                "-pix_fmt",
-                "yuv420p",
-                "-g",
-                str(2 * fps),
-            ),
-            *("-colorspace", "bt709", "-c:a", "aac", "-b:a", "96k", "-threads", "2", "-fflags", "+bitexact"),
+            *("-c:v", "libx264", "-preset", "ultrafast", "-crf", "20", "-pix_fmt", "yuv420p"),
+            *("-g", str(round(2 * fps))),
+            *("-colorspace", "bt709", "-c:a", "aac", "-b:a", "64k", "-threads", "2", "-fflags", "+bitexact"),
             *("-flags:v", "+bitexact", "-flags:a", "+bitexact", f"file:{part}"),
         ]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as made:
@@ -95,7 +85,7 @@ def draw(script: Script, target: Path, *, scale: int = 1, fps: int = FPS, has_so
 # ── the picture ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def picture(script: Script, number: int, fps: int, scale: int = 1) -> Picture:
+def picture(script: Script, number: int, fps: float, scale: int = 1) -> Picture:
     import numpy as np
 
     at_s = number / fps
@@ -177,7 +167,7 @@ def sounded(script: Script, target: Path) -> Path:
     count = round(script.now_s * RATE)
     noise = np.random.default_rng(7).standard_normal(count).astype(np.float32)
     # A crowd has few high tones: the mean of some neighbours.
-    murmur = np.convolve(noise, np.full(24, 1 / 24, np.float32), "same")
+    murmur = np.convolve(noise, np.full(12, 1 / 12, np.float32), "same")
     level = np.full(count, 0.06, np.float32)
     for begins, seconds, loud in script.cheers:
         _swell(level, begins, seconds, 0.9 * loud)
