@@ -40,7 +40,7 @@ from conductor.adapters.memory import memory_ledger
 from conductor.adapters.rates.rate_store import MemoryRateStore
 from conductor.adapters.rates.rates import LimitsRates
 from conductor.analysis.simulation.rates import ManualLog
-from conductor.base.settings.sections import Rate
+from conductor.base.settings.endpoint_settings import Rate
 from conductor.core.admission.admission import decide
 from conductor.model.calls import Budget, Call
 from conductor.model.limits import Limits

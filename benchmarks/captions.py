@@ -21,6 +21,7 @@ import wave
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pocketsphinx
 from task_bench import Bench
@@ -89,7 +90,7 @@ def measured(minutes: float, runs: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="captions-") as place:
         bench = Bench(Path(place))
         film = speech(bench.inputs, minutes * 60)
-        bench.settings = bench.settings.model_copy(update={"inputs": (*bench.settings.inputs, model)})
+        bench.settings = msgspec.structs.replace(bench.settings, inputs=(*bench.settings.inputs, model))
         reads = [film, *sorted(file for file in model.rglob("*") if file.is_file())]
         args = {"model": str(model), "kind": SPHINX, "source": str(film), "language": "en"}
         for number in range(runs + 1):

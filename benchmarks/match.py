@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from conductor.base.settings.settings import load
 from conductor.model.spec import JobSpec, Needs, Output
 from workers.media import ffmpeg
@@ -78,9 +80,9 @@ def looked_at(film: Path, threads: int, project: Path, warm: WarmStore) -> None:
     with tempfile.TemporaryDirectory(dir=project) as scratch:
         found = {
             **settings.roots,
-            "scratch": settings.roots["scratch"].model_copy(update={"path": Path(scratch)}),
+            "scratch": msgspec.structs.replace(settings.roots["scratch"], path=Path(scratch)),
         }
-        own = settings.model_copy(update={"roots": found})
+        own = msgspec.structs.replace(settings, roots=found)
         match_look.run({}, JobContext(spec, own.for_code, on_progress=unheard, warm=warm, attempt=1))
 
 

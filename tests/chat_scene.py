@@ -9,7 +9,8 @@ from typing import Any
 
 from conductor.adapters.open_ledger import connect
 from conductor.adapters.rates.rates import redis_rates
-from conductor.base.settings.sections import Rate, Timing
+from conductor.base.settings.endpoint_settings import Rate
+from conductor.base.settings.sections import Timing
 from conductor.model.job_class import class_of
 from conductor.model.ledger_entries import Entry
 from conductor.model.limits import Limits

@@ -9,7 +9,7 @@ from typing import Any
 from builders import GIB, a_device, a_volume, memory, needs
 from msgspec.structs import replace
 
-from conductor.base.settings.sections import Rate
+from conductor.base.settings.endpoint_settings import Rate
 from conductor.model.ledger_entries import Begun, Started
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.spec import Lane, Needs, TaskDecl

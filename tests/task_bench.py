@@ -23,7 +23,7 @@ class Bench:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.inputs = folder / "inputs"
         self.inputs.mkdir()
-        self.settings: Settings = load(folder).model_copy(update=settings)
+        self.settings: Settings = msgspec.structs.replace(load(folder), **settings)
         for root in self.settings.roots.values():
             root.path.mkdir(parents=True, exist_ok=True)
         self.warm = WarmStore()

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from task_bench import Bench
 
-from conductor.base.settings.sections import Endpoint
+from conductor.base.settings.endpoint_settings import Endpoint
 from conductor.model.calls import Call
 from conductor.model.review import ReviewAsked
 from conductor.model.spec import EngineNeed, Needs, RateNeed
@@ -80,11 +81,10 @@ class SegmentBench:
 
     def use(self, **endpoints: Endpoint) -> None:
         settings = self.bench.settings
-        self.bench.settings = settings.model_copy(
-            update={
-                "endpoints": {**settings.endpoints, **endpoints},
-                "inputs": (*settings.inputs, self.bench.inputs),
-            }
+        self.bench.settings = msgspec.structs.replace(
+            settings,
+            endpoints={**settings.endpoints, **endpoints},
+            inputs=(*settings.inputs, self.bench.inputs),
         )
 
     def draw(

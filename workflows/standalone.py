@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NEEDED = ("conductor", "msgspec", "orjson", "pydantic_settings")
+NEEDED = ("conductor", "msgspec", "orjson")
 _AGAIN = "WORKFLOWS_STANDALONE"
 
 

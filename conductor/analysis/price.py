@@ -12,7 +12,7 @@ import msgspec
 from conductor.analysis.simulation.cluster import SCRATCH
 from conductor.analysis.simulation.rule import Rule, words
 from conductor.analysis.simulation.world import World
-from conductor.base.settings.sections import Rate
+from conductor.base.settings.endpoint_settings import Rate
 from conductor.base.text import duration, many, table
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.spec import Value
@@ -186,12 +186,11 @@ def times(budgets: Budgets, factor: float) -> Budgets:
         return None if amount is None else max(1, round(amount * factor))
 
     return {
-        key: rate.model_copy(
-            update={
-                "requests_per_min": more(rate.requests_per_min),
-                "tokens_per_min": more(rate.tokens_per_min),
-                "usd_per_day": None if rate.usd_per_day is None else rate.usd_per_day * factor,
-            }
+        key: msgspec.structs.replace(
+            rate,
+            requests_per_min=more(rate.requests_per_min),
+            tokens_per_min=more(rate.tokens_per_min),
+            usd_per_day=None if rate.usd_per_day is None else rate.usd_per_day * factor,
         )
         for key, rate in budgets.items()
     }

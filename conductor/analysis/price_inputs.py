@@ -28,8 +28,8 @@ from conductor.analysis.simulation.workload import Workload
 from conductor.analysis.simulation.world import World
 from conductor.analysis.what_if import Change, ChangedEnds, what_if
 from conductor.base.errors import UsageError
+from conductor.base.settings.endpoint_settings import Rate
 from conductor.base.settings.limits import live
-from conductor.base.settings.sections import Rate
 from conductor.base.settings.settings import did_you_mean
 from conductor.base.text import many
 from conductor.model.limits import Limits

@@ -28,8 +28,8 @@ from conductor.base.errors import ConductorError, ConfigError, Unreachable, Usag
 from conductor.base.files.layout import Layout
 from conductor.base.files.safe_open import make_own, write_whole
 from conductor.base.redis_keys import PLAIN, Keys
-from conductor.base.settings.sections import Dashboard as DashboardSettings
 from conductor.base.settings.sections import Redis as RedisSettings
+from conductor.base.settings.web_settings import Dashboard as DashboardSettings
 
 if TYPE_CHECKING:
     from flask import Flask

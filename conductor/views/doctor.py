@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from conductor.base.errors import ConductorError
@@ -256,7 +257,7 @@ def volumes_of(roots: Mapping[str, Root]) -> tuple[Volume, ...]:
     found = probed(roots)
     absent = {v.root for v in found if v.fault == f"{v.path} is not there" and roots[v.root].marker is None}
     instead = {
-        name: roots[name].model_copy(update={"path": existing_part(roots[name].path)}) for name in absent
+        name: msgspec.structs.replace(roots[name], path=existing_part(roots[name].path)) for name in absent
     }
     later = {volume.root: volume for volume in probed(instead)}
     return tuple(replace(later[v.root], path=v.path) if v.root in absent else v for v in found)

@@ -12,7 +12,7 @@ from builders import a_reservation
 from conductor.adapters.host.clock import SystemClock
 from conductor.adapters.memory import memory_ledger
 from conductor.adapters.rates.rates import LimitsRates, memory_rates, redis_rates
-from conductor.base.settings.sections import Rate
+from conductor.base.settings.endpoint_settings import Rate
 from conductor.model.calls import Budget, Call
 from conductor.model.snapshot import RateState, Reservation
 from conductor.ports import CallLog, Ledger

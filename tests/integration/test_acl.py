@@ -151,7 +151,7 @@ def test_a_program_hears_as_the_reader_what_a_worker_tells(both: tuple[Ledger, L
 
 def test_the_budgets_of_apis_are_kept_as_the_conductor(both: tuple[Ledger, Ledger], empty: Guarded):
     from conductor.adapters.rates.rates import redis_rates
-    from conductor.base.settings.sections import Rate
+    from conductor.base.settings.endpoint_settings import Rate
 
     with connect(empty.url[CONDUCTOR]) as client:
         rates = redis_rates(client, both[0].calls, {"cloud": Rate(requests_per_min=3)})

@@ -303,8 +303,8 @@ def test_an_endpoint_is_asked_once_a_text_and_one_that_misbehaves_leaves_nothing
     bench: Bench, monkeypatch: Any
 ) -> None:
     with VectorServer() as server:
-        endpoint = bench.settings.endpoints["vectors"].model_copy(
-            update={"base_url": server.base_url, "model": "m"}
+        endpoint = msgspec.structs.replace(
+            bench.settings.endpoints["vectors"], base_url=server.base_url, model="m"
         )
         bench.settings.endpoints["vectors"] = endpoint
         with_winners(bench, "one", "two")

@@ -9,6 +9,7 @@ import wave
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pysubs2
 import pytest
@@ -68,7 +69,7 @@ def captioned(
         del given["language"]
     reads = [source, *sorted(file for file in model.rglob("*") if file.is_file())]
     allowed = (*bench.settings.inputs, model)
-    bench.settings = bench.settings.model_copy(update={"inputs": allowed})
+    bench.settings = msgspec.structs.replace(bench.settings, inputs=allowed)
     return bench.run(media_captions.run, given, reads=reads, writes=WRITES)
 
 

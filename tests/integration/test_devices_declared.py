@@ -66,7 +66,7 @@ def test_doctor_knows_cards_by_the_numbers_of_the_node_and_names_slices(
             "'GPU0' names no device: they are gpu0, gpu1, … as `conductor status` shows them",
         ),
         ("devices.gpu0.vram = 1", "devices.gpu0.vram is not a setting, did you mean vram_mib?"),
-        ("devices.gpu0.vram_mib = 0", "devices.gpu0.vram_mib: is to be greater than or equal to 1"),
+        ("devices.gpu0.vram_mib = 0", "devices.gpu0.vram_mib: is to be MiB, from 1"),
     ],
 )
 def test_what_names_no_device_or_no_size_is_refused(project: Settings, text: str, words: str):

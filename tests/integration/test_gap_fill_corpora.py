@@ -15,7 +15,7 @@ from task_bench import Bench
 
 from conductor.adapters.stores.open_store import open_store
 from conductor.base.errors import BadInput, ConfigError, JobError, UsageError
-from conductor.base.settings.sections import Endpoint
+from conductor.base.settings.endpoint_settings import Endpoint
 from conductor.model.spec import JobSpec
 from workers.tasks import corpus_apply, llm_annotate
 from workflows.gap_fill import plan as gap_fill

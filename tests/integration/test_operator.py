@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from loguru import logger
 
@@ -93,8 +94,8 @@ def test_status_names_a_job_whose_worker_is_silent_and_says_when_it_is_taken_awa
     spec = scene.put(a_waiting_spec(tmp_path))
     worker = scene.worker(CONDUCTOR_TIMING__LEASE_S="2")
     wait_file(tmp_path / "begun0")
-    settings = scene.settings.model_copy(
-        update={"timing": scene.settings.timing.model_copy(update={"lease_s": 2.0})}
+    settings = msgspec.structs.replace(
+        scene.settings, timing=msgspec.structs.replace(scene.settings.timing, lease_s=2.0)
     )
 
     def signs() -> list[tuple[str, str]]:

@@ -30,7 +30,7 @@ from conductor.app.redis_acl import (
     users,
 )
 from conductor.base.redis_keys import PLAIN, Keys, checked_prefix
-from conductor.base.settings.sections import Rate
+from conductor.base.settings.endpoint_settings import Rate
 from conductor.base.settings.settings import Settings, load
 from conductor.model.snapshot import Controls
 from conductor.views import dashboard

@@ -18,7 +18,7 @@ from openai_server import OpenAIServer
 from conductor.adapters.open_ledger import connect
 from conductor.adapters.rates.rate_store import RedisRateStore
 from conductor.adapters.redis.scripts import Scripts
-from conductor.base.settings.sections import Rate
+from conductor.base.settings.endpoint_settings import Rate
 from conductor.base.settings.settings import CONFIG_NAME, Settings
 from conductor.model.spec import JobSpec, Needs, RateNeed
 from conductor.ports import Ledger

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cli_tools import Cli
 from loguru import logger
@@ -310,7 +311,7 @@ def test_the_operators_word_outlives_an_emptied_redis(
         client.flushall()
     assert cli("schedule", "--json").json[0]["state"] == "paused", "by the journal"
     ledger.leadership.lead("a leader", 3600)
-    leader = keeper(nightly=load(project.project).schedules["nightly"].model_dump())
+    leader = keeper(nightly=msgspec.structs.asdict(load(project.project).schedules["nightly"]))
     leader._tell_ledger()
     assert state_of(ledger).is_paused
     assert "from its next time on" in cli("schedule", "resume", "nightly").out

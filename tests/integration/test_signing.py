@@ -189,6 +189,8 @@ def test_seals_and_signatures_bind_what_they_are_of():
 
 def test_no_key_is_configured_no_signer(project: Settings):
     assert signer_of(project.redis.signing_key_env, {}) is None
-    named = project.model_copy(update={"redis": project.redis.model_copy(update={"signing_key_env": "K"})})
+    named = msgspec.structs.replace(
+        project, redis=msgspec.structs.replace(project.redis, signing_key_env="K")
+    )
     with pytest.raises(ConfigError, match=r"\$K, which holds no key"):
         signer_of(named.redis.signing_key_env, {"K": "short"})

@@ -11,7 +11,7 @@ from openai_server import Babble, OpenAIServer
 from task_bench import Bench
 
 from conductor.base.errors import BadInput, EndpointUnavailable, JobError, RateLimited, ServerError
-from conductor.base.settings.sections import Endpoint
+from conductor.base.settings.endpoint_settings import Endpoint
 from workers.tasks import llm_annotate
 
 WRITE = "scratch:answers.jsonl"

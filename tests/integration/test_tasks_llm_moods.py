@@ -8,12 +8,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from moody_server import Mood, MoodyServer, Said, good, refusing, saying
 from task_bench import Bench
 
 from conductor.base.errors import BadInput, EndpointUnavailable, JobError, RateLimited, ServerError
-from conductor.base.settings.sections import Endpoint
+from conductor.base.settings.endpoint_settings import Endpoint
 from workers.tasks import llm_annotate
 
 WRITE = "scratch:answers.jsonl"
@@ -67,8 +68,8 @@ def test_what_a_model_refuses_is_left_out_once_and_remembered(tmp_path: Path):
         ]
         assert server.requests[-1]["max_completion_tokens"] == 77
         # Another model of the same server is another matter.
-        other = bench.settings.endpoints["cloud"].model_copy(update={"model": "m-2"})
-        bench.settings = bench.settings.model_copy(update={"endpoints": {"cloud": other}})
+        other = msgspec.structs.replace(bench.settings.endpoints["cloud"], model="m-2")
+        bench.settings = msgspec.structs.replace(bench.settings, endpoints={"cloud": other})
         annotate(bench)
         assert len(server.requests) == 8
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
 import pytest
 from strangers import give_away, needs_root
 from task_bench import Bench
@@ -157,7 +158,7 @@ def test_a_listed_program_that_lies_in_the_project_has_to_be_ours(bench: Bench):
     tool.parent.mkdir()
     tool.write_text("#!/bin/sh\necho ran\n")
     tool.chmod(0o755)
-    listed = bench.settings.model_copy(update={"shell_programs": (str(tool),)})
+    listed = msgspec.structs.replace(bench.settings, shell_programs=(str(tool),))
     bench.settings = listed
     assert bench.run(shell.run, {"argv": [str(tool)]})["stdout_tail"] == "ran\n"
     give_away(tool)

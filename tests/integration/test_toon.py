@@ -15,7 +15,7 @@ import pytest
 from toon_scene import MoodyComfy, SegmentBench, said
 
 from conductor.base.errors import BadInput, BadOutput, EndpointUnavailable, JobError, RateLimited, ServerError
-from conductor.base.settings.sections import Endpoint
+from conductor.base.settings.endpoint_settings import Endpoint
 from workers.engines import server
 from workflows.toon.comfy_server import ComfyReply
 

@@ -10,7 +10,7 @@ import pytest
 from toon_scene import FilmApi, MoodyComfy, SegmentBench, said
 
 from conductor.base.errors import BadOutput, EndpointUnavailable
-from conductor.base.settings.sections import Endpoint
+from conductor.base.settings.endpoint_settings import Endpoint
 from workers.engines import kept_request
 from workers.media import picture_faults, probing
 from workflows.toon.comfy_server import ComfyReply

@@ -104,7 +104,7 @@ def test_what_holds_no_secret_is_left_alone(text: str, secret: str):
 
 @pytest.mark.parametrize("tail", ["\n", "\r\n", " ", "\t"])
 def test_what_surrounds_a_key_hides_it_from_nobody(tail: str):
-    from conductor.base.settings.sections import Endpoint
+    from conductor.base.settings.endpoint_settings import Endpoint
     from conductor.base.settings.settings import Settings
 
     settings = Settings(endpoints={"a": Endpoint(base_url="http://h", api_key_env="MY_KEY")})

@@ -28,7 +28,7 @@ from workers.task_api.toolkit import leave_if_told
 if TYPE_CHECKING:
     import httpx
 
-    from conductor.base.settings.sections import Endpoint
+    from conductor.base.settings.endpoint_settings import Endpoint
 
 CONNECT_S = 5.0
 #: A question is answered within so long, however the server drips; a film takes longer.

@@ -28,7 +28,8 @@ from conductor.adapters.host import cgroup, nvml_probe
 from conductor.base import secrets
 from conductor.base.code_version import code_version
 from conductor.base.project.own_code import put_on_path
-from conductor.base.settings.settings import Settings, absolute
+from conductor.base.settings.reading import as_path
+from conductor.base.settings.settings import Settings
 from conductor.model.spec import JobSpec, filled, from_line
 from workers.isolation import disk_faults, output_check
 from workers.isolation.frozen_family import still_s
@@ -123,7 +124,7 @@ class Child:
             match self._channel.receive():
                 case Open(settings=values, visible=visible):
                     os.environ["CUDA_VISIBLE_DEVICES"] = visible
-                    settings = absolute(Settings(**values))
+                    settings = msgspec.convert(values, Settings, dec_hook=as_path)
                     self._settings = settings.for_code
                     secrets.remember(settings.secrets)
                     put_on_path(settings.project, settings.task_modules)

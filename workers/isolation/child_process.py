@@ -382,7 +382,7 @@ def _log_of(settings: Settings, name: str) -> Path:
 
 
 def _without_secrets(settings: Settings) -> dict[str, object]:
-    values = settings.model_dump(mode="json")
+    values = msgspec.to_builtins(settings, enc_hook=str)
     values["redis"].pop("url", None)
     values["dashboard"].pop("redis_url", None)
     return values

@@ -22,7 +22,7 @@ from workers.llm.keys import BadKey, key_of
 from workers.task_api.context import JobContext
 
 if TYPE_CHECKING:
-    from conductor.base.settings.sections import Endpoint
+    from conductor.base.settings.endpoint_settings import Endpoint
 
 #: A 429 that does not say when to come back.
 DEFAULT_RETRY_AFTER_S = 5.0

@@ -12,7 +12,7 @@ from conductor.base import secrets
 from conductor.base.text import printable
 
 if TYPE_CHECKING:
-    from conductor.base.settings.sections import Endpoint
+    from conductor.base.settings.endpoint_settings import Endpoint
 
 CONNECT_S = 10.0
 #: What is asked for → its path.

@@ -20,7 +20,7 @@ from workers.llm.keys import BadKey, key_of
 from workers.task_api.context import JobContext
 
 if TYPE_CHECKING:
-    from conductor.base.settings.sections import Endpoint
+    from conductor.base.settings.endpoint_settings import Endpoint
 
 
 def embed(ctx: JobContext, name: str, texts: Sequence[str]) -> list[list[float]]:

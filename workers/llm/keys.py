@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from conductor.base.settings.sections import Endpoint
+    from conductor.base.settings.endpoint_settings import Endpoint
 
 
 class BadKey(ValueError):

@@ -21,7 +21,7 @@ from workers.llm.error_bodies import Complaint
 
 if TYPE_CHECKING:
     from conductor.base.files.layout import Layout
-    from conductor.base.settings.sections import Endpoint
+    from conductor.base.settings.endpoint_settings import Endpoint
 
 #: A message of its own for the instruction; some models know the user's only.
 SYSTEM = "system"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from conductor.base.errors import ConfigError, UsageError
 from conductor.base.files.layout import CodeSettings
-from conductor.base.settings.sections import Endpoint
+from conductor.base.settings.endpoint_settings import Endpoint
 from conductor.base.settings.unknown_keys import did_you_mean
 from conductor.model.spec import EngineNeed, RateNeed
 from workers.tasks.toon_segment import TEMPLATES

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from conductor.adapters.rates.rate_store import BudgetShare, KeyMemory
-from conductor.base.settings.sections import Rate
+from conductor.base.settings.endpoint_settings import Rate
 from conductor.core.rates.learned_limits import LearnedRate, in_force, refused_within, window_of
 from conductor.core.rates.pacing import Windows, part_of
 from conductor.ports import Clock

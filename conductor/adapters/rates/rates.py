@@ -23,7 +23,7 @@ from conductor.adapters.rates.rate_store import (
     RedisRateStore,
     taken_field,
 )
-from conductor.base.settings.sections import Rate
+from conductor.base.settings.endpoint_settings import Rate
 from conductor.model.snapshot import RateState, Reservation, cost_of
 from conductor.ports import CallLog, Clock
 

@@ -19,7 +19,7 @@ from conductor.analysis.simulation.cluster import SCRATCH
 from conductor.analysis.simulation.rates import SimulatedRates
 from conductor.analysis.simulation.workload import SimulatedJob, chains_of
 from conductor.analysis.simulation.world import World
-from conductor.base.settings.sections import Rate
+from conductor.base.settings.endpoint_settings import Rate
 from conductor.core.capacity.cluster import Free
 from conductor.core.capacity.resources import asked_in_all
 from conductor.core.chains.feasible_order import can_finish

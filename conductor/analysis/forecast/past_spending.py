@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from conductor.adapters.files.receipt_log import read_receipts
-from conductor.base.settings.sections import Endpoint
+from conductor.base.settings.endpoint_settings import Endpoint
 from conductor.core.rates.spending import HOUR_S, HOURS, charge
 
 

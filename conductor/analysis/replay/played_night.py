@@ -19,7 +19,7 @@ from conductor.analysis.simulation.policies import DEFAULT
 from conductor.analysis.simulation.rule import rule_of
 from conductor.analysis.simulation.workload import SimulatedJob, chains_of
 from conductor.analysis.simulation.world import World
-from conductor.base.settings.sections import Rate
+from conductor.base.settings.endpoint_settings import Rate
 from conductor.base.text import many
 from conductor.core.chains.feasible_order import can_finish
 from conductor.model.chains import Chain

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from conductor.adapters.rates.budget_log import WINDOW_S
 from conductor.adapters.rates.rate_store import MemoryRateStore
 from conductor.adapters.rates.rates import LimitsRates
-from conductor.base.settings.sections import Rate
+from conductor.base.settings.endpoint_settings import Rate
 from conductor.model.snapshot import RateState, Reservation
 from conductor.ports import CallLog, Clock
 

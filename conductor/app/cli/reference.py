@@ -12,37 +12,20 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 import msgspec
 import typer
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from conductor.app.cli.app import app
+from conductor.base.settings.base_section import Section
+from conductor.base.settings.kinds import item_of, section_of, takes
 from conductor.base.settings.settings import CONFIG_NAME, ENV_PREFIX, Settings
 
 HOW = (
     "<!-- Written by `scripts/docs` from the comments of settings and the docstrings of commands: "
     "change those. -->"
 )
-#: End of a name → what its figure counts.
-UNITS = {
-    "_s": "seconds",
-    "_mib": "MiB",
-    "_bytes": "bytes",
-    "_per_min": "in a minute",
-    "_per_hour": "in an hour",
-    "_per_day": "US dollars a day",
-    "usd_per_million_input": "US dollars",
-    "usd_per_million_output": "US dollars",
-    "usd_per_second": "US dollars",
-    "_c": "°C",
-    "_minutes": "minutes",
-}
-PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
 
 
 class SettingEntry(msgspec.Struct, frozen=True):
@@ -91,55 +74,56 @@ def settings_page() -> str:
 
 def setting_rows() -> Iterator[SettingEntry]:
     """All, in the order of the model, with their defaults: whatever the environment says."""
-    yield from _rows(Settings, Settings.model_construct(), "", "")
+    yield from _rows(Settings, "", "")
 
 
-def _rows(model: type[BaseModel], value: BaseModel | None, at: str, section: str) -> Iterator[SettingEntry]:
+def _rows(model: type[Section], at: str, section: str) -> Iterator[SettingEntry]:
     words = comments(model)
-    for name, field in model.model_fields.items():
-        key, default = f"{at}{name}", None if value is None else getattr(value, name)
-        if inner := _section_of(field.annotation):
-            yield from _rows(inner, default, f"{key}.", f"`[{key}]`")
-        elif named := _table_of(field.annotation):
-            yield from _rows(named, None, f"{key}.NAME.", f"`[{key}.NAME]`")
-        elif get_origin(field.annotation) is dict and key != "endpoints.NAME.parameters":
-            yield SettingEntry(
-                section, f"{key}.NAME", "none", takes(name, _value_of(field.annotation)), words.get(name, "")
-            )
+    for field in msgspec.structs.fields(model):
+        name = field.name
+        key = f"{at}{name}"
+        if name == model.beside:
+            continue
+        if inner := section_of(field.type):
+            yield from _rows(inner, f"{key}.", f"`[{key}]`")
+        elif (item := item_of(field.type)) is None or item is Any:
+            shown = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+            yield SettingEntry(section, key, default_of(shown), takes(name, field.type), words.get(name, ""))
+        elif named := section_of(item):
+            yield from _rows(named, f"{key}.NAME.", f"`[{key}.NAME]`")
         else:
-            shown = field.default if value is None else default
-            yield SettingEntry(
-                section, key, default_of(shown), takes(name, field.annotation, field), words.get(name, "")
-            )
-    if extra := inspect.get_annotations(model, eval_str=True).get("__pydantic_extra__"):
-        yield from _rows(get_args(extra)[1], None, f"{at}NAME.", f"`[{at}NAME]`")
+            yield SettingEntry(section, f"{key}.NAME", "none", takes(name, item), words.get(name, ""))
+    if named := _beside(model):
+        yield from _rows(named, f"{at}NAME.", f"`[{at}NAME]`")
+
+
+def _beside(model: type[Section]) -> type[Section] | None:
+    kinds = {field.name: field.type for field in msgspec.structs.fields(model)}
+    return section_of(item_of(kinds[model.beside])) if model.beside else None
 
 
 def sections() -> dict[str, str]:
     """Heading → what the section says of itself."""
     found: dict[str, str] = {}
 
-    def look(model: type[BaseModel], at: str) -> None:
-        for name, field in model.model_fields.items():
-            for inner, suffix in (
-                (_section_of(field.annotation), ""),
-                (_table_of(field.annotation), ".NAME"),
-            ):
-                if inner is not None:
-                    found[f"`[{at}{name}{suffix}]`"] = " ".join((inner.__doc__ or "").split()).replace(
+    def look(model: type[Section], at: str) -> None:
+        for field in msgspec.structs.fields(model):
+            for inner, suffix in ((section_of(field.type), ""), (section_of(item_of(field.type)), ".NAME")):
+                if inner is not None and field.name != model.beside:
+                    found[f"`[{at}{field.name}{suffix}]`"] = " ".join((inner.__doc__ or "").split()).replace(
                         "None: ", "Not set: "
                     )
-                    look(inner, f"{at}{name}{suffix}.")
+                    look(inner, f"{at}{field.name}{suffix}.")
 
     look(Settings, "")
     return found
 
 
-def comments(model: type[BaseModel]) -> dict[str, str]:
+def comments(model: type[Section]) -> dict[str, str]:
     """Field → the `#:` lines above it, here or in the class that it comes from."""
     found: dict[str, str] = {}
     for each in reversed(model.__mro__):
-        if not issubclass(each, BaseModel) or (
+        if not issubclass(each, Section) or (
             each.__module__ != Settings.__module__ and each.__module__ != model.__module__
         ):
             continue
@@ -162,39 +146,8 @@ def in_words(lines: Sequence[str]) -> str:
     return " ".join(lines).replace("; None: ", ". None: ").replace("None: ", "Not set: ")
 
 
-def takes(name: str, annotation: Any, field: FieldInfo | None = None) -> str:
-    """«seconds, above 0», «`time` or `content`», «a list of text»."""
-    inner, limits = _bare(annotation)
-    limits = [*(field.metadata if field else []), *limits]
-    if get_origin(inner) is Literal:
-        return " or ".join(f"`{word}`" for word in get_args(inner))
-    if get_origin(inner) in (Union, UnionType):
-        return ", or ".join(takes(name, each) for each in get_args(inner))
-    if get_origin(inner) is tuple:
-        of = _bare(get_args(inner)[0])[0]
-        return f"a list of {'paths' if of is Path else 'words'}"
-    if get_origin(inner) is dict:
-        return "a table"
-    unit = (
-        next((unit for end, unit in UNITS.items() if name.endswith(end)), None)
-        if inner in (int, float)
-        else None
-    )
-    return ", ".join([unit or PLAIN.get(inner, "text"), *_range(limits)])
-
-
-def _range(limits: list[Any]) -> Iterator[str]:
-    flat: list[Any] = []
-    for each in limits:
-        flat += getattr(each, "metadata", None) or [each]
-    for word, attribute in (("above", "gt"), ("from", "ge"), ("to", "le")):
-        for each in flat:
-            if (edge := getattr(each, attribute, None)) is not None and edge != 1e9:
-                yield f"{word} {edge:g}" if edge < 1e6 else f"{word} {edge}"
-
-
 def default_of(value: Any) -> str:
-    if value is PydanticUndefined:
+    if value is msgspec.NODEFAULT:
         return "must be given"
     if value is None or value == "" or value == () or value == {}:
         return "not set"
@@ -207,33 +160,6 @@ def default_of(value: Any) -> str:
     return (
         f"{value:g}" if isinstance(value, float) else f"`{value}`" if isinstance(value, str) else str(value)
     )
-
-
-def _bare(annotation: Any) -> tuple[Any, list[Any]]:
-    """Without `Annotated` and without None; and what limits it."""
-    limits: list[Any] = []
-    while True:
-        if get_origin(annotation) is Annotated:
-            annotation, *more = get_args(annotation)
-            limits += more
-        elif get_origin(annotation) in (Union, UnionType) and NoneType in get_args(annotation):
-            rest = [each for each in get_args(annotation) if each is not NoneType]
-            annotation = rest[0] if len(rest) == 1 else Union[tuple(rest)]  # noqa: UP007  made, not written
-        else:
-            return annotation, limits
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    bare = _bare(annotation)[0]
-    return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
-
-
-def _value_of(annotation: Any) -> Any:
-    return get_args(annotation)[1]
-
-
-def _table_of(annotation: Any) -> type[BaseModel] | None:
-    return _section_of(_value_of(annotation)) if get_origin(annotation) is dict else None
 
 
 # ── commands ──────────────────────────────────────────────────────────────────────────────────────────────

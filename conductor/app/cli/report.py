@@ -14,7 +14,7 @@ from conductor.app.cli.context import AsJson, emit, settings_here, show
 if TYPE_CHECKING:
     from conductor.base.files.layout import CodeSettings
     from conductor.base.progress import Progress
-    from conductor.base.settings.sections import Rate
+    from conductor.base.settings.endpoint_settings import Rate
     from conductor.base.signing import Signer
     from conductor.ports.alert_channel import AlertChannel
     from conductor.views.night.document import NightReport

@@ -12,7 +12,7 @@ from conductor.app.cli.context import AsJson, answer, redis_address, settings_he
 
 if TYPE_CHECKING:
     from conductor.app.model_door.door import ModelDoor
-    from conductor.base.settings.sections import McpSettings
+    from conductor.base.settings.web_settings import McpSettings
 
 
 def register(app: typer.Typer) -> None:

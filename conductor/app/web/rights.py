@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from fastapi import HTTPException, Request
 
 from conductor.base.errors import ConfigError
-from conductor.base.settings.sections import Web
+from conductor.base.settings.web_settings import Web
 from conductor.base.text import printable
 
 COOKIE = "conductor_session"

@@ -10,14 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from conductor.base.settings.sections import (
-        CounterSettings,
-        Endpoint,
-        EngineSettings,
-        Lanes,
-        ModelSettings,
-        Root,
-    )
+    from conductor.base.settings.endpoint_settings import Endpoint, EngineSettings
+    from conductor.base.settings.sections import CounterSettings, Lanes, ModelSettings, Root
     from conductor.base.settings.store_settings import StoreSettings
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import orjson
-from pydantic import BaseModel
 
 from conductor.base.secrets import MASK, is_secret_name, scrub, without_passwords
+from conductor.base.settings.base_section import Section, is_address
 from conductor.base.settings.settings import CONFIG_NAME, ENV_PREFIX, Settings
 from conductor.base.settings.toml_file import read_toml
 from conductor.base.text import escaped
@@ -34,15 +34,17 @@ def settings_with_origin(settings: Settings) -> list[SettingRow]:
     ]
 
 
-def flat(model: BaseModel, at: str = "") -> Iterator[tuple[str, Any]]:
-    for name in type(model).model_fields:
-        yield from flat_value(f"{at}{name}", getattr(model, name))
-    for name, item in (model.model_extra or {}).items():
-        yield from flat_value(f"{at}{name}", item)
+def flat(section: Section, at: str = "") -> Iterator[tuple[str, Any]]:
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        if name != section.beside:
+            yield from flat_value(f"{at}{name}", value)
+        elif value:
+            yield from flat_value(at.removesuffix("."), value)
 
 
 def flat_value(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, BaseModel):
+    if isinstance(value, Section):
         yield from flat(value, f"{key}.")
     elif isinstance(value, Mapping) and value:
         for name, item in value.items():
@@ -61,7 +63,7 @@ def shown(key: str, value: Any) -> Any:
     """Passwords and keys are nobody's to read: redis://user:***@host, api_key = "***"."""
     if not isinstance(value, str) or not value:
         return value
-    if key.endswith("url"):
+    if is_address(key):
         return without_passwords(value)
     return MASK if is_secret_name(key.rpartition(".")[2]) else scrub(value)
 

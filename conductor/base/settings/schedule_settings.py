@@ -6,16 +6,17 @@ import re
 import shlex
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from msgspec import Meta
 
 from conductor.base.cron import checked_cron, checked_zone
-from conductor.base.settings.sections import NotNegativeFloat, Positive, Section
+from conductor.base.settings.base_section import Positive, Section, Validator, ValueWords
 from conductor.base.settings.unknown_keys import did_you_mean
 from conductor.model.schedule import Missed, Overlap, ScheduleRule
 
 #: Commands that keep the house in order; all else that a schedule runs is a workflow.
 MAINTENANCE = ("clean", "purge-scratch", "report", "rotate")
 SCHEDULE_NAME = r"[a-z][a-z0-9_-]{0,39}"
+NAME_IN_WORDS = "up to 40 small letters, digits, - and _, a letter first"
 
 
 def checked_run(text: str) -> str:
@@ -35,17 +36,17 @@ def checked_run(text: str) -> str:
     return text
 
 
-class ScheduleSettings(Section):
+class ScheduleSettings(Section, frozen=True, kw_only=True):
     """What the leader starts by itself at its times."""
 
     #: When: minute, hour, day of the month, month, day of the week (`30 18 * * 1-5`), or `@hourly`, `@daily`,
     #: `@weekly`, `@monthly`, `@yearly`.
-    cron: Annotated[str, AfterValidator(checked_cron)]
+    cron: Annotated[str, Validator(checked_cron)]
     #: The time zone of these times, by its IANA name (`Europe/Berlin`). None: the host's.
-    zone: Annotated[str | None, AfterValidator(checked_zone)] = None
+    zone: Annotated[str | None, Validator(checked_zone)] = None
     #: A workflow and its arguments: it is planned and dispatched into `backlog:NAME`. Or a maintenance
     #: command: `clean`, `purge-scratch`, `report`, `rotate`.
-    run: Annotated[str, AfterValidator(checked_run)]
+    run: Annotated[str, Validator(checked_run)]
     #: Every fire's jobs are jobs of their own («all»), or what is planned again and has not changed is known
     #: and stays as it is («new»).
     repeat: Literal["all", "new"] = "all"
@@ -53,22 +54,20 @@ class ScheduleSettings(Section):
     #: («skip»), or all are («all»).
     missed: Missed = "once"
     #: Of `missed = "all"`: the last so many.
-    all_up_to: Annotated[int, Field(ge=1, le=1000)] = 10
+    all_up_to: Annotated[int, Meta(ge=1, le=1000)] = 10
     #: A fire that comes due while jobs of its backlog still wait or run is left out («skip»), or waits for
     #: them («queue»).
     overlap: Overlap = "skip"
     #: Each fire is put off by up to so long, so that not all begin at the full hour.
-    jitter_s: Annotated[NotNegativeFloat, Field(le=86_400)] = 0.0
+    jitter_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
     #: Planning and dispatching, or the command, is ended after so long.
     timeout_s: Positive = 3600.0
 
-    @model_validator(mode="after")
-    def _makes_up_in_turn(self) -> ScheduleSettings:
+    def __post_init__(self) -> None:
         if self.missed == "all" and self.overlap == "skip":
             raise ValueError(
                 'missed = "all" makes up for one fire after the other: it goes with overlap = "queue"'
             )
-        return self
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -88,39 +87,44 @@ class ScheduleSettings(Section):
         )
 
 
-class CleanSettings(Section):
+class CleanSettings(Section, frozen=True, kw_only=True):
     """What is kept of what was printed; the nodes and `conductor clean` remove the rest, the oldest first."""
 
     #: Days.
-    keep_days: Annotated[int, Field(ge=1, le=36_500)] = 30
+    keep_days: Annotated[int, Meta(ge=1, le=36_500)] = 30
     #: Of what bodies printed, all together; today's stays in any case.
-    max_bytes: Annotated[int, Field(ge=0)] = 4 << 30
+    max_bytes: Annotated[int, Meta(ge=0)] = 4 << 30
 
 
-class ArchiveSettings(Section):
+class ArchiveSettings(Section, frozen=True, kw_only=True):
     """Where what is old of the record goes (`conductor rotate`), and copies of it in an S3-shaped store."""
 
     #: What is younger stays in receipts, journal and notes of removals.
-    keep_days: Annotated[float, Field(ge=0, le=100_000)] = 30.0
+    keep_days: Annotated[float, Meta(ge=0, le=100_000)] = 30.0
     #: Address of the store (MinIO, Garage, Ceph); credentials come from the environment. None: Amazon's own.
-    s3_url: Annotated[str | None, Field(pattern=r"^https?://")] = None
+    s3_url: (
+        Annotated[
+            str,
+            Meta(pattern=r"^https?://"),
+            ValueWords('an address that begins with "https://" or "http://"'),
+        ]
+        | None
+    ) = None
     #: Archives are copied there; needs the extra `s3`. None: they stay here alone.
     bucket: str | None = None
     #: Before the names of objects: `studio/`.
     prefix: str = ""
     #: For so long nobody can change or remove a copy; the bucket must have been made with object lock. None:
     #: not locked.
-    object_lock_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    object_lock_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
 
-    @model_validator(mode="after")
-    def _has_a_bucket(self) -> ArchiveSettings:
+    def __post_init__(self) -> None:
         if self.bucket is None and (self.s3_url is not None or self.object_lock_days is not None):
             raise ValueError("needs a bucket: without one nothing is copied to a store")
-        return self
 
 
 def checked_names(schedules: dict[str, ScheduleSettings]) -> dict[str, ScheduleSettings]:
     for name in schedules:
         if not re.fullmatch(SCHEDULE_NAME, name):
-            raise ValueError(f"{name!r} is to be up to 40 small letters, digits, - and _, a letter first")
+            raise ValueError(f"{name!r} is to be {NAME_IN_WORDS}")
     return schedules

@@ -11,13 +11,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import (
-    ValidationError,
-    field_validator,
-)
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+import msgspec
 
 from conductor.base import hours, secrets
 from conductor.base.errors import ConfigError
@@ -25,7 +21,10 @@ from conductor.base.files.layout import CodeSettings, Layout, OwnServer
 from conductor.base.project.ownership import SAFE_FOLDERS, refuse_foreign
 from conductor.base.secrets import SecretSources
 from conductor.base.settings.alerts import AlertSettings
+from conductor.base.settings.base_section import JobPriority, NotNegative, Section, Validator
+from conductor.base.settings.endpoint_settings import Endpoint, EngineSettings, Rate
 from conductor.base.settings.hook_settings import HookSettings
+from conductor.base.settings.reading import read
 from conductor.base.settings.schedule_settings import (
     ArchiveSettings,
     CleanSettings,
@@ -36,48 +35,50 @@ from conductor.base.settings.sections import (
     BacklogSettings,
     Breaker,
     CounterSettings,
-    Dashboard,
     Devices,
-    Endpoint,
-    EngineSettings,
-    JobPriority,
     Lanes,
     LearningSettings,
     LimitSettings,
-    McpSettings,
     ModelSettings,
     NodeSettings,
-    NotNegative,
-    Rate,
     Redis,
     Root,
     Ticks,
     Timing,
     WaitingSettings,
-    Web,
     Workers,
 )
 from conductor.base.settings.store_settings import StoreSettings, checked_stores, rootless
 from conductor.base.settings.toml_file import read_toml
 from conductor.base.settings.unknown_keys import did_you_mean as did_you_mean
 from conductor.base.settings.unknown_keys import unknown_keys, unknown_variables
+from conductor.base.settings.variables import from_variables, merged
+from conductor.base.settings.web_settings import Dashboard, McpSettings, Web
 from conductor.model.limits import TAKEN_NAMES, Per
 from conductor.model.spec import COUNTER_NAME
+
+Placed = TypeVar("Placed", Root, ModelSettings)
 
 CONFIG_NAME = "conductor.toml"
 ENV_PREFIX = "CONDUCTOR_"
 
 
-class Settings(BaseSettings):
-    """The whole configuration. Paths are absolute after `load`."""
+def _counters(value: dict[str, CounterSettings]) -> dict[str, CounterSettings]:
+    for name in value:
+        if name in TAKEN_NAMES:
+            raise ValueError(f"{name!r} is what Conductor counts by itself: give it another name")
+        if not re.fullmatch(COUNTER_NAME, name) or len(name) > 40:
+            raise ValueError(f"{name!r} is to be up to 40 small letters, digits, - and _, a letter first")
+    return value
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        env_prefix=ENV_PREFIX,
-        env_nested_delimiter="__",
-        nested_model_default_partial_update=True,
-    )
+
+def _hours(text: str) -> str:
+    hours.parse(text)
+    return text
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """The whole configuration. Paths are absolute after `load`."""
 
     #: The folder that holds conductor.toml; everything relative is relative to it.
     project: Path = Path()
@@ -115,9 +116,9 @@ class Settings(BaseSettings):
     roots: dict[str, Root] = {}
     rates: dict[str, Rate] = {}
     endpoints: dict[str, Endpoint] = {}
-    stores: dict[str, StoreSettings] = {}
+    stores: Annotated[dict[str, StoreSettings], Validator(checked_stores)] = {}
     engines: EngineSettings = EngineSettings()
-    counters: dict[str, CounterSettings] = {}
+    counters: Annotated[dict[str, CounterSettings], Validator(_counters)] = {}
     #: By task: the priority of its jobs from the next plan on, over what the plan says.
     priorities: dict[str, JobPriority] = {}
     limits: LimitSettings = LimitSettings()
@@ -125,7 +126,7 @@ class Settings(BaseSettings):
     waiting: WaitingSettings = WaitingSettings()
     #: By lane or backlog: when it may start jobs, in local time of the conductor: `cloud = "18:00-08:00"`.
     #: The others may always.
-    hours: dict[str, str] = {}
+    hours: dict[str, Annotated[str, Validator(_hours)]] = {}
     breaker: Breaker = Breaker()
     #: By task: so many of each new kind of its jobs (another code, other parameters) must verify before the
     #: rest starts. Over what `@task(canary=…)` says.
@@ -141,7 +142,7 @@ class Settings(BaseSettings):
     models: dict[str, ModelSettings] = {}
     ticks: Ticks = Ticks()
     learning: LearningSettings = LearningSettings()
-    schedules: dict[str, ScheduleSettings] = {}
+    schedules: Annotated[dict[str, ScheduleSettings], Validator(checked_names)] = {}
     hooks: dict[str, HookSettings] = {}
     alerts: AlertSettings = AlertSettings()
     clean: CleanSettings = CleanSettings()
@@ -207,45 +208,6 @@ class Settings(BaseSettings):
     def counted_by(self, per: Per) -> dict[str, CounterSettings]:
         return {name: counter for name, counter in self.counters.items() if counter.per == per}
 
-    @field_validator("counters")
-    @classmethod
-    def _are_counters(cls, value: dict[str, CounterSettings]) -> dict[str, CounterSettings]:
-        for name in value:
-            if name in TAKEN_NAMES:
-                raise ValueError(f"{name!r} is what Conductor counts by itself: give it another name")
-            if not re.fullmatch(COUNTER_NAME, name) or len(name) > 40:
-                raise ValueError(f"{name!r} is to be up to 40 small letters, digits, - and _, a letter first")
-        return value
-
-    @field_validator("stores")
-    @classmethod
-    def _are_stores(cls, value: dict[str, StoreSettings]) -> dict[str, StoreSettings]:
-        return checked_stores(value)
-
-    @field_validator("schedules")
-    @classmethod
-    def _are_schedules(cls, value: dict[str, ScheduleSettings]) -> dict[str, ScheduleSettings]:
-        return checked_names(value)
-
-    @field_validator("hours")
-    @classmethod
-    def _are_hours(cls, value: dict[str, str]) -> dict[str, str]:
-        for text in value.values():
-            hours.parse(text)
-        return value
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # `load` passes the file's content as keywords, so the environment has to come before them.
-        return env_settings, init_settings
-
 
 def _named(names: Iterable[str | None]) -> frozenset[str]:
     return frozenset(name for name in names if name)
@@ -255,14 +217,6 @@ DEFAULT_ROOTS: Mapping[str, Root] = {
     "scratch": Root(path=Path(".conductor/scratch")),
     "published": Root(path=Path("published")),
 }
-
-
-def _in_words(message: str) -> str:
-    """Without the names that pydantic and this program have for things."""
-    message = message.removeprefix("Value error, ")
-    if message.startswith("Input should be a valid dictionary"):
-        return "is to be a table, with a name for each value"
-    return message.replace("Input should be", "is to be", 1)
 
 
 def find_project(start: Path) -> Path:
@@ -290,22 +244,15 @@ def load(start: Path | None = None) -> Settings:
     if is_there := os.path.lexists(file):
         refuse_foreign(file, is_alone=False)
     content = read_toml(file) if is_there else {}
-    variables = [SAFE_FOLDERS, *(f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields)]
-    if unknown := unknown_keys(content, Settings) + unknown_variables(
+    variables = [SAFE_FOLDERS, *(f"{ENV_PREFIX}{name.upper()}" for name in Settings.__struct_fields__)]
+    if faults := unknown_keys(content, Settings) + unknown_variables(
         os.environ, ENV_PREFIX, variables, Settings
     ):
-        raise ConfigError(f"{file}: " + "; ".join(unknown))
-    values: dict[str, Any] = {**content, "project": project}
-    try:
-        raw = Settings(**values)
-    except SettingsError as e:
-        raise ConfigError(f"{e}: a section in one variable is written as JSON") from None
-    except ValidationError as e:
-        faults = "; ".join(
-            f"{'.'.join(str(p) for p in err['loc'])}: {_in_words(err['msg'])}" for err in e.errors()
-        )
-        raise ConfigError(f"{file}: {faults}") from None
-    settings = absolute(raw.model_copy(update={"roots": {**DEFAULT_ROOTS, **raw.roots}, "project": project}))
+        raise ConfigError(f"{file}: " + "; ".join(faults))
+    raw = read(Settings, merged(content, from_variables(os.environ, ENV_PREFIX)), faults)
+    if raw is None:
+        raise ConfigError(f"{file}: " + "; ".join(faults))
+    settings = absolute(msgspec.structs.replace(raw, roots={**DEFAULT_ROOTS, **raw.roots}, project=project))
     if settings.checkpoint_root not in settings.roots:
         known = ", ".join(sorted(settings.roots))
         raise ConfigError(
@@ -340,19 +287,18 @@ def absolute(settings: Settings) -> Settings:
             ) from None
         return Path(folder)
 
-    roots = {name: root.model_copy(update={"path": full(root.path)}) for name, root in settings.roots.items()}
-    models = {
-        name: model.model_copy(update={"path": full(model.path)}) for name, model in settings.models.items()
-    }
-    return settings.model_copy(
-        update={
-            "state_dir": full(settings.state_dir),
-            "receipts_dir": full(settings.receipts_dir),
-            "logs_dir": full(settings.logs_dir),
-            "manifests_dir": full(settings.manifests_dir),
-            # Who names a model lets jobs read it.
-            "inputs": (*(full(p) for p in settings.inputs), *(model.path for model in models.values())),
-            "models": models,
-            "roots": roots,
-        }
+    def at_full(place: Placed) -> Placed:
+        return msgspec.structs.replace(place, path=full(place.path))
+
+    models = {name: at_full(model) for name, model in settings.models.items()}
+    return msgspec.structs.replace(
+        settings,
+        state_dir=full(settings.state_dir),
+        receipts_dir=full(settings.receipts_dir),
+        logs_dir=full(settings.logs_dir),
+        manifests_dir=full(settings.manifests_dir),
+        # Who names a model lets jobs read it.
+        inputs=(*(full(p) for p in settings.inputs), *(model.path for model in models.values())),
+        models=models,
+        roots={name: at_full(root) for name, root in settings.roots.items()},
     )

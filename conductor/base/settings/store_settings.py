@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import AfterValidator, Field
+from msgspec import Meta
 
-from conductor.base.settings.sections import Root, Section
+from conductor.base.settings.base_section import Section, Validator
+from conductor.base.settings.sections import Root
 
 STORE_NAME = r"[a-z][a-z0-9_-]{0,39}"
 SQLITE = "sqlite:"
@@ -46,16 +47,16 @@ def _checked_url(url: str) -> str:
     return url
 
 
-class StoreSettings(Section):
+class StoreSettings(Section, frozen=True, kw_only=True):
     """A database that jobs work on: a SQLite file of this project, or a PostgreSQL server."""
 
     #: `sqlite:data/NAME.db` (a file below a root), or `postgresql://USER@HOST:PORT/DATABASE` with what libpq
     #: takes behind a `?` (`sslmode=verify-full`).
-    url: Annotated[str, AfterValidator(_checked_url)]
+    url: Annotated[str, Validator(_checked_url)]
     #: Name of the environment variable that holds the password; the password itself is never written down.
     password_env: str | None = None
     #: A job that waits for so long for another one's lock goes back, at no cost.
-    lock_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    lock_s: Annotated[float, Meta(gt=0, le=3600)] = 60.0
 
     @property
     def is_sqlite(self) -> bool:

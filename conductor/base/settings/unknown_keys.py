@@ -4,44 +4,42 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, get_type_hints
+from typing import Any
 
-from pydantic import BaseModel
+import msgspec
+
+from conductor.base.settings.base_section import Section
+from conductor.base.settings.kinds import item_of, section_of
 
 
-def unknown_keys(content: Mapping[str, Any], model: type[BaseModel], at: str = "") -> list[str]:
+def unknown_keys(content: Mapping[str, Any], model: type[Section], at: str = "") -> list[str]:
     """«lanes.gpu.wrokers is not a setting, did you mean workers?» for every key the model does not have."""
     faults: list[str] = []
+    kinds = {field.name: field.type for field in msgspec.structs.fields(model)}
+    named = section_of(item_of(kinds.pop(model.beside))) if model.beside else None
     for key, value in content.items():
-        field = model.model_fields.get(key)
-        if field is None and isinstance(value, Mapping) and (item := named_in(model)) is not None:
-            faults += unknown_keys(value, item, f"{at}{key}.")
-        elif field is None:
-            faults.append(f"{at}{key} is not a setting{did_you_mean(key, model.model_fields)}")
-        elif isinstance(value, Mapping):
-            faults += _unknown_below(value, field.annotation, f"{at}{key}.")
+        if key in kinds:
+            faults += _unknown_below(value, kinds[key], f"{at}{key}.")
+        elif named is not None and isinstance(value, Mapping):
+            faults += unknown_keys(value, named, f"{at}{key}.")
+        else:
+            faults.append(f"{at}{key} is not a setting{did_you_mean(key, kinds)}")
     return faults
 
 
-def named_in(model: type[BaseModel]) -> type[BaseModel] | None:
-    """What a section holds by names of the user's own, beside the keys that it has itself; None: nothing."""
-    if model.model_config.get("extra") != "allow":
-        return None
-    return get_type_hints(model)["__pydantic_extra__"].__args__[-1]
-
-
-def _unknown_below(value: Mapping[str, Any], annotation: Any, at: str) -> list[str]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return unknown_keys(value, annotation, at)
-    item = getattr(annotation, "__args__", (None, None))[-1]
-    if isinstance(item, type) and issubclass(item, BaseModel):
-        nested = [(name, v) for name, v in value.items() if isinstance(v, Mapping)]
-        return [f for name, v in nested for f in unknown_keys(v, item, f"{at}{name}.")]
-    return []
+def _unknown_below(value: Any, annotation: Any, at: str) -> list[str]:
+    if not isinstance(value, Mapping):
+        return []
+    if (section := section_of(annotation)) is not None:
+        return unknown_keys(value, section, at)
+    if (item := section_of(item_of(annotation))) is None:
+        return []
+    nested = [(name, below) for name, below in value.items() if isinstance(below, Mapping)]
+    return [fault for name, below in nested for fault in unknown_keys(below, item, f"{at}{name}.")]
 
 
 def unknown_variables(
-    environ: Mapping[str, str], prefix: str, known: Sequence[str], model: type[BaseModel]
+    environ: Mapping[str, str], prefix: str, known: Sequence[str], model: type[Section]
 ) -> list[str]:
     """Of those that begin with `prefix`; what follows a double underscore is a key below."""
     faults: list[str] = []

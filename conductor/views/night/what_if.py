@@ -11,7 +11,7 @@ from conductor.analysis.price import Wish
 from conductor.analysis.replay.played_night import price_of_night, work_of
 from conductor.analysis.simulation.rule import words
 from conductor.base.errors import ConfigError
-from conductor.base.settings.sections import Rate
+from conductor.base.settings.endpoint_settings import Rate
 from conductor.model.spec import JobSpec
 from conductor.views.night.document import WhatIf
 from conductor.views.night.fates import added

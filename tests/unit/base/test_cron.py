@@ -52,7 +52,7 @@ REFUSED = {
     'cron = "0 2 * * *"\nrun = "w \'"': "cannot be read as a command line",
     'cron = "0 2 * * *"\nrun = "w"\nmised = "once"': "did you mean missed?",
     'cron = "0 2 * * *"\nrun = "w"\nmissed = "all"': 'it goes with overlap = "queue"',
-    'cron = "0 2 * * *"\nrun = "w"\nmissed = "twice"': "is to be 'once', 'skip' or 'all'",
+    'cron = "0 2 * * *"\nrun = "w"\nmissed = "twice"': 'is to be "once", "skip" or "all"',
 }
 
 

@@ -16,7 +16,7 @@ from loguru import logger
 from conductor.base import secrets
 from conductor.base.errors import JobError
 from conductor.base.logs import logs
-from conductor.base.settings.sections import Endpoint
+from conductor.base.settings.endpoint_settings import Endpoint
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from tests.builders import a_spec
 from workers.task_api.context import JobContext

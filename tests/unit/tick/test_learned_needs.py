@@ -274,7 +274,7 @@ def test_where_not_even_the_declared_fits_the_declared_is_asked(lessons: NeedsLe
 
 
 def test_learning_switched_off_changes_nothing(log: FileReceiptLog, project: Settings):
-    off = project.model_copy(update={"learning": project.learning.model_copy(update={"is_on": False})})
+    off = msgspec.structs.replace(project, learning=msgspec.structs.replace(project.learning, is_on=False))
     with NeedsLearner(off.layout, policy_of(off.learning), {"media.cut": DECL}, Limits()) as lessons:
         learn(lessons, log, 6000)
         assert asks(lessons) == DECLARED

@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from conductor.base.errors import ConductorError, ConfigError
-from conductor.base.settings.sections import Endpoint
+from conductor.base.settings.endpoint_settings import Endpoint
 from conductor.base.settings.settings import load
 from conductor.model.spec import JobSpec
 from workflows.toon.comfy_server import GRAPH
@@ -37,7 +38,7 @@ def jobs(
 ) -> list[JobSpec]:
     file = folder / "story.json"
     file.write_text(script if isinstance(script, str) else json.dumps(script))
-    settings = load(folder).model_copy(update={"endpoints": endpoints, "inputs": (folder,)})
+    settings = msgspec.structs.replace(load(folder), endpoints=endpoints, inputs=(folder,))
     options = argparse.Namespace(script=file, policy=policy, engines=engines, patience=600.0)
     return list(plan(options, settings.for_code))
 

@@ -28,7 +28,7 @@ from conductor.analysis.price import GB, Wish, cpu_only, price, times, with_gpus
 from conductor.analysis.simulation.rule import rule_of
 from conductor.analysis.simulation.world import World
 from conductor.base.hours import on_the_wall
-from conductor.base.settings.sections import Rate
+from conductor.base.settings.endpoint_settings import Rate
 from conductor.model.forecast import Prediction
 from conductor.model.ledger_entries import JobState
 from conductor.model.limits import Limits

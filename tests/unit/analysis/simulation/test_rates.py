@@ -7,7 +7,7 @@ from builders import a_reservation
 from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
 from conductor.analysis.simulation.rates import SWEEP_AT, ManualLog, SimulatedRates
-from conductor.base.settings.sections import Rate
+from conductor.base.settings.endpoint_settings import Rate
 
 NOW = 1_700_000_000.0
 

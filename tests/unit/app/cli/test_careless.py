@@ -65,11 +65,14 @@ def test_no_job_can_be_said_to_have_died_of_what_is_no_fault_of_it(
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("[timing]\nlease_s = inf", "timing.lease_s: is to be a finite number"),
-        ("[timing]\nlease_s = 1e300", "timing.lease_s: is to be less than or equal to 1000000000"),
-        ("[lanes.cpu]\nworkers = 1000000000000", "lanes.cpu.workers: is to be less than or equal to 1024"),
+        ("[timing]\nlease_s = inf", "timing.lease_s: is to be seconds, above 0, to 1000000000"),
+        ("[timing]\nlease_s = 1e300", "timing.lease_s: is to be seconds, above 0, to 1000000000"),
+        (
+            "[lanes.cpu]\nworkers = 1000000000000",
+            "lanes.cpu.workers: is to be a whole number, from 0, to 1024",
+        ),
         ("lanes = 3", "lanes: is to be a table, with a name for each value"),
-        ('[hours]\ncpu = "18-8"', "hours: '18-8' is no span of hours: write it as 18:00-08:00"),
+        ('[hours]\ncpu = "18-8"', "hours.cpu: '18-8' is no span of hours: write it as 18:00-08:00"),
     ],
 )
 def test_numbers_without_an_end_are_refused_and_words_are_the_users(

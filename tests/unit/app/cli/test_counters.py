@@ -80,7 +80,7 @@ def test_a_line_whose_counter_has_no_name_or_no_number_is_refused(cli: Cli, proj
     [
         ("[counters.ram]\nlimit = 1", "'ram' is what Conductor counts by itself"),
         ("[counters.Nuke]\nlimit = 1", "up to 40 small letters"),
-        ("[counters.nuke]\nlimit = 0", "counters.nuke.limit: is to be greater than or equal to 1"),
+        ("[counters.nuke]\nlimit = 0", "counters.nuke.limit: is to be a whole number, from 1, to 1000000"),
         ("[counters.nuke]\nlimt = 3", "counters.nuke.limt is not a setting, did you mean limit?"),
         (
             '[counters.nuke]\nlimit = 1\nper = "device"\ncommand = ["x"]',

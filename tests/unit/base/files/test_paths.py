@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from conductor.base.errors import BadInput
@@ -92,7 +93,7 @@ def test_a_link_that_stays_inside_is_read_through_and_never_written_through(sett
 
 def test_a_root_that_is_itself_a_link_is_the_operators_choice(settings: Settings, tmp_path: Path):
     (tmp_path / "alias").symlink_to(tmp_path / "root")
-    through = settings.model_copy(update={"roots": {"scratch": Root(path=tmp_path / "alias")}})
+    through = msgspec.structs.replace(settings, roots={"scratch": Root(path=tmp_path / "alias")})
 
     assert resolve(through.layout, "scratch:x", for_writing=True) == tmp_path / "alias/x"
 

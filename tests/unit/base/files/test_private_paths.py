@@ -11,6 +11,7 @@ import pytest
 
 from conductor.base.errors import BadInput, ConfigError
 from conductor.base.files import paths
+from conductor.base.settings.sections import Root
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.planning import input_files, input_of, run_plan
 
@@ -141,7 +142,7 @@ def test_no_job_writes_code_or_a_record_of_the_project(tmp_path: Path, path: str
         manifests_dir=tmp_path / "manifests",
         logs_dir=tmp_path / "logs",
         state_dir=tmp_path / ".conductor",
-        roots={"wide": {"path": tmp_path}, "own": {"path": tmp_path / "own"}},  # pyright: ignore[reportArgumentType]
+        roots={"wide": Root(path=tmp_path), "own": Root(path=tmp_path / "own")},
     )
     with pytest.raises(BadInput, match="no job"):
         paths.output_place(chosen.layout, f"wide:{path}")

@@ -29,7 +29,7 @@ def a_project(folder: Path, text: str) -> Path:
         ('channels_env = ["CONDUCTOR_SLACK"]', "would be a setting"),
         ('ping_env = "https://hc.example/uuid"', "no name of an environment variable"),
         ("failed_an_hour = 3", "failed_per_hour"),
-        ("budget_left_share = 2", "less than or equal to 1"),
+        ("budget_left_share = 2", "a number, from 0, to 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_sentence(text: str, words: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from ledger_scenes import NODE
 
@@ -111,8 +112,8 @@ def test_it_follows_no_link_out_of_the_root(project: Settings, tmp_path: Path) -
 def test_nothing_is_removed_where_the_user_says_so(project: Settings) -> None:
     path = f"scratch:w/{JOB}/x"
     file = a_file(project, path)
-    kept = project.roots["scratch"].model_copy(update={"is_ephemeral": False})
-    settings = project.model_copy(update={"roots": {**project.roots, "scratch": kept}})
+    kept = msgspec.structs.replace(project.roots["scratch"], is_ephemeral=False)
+    settings = msgspec.structs.replace(project, roots={**project.roots, "scratch": kept})
 
     assert remove(settings, fact(path)) == 0
 

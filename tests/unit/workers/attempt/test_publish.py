@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from conductor.adapters.files.receipt_log import FileReceiptLog
@@ -199,7 +200,7 @@ def test_a_copy_that_is_another_content_is_not_published(settings: Settings, mon
 
 def test_a_root_that_is_not_mounted_gets_nothing(settings: Settings):
     marked = Root(path=settings.project / "published", marker=".conductor-mount")
-    nas = settings.model_copy(update={"roots": {**settings.roots, "published": marked}})
+    nas = msgspec.structs.replace(settings, roots={**settings.roots, "published": marked})
     spec = a_job()
 
     with pytest.raises(PublishFailed, match=r"not mounted: \.conductor-mount is missing"):

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from conductor.adapters.files.hash_cache import HashCache
@@ -157,7 +158,7 @@ def test_without_a_place_for_it_files_are_just_read(settings: Settings) -> None:
 def test_the_command_line_is_over_the_root_and_the_root_over_the_project(settings: Settings) -> None:
     inside = written(settings.inputs[0] / "a.txt", "OLD")
     root = Root(path=settings.inputs[0], inputs_by="content")
-    mixed = settings.model_copy(update={"roots": {"clips": root}})
+    mixed = msgspec.structs.replace(settings, roots={"clips": root})
     assert inputs_by(inside, settings.for_code) == "time"
     assert inputs_by(inside, mixed.for_code) == "content"
     assert inputs_by(settings.project / "b.txt", mixed.for_code) == "time"
@@ -195,7 +196,7 @@ def test_a_link_may_lead_from_one_folder_that_jobs_read_into_another_and_nowhere
         written(folder / "a.txt", "OLD")
     (settings.inputs[0] / "in").symlink_to(other)
     (settings.inputs[0] / "out").symlink_to(outside)
-    both = settings.model_copy(update={"inputs": (settings.inputs[0], other)})
+    both = msgspec.structs.replace(settings, inputs=(settings.inputs[0], other))
 
     assert resolve(both.layout, str(settings.inputs[0] / "in/a.txt"), for_writing=False) == other / "a.txt"
     for path in (settings.inputs[0] / "out/a.txt", outside / "a.txt"):
