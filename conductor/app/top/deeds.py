@@ -12,7 +12,12 @@ from conductor.model.ledger_entries import JobView
 from conductor.model.spec import Lane
 from conductor.ports import Ledger
 from conductor.record.index.history import HistoryIndex
-from conductor.recovery.operator_commands import set_device_paused, set_lane_paused, take_command
+from conductor.recovery.operator_commands import (
+    set_backlog_paused,
+    set_device_paused,
+    set_lane_paused,
+    take_command,
+)
 from conductor.views.explain_job import explained, lines
 from conductor.views.job_log import lines_of, printed_of, text_of
 
@@ -53,13 +58,15 @@ class TopDeeds:
         return "being stopped" if taken.was == "running" else "cancelled"
 
     def set_paused(self, lane: TopLane) -> str:
-        if not lane.is_device:
-            set_lane_paused(self._ledger, self._receipts_dir, LANES[lane.place], not lane.is_paused)
-            return (
-                f"lane {lane.place} is {'fed again' if lane.is_paused else 'paused: what runs is finished'}"
-            )
-        set_device_paused(self._ledger, self._receipts_dir, lane.place, not lane.is_paused)
-        return f"{lane.place} is {'used again' if lane.is_paused else 'paused: what runs there is finished'}"
+        place, is_paused = lane.place, not lane.is_paused
+        if lane.kind == "device":
+            set_device_paused(self._ledger, self._receipts_dir, place, is_paused)
+            return f"{place} is {'paused: what runs there is finished' if is_paused else 'used again'}"
+        if lane.kind == "backlog":
+            set_backlog_paused(self._ledger, self._receipts_dir, place, is_paused)
+        else:
+            set_lane_paused(self._ledger, self._receipts_dir, LANES[place], is_paused)
+        return f"{lane.kind} {place} is {'paused: what runs is finished' if is_paused else 'fed again'}"
 
     def _view(self, job_id: str) -> JobView:
         view = self._ledger.jobs.job(job_id)

@@ -75,25 +75,26 @@ class TextPage(ModalScreen[None]):
 
 
 #: One digit each: lanes first. Of more, `conductor pause DEVICE`.
-MOST_PLACES = 9
+PLACE_KEYS = "123456789abcdefghijklmnoprstuvwxyz"
 
 
 class LaneChoice(ModalScreen[TopLane | None]):
-    """Which lane, or device, is to be paused, or fed again."""
+    """Which lane, device or backlog is to be paused, or fed again."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(n), f"choose({n})", show=False) for n in range(1, MOST_PLACES + 1)),
+        *(Binding(key, f"choose({n})", show=False) for n, key in enumerate(PLACE_KEYS, start=1)),
         Binding("escape,q", "choose(0)", "back"),
     ]
 
     def __init__(self, lanes: Sequence[TopLane]) -> None:
         super().__init__()
-        self.lanes = lanes[:MOST_PLACES]
+        self.lanes = lanes[: len(PLACE_KEYS)]
 
     def compose(self) -> ComposeResult:
-        lines = [f"{n}  {lane.words}" for n, lane in enumerate(self.lanes, start=1)]
+        lines = [f"{key}  {lane.words}" for key, lane in zip(PLACE_KEYS, self.lanes, strict=False)]
+        title = "Pause a lane, a device or a backlog, or feed it again:"
         with Vertical(classes="box"):
-            yield Static(plain(["Pause a lane or a device, or feed it again:", "", *lines, "", "Esc: back"]))
+            yield Static(plain([title, "", *lines, "", "Esc: back"]))
 
     def action_choose(self, number: int) -> None:
         self.dismiss(self.lanes[number - 1] if 0 < number <= len(self.lanes) else None)

@@ -39,7 +39,7 @@ j k    down and up, as the arrows do
 e ↵    explain: why it waits, failed or is where it is
 l      what it printed
 c      cancel it (asks first)
-p      pause a lane or a device, or feed it again (asks first)
+p      pause a lane, a device or a backlog, or feed it again (asks first)
 ?      this page
 q      leave; what runs goes on"""
 
@@ -284,9 +284,9 @@ class Top(App[None]):
         def chose(lane: TopLane | None) -> None:
             if lane is None:
                 return
-            what = lane.place if lane.is_device else f"lane {lane.place}"
+            what = lane.place if lane.kind == "device" else f"{lane.kind} {lane.place}"
             words = f"Feed {what} again?" if lane.is_paused else (
-                f"Pause {what}? What runs is finished, nothing new starts there."
+                f"Pause {what}? What runs is finished, nothing new starts."
             )  # fmt: skip
             self.push_screen(YesOrNo(words), lambda is_yes: answered(lane) if is_yes else None)
 

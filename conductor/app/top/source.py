@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from conductor.base.hours import about
-from conductor.base.text import duration, short, size
+from conductor.base.text import duration, many, short, size
 from conductor.core.admission.explain import describe, leading
 from conductor.model.decision import Hold
 from conductor.model.job_filter import JobFilter
@@ -42,11 +43,11 @@ class TopRow(Value, frozen=True, kw_only=True):
 
 
 class TopLane(Value, frozen=True, kw_only=True):
-    """What can be paused: a lane, or a device («node1/gpu0»)."""
+    """What can be paused: a lane, a device («node1/gpu0»), or a backlog."""
 
     place: str
     is_paused: bool
-    is_device: bool = False
+    kind: Literal["lane", "device", "backlog"] = "lane"
     #: «gpu 1 of 2 work, 3 queued»
     words: str
 
@@ -55,6 +56,7 @@ class TopView(Value, frozen=True, kw_only=True):
     headline: Headline
     rows: tuple[TopRow, ...] = ()
     lanes: tuple[TopLane, ...] = ()
+    #: Devices and backlogs.
     places: tuple[TopLane, ...] = ()
     gates: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
@@ -178,7 +180,13 @@ def _places(status: Status) -> Iterator[TopLane]:
             place = f"{node.node}/{device.key}"
             is_paused = place in status.controls.paused_devices
             words = f"{place} {device.name}".rstrip() + (", PAUSED" if is_paused else "")
-            yield TopLane(place=place, is_paused=is_paused, is_device=True, words=words)
+            yield TopLane(place=place, is_paused=is_paused, kind="device", words=words)
+    for name, counts in status.backlogs.items():
+        is_paused = name in status.controls.paused_backlogs
+        left = sum(counts.get(state, 0) for state in ("waiting", "admitted", "running"))
+        if left or is_paused:
+            words = f"backlog {name}, {many(left, 'job')} left" + (", PAUSED" if is_paused else "")
+            yield TopLane(place=name, is_paused=is_paused, kind="backlog", words=words)
 
 
 def _devices(node: NodeReport) -> Iterator[str]:

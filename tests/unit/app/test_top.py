@@ -32,7 +32,10 @@ VIEW = TopView(
     headline=Headline(tone="runs", words="Running: 2 of 40 jobs done, the rest done about 04:10."),
     rows=(a_row("one"), a_row("[red]two\x1b[31m"), a_row("three", "dead", "bad_input: cut off")),
     lanes=LANES,
-    places=(TopLane(place="node1/gpu0", is_paused=False, is_device=True, words="node1/gpu0 RTX"),),
+    places=(
+        TopLane(place="node1/gpu0", is_paused=False, kind="device", words="node1/gpu0 RTX"),
+        TopLane(place="night", is_paused=False, kind="backlog", words="backlog night, 3 jobs left"),
+    ),
     gates=("vram node1/gpu0: 31 wait: needs 10.0 GiB, has 6.1 GiB",),
     devices=("node1/gpu0 RTX: 6.1 GiB used of 24.0 GiB",),
 )
@@ -165,6 +168,11 @@ def test_a_lane_or_a_device_is_chosen_and_asked_for_before_it_is_paused_or_fed_a
         assert isinstance(top.screen, YesOrNo) and top.screen.words.startswith("Pause node1/gpu0?")
         await pilot.press("y")
         await until(pilot, lambda: desk.done[1:] == [("pause", "node1/gpu0", True)])
+        await pilot.press("p", "4")
+        await until(pilot, lambda: isinstance(top.screen, YesOrNo))
+        assert isinstance(top.screen, YesOrNo) and top.screen.words.startswith("Pause backlog night?")
+        await pilot.press("y")
+        await until(pilot, lambda: desk.done[2:] == [("pause", "night", True)])
 
     at_the_desk(play)
 
