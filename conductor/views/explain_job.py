@@ -5,12 +5,14 @@ receipts.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 import orjson
 
+from conductor.base.errors import ConfigError
 from conductor.base.text import duration, many, printable, size
 from conductor.core.admission.explain import jobs_named
 from conductor.core.failures.history import said, tries
@@ -28,11 +30,13 @@ from conductor.views.frozen_jobs import frozen_words
 from conductor.views.job_record import (
     AttemptTrace,
     BesideIt,
+    ComesAfter,
     InputFile,
     JobAmount,
     LifeStep,
     amounts,
     beside,
+    comes_after,
     life,
     read_files,
     traces,
@@ -61,6 +65,8 @@ class Story(Value, frozen=True, kw_only=True):
     #: The name of the file that it is about; empty: it names none.
     file: str = ""
     workflow: str = ""
+    #: Name of the manifest that it was dispatched with; empty: the index does not know it (yet).
+    manifest: str = ""
     #: The first few of the jobs it waits for → their states («unknown» when no backlog has them); of all of
     #: them `job.waits` says how many are in which.
     waits_for: dict[str, str] = {}
@@ -82,6 +88,7 @@ class Story(Value, frozen=True, kw_only=True):
     life: tuple[LifeStep, ...] = ()
     amounts: tuple[JobAmount, ...] = ()
     read: tuple[InputFile, ...] = ()
+    comes_after: tuple[ComesAfter, ...] = ()
     beside: tuple[BesideIt, ...] = ()
     #: Of the attempts that failed on this host.
     traces: tuple[AttemptTrace, ...] = ()
@@ -115,6 +122,7 @@ def explained(ledger: Ledger, job: JobView, history: HistoryIndex, logs_dir: Pat
         task=line["task"],
         file=file_of_line(job.line),
         workflow=line["workflow"],
+        manifest=manifest_of(history, job.job_id),
         waits_for={other: state_of(ledger, other) for other in job.waits_for},
         subjects=subjects,
         roots=roots_of(ledger, job, moment),
@@ -127,10 +135,18 @@ def explained(ledger: Ledger, job: JobView, history: HistoryIndex, logs_dir: Pat
         life=life(job, mine, hold, now),
         amounts=amounts(job, mine),
         read=read_files(line, history),
+        comes_after=comes_after(line, ledger, history),
         beside=beside(job, mine, history, going_beside(ledger, job), now),
         traces=traces(logs_dir, job.job_id, mine),
         ledger_age=ledger_age,
     )
+
+
+def manifest_of(history: HistoryIndex, job_id: str) -> str:
+    with suppress(ConfigError):  # no index yet, or a broken one
+        row = history.job(job_id)
+        return row.manifest if row is not None else ""
+    return ""
 
 
 def going_beside(ledger: Ledger, job: JobView) -> list[tuple[Reservation, str]]:

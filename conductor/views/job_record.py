@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from conductor.base.errors import ConfigError
 from conductor.model.decision import Hold
-from conductor.model.job_row import AttemptRow
+from conductor.model.job_row import AttemptRow, JobRow
 from conductor.model.ledger_entries import JobView
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import Value
+from conductor.model.subject import subject_of_line
+from conductor.ports import Ledger
 from conductor.record.index.history import HistoryIndex
 from conductor.views.job_log import printed_of, text_of
 
@@ -58,6 +62,16 @@ class InputFile(Value, frozen=True, kw_only=True):
     path: str
     bytes: int | None = None
     made_by: str = ""
+
+
+class ComesAfter(Value, frozen=True, kw_only=True):
+    """A job that it comes after. `state`: «unknown» where no backlog has it; `ended_at`: of its last attempt,
+    as far as the index knows it."""
+
+    job_id: str
+    state: str
+    subject: str = ""
+    ended_at: float | None = None
 
 
 class BesideIt(Value, frozen=True, kw_only=True):
@@ -211,6 +225,27 @@ def _read_file(path: str, mark: str, made: tuple[int, str] | None) -> InputFile:
         return InputFile(path=path, bytes=made[0], made_by=made[1])
     by_time = _BY_TIME.match(mark)
     return InputFile(path=path, bytes=int(by_time[1]) if by_time else None)
+
+
+def comes_after(line: Mapping[str, Any], ledger: Ledger, history: HistoryIndex) -> tuple[ComesAfter, ...]:
+    """The first few of those that its line names."""
+    ids = [str(other) for name in ("after", "after_ended") for other in line.get(name) or ()][:MOST_MAKERS]
+    if not ids:
+        return ()
+    states, lines = ledger.jobs.states(ids), ledger.jobs.lines(ids)
+    about = {job_id: subject_of_line(text, "") for job_id, text in lines.items()}
+    rows: Mapping[str, JobRow] = {}
+    with suppress(ConfigError):  # no index yet
+        rows = history.rows_of(ids)
+    return tuple(
+        ComesAfter(
+            job_id=other,
+            state=states.get(other) or "unknown",
+            subject=about.get(other, ""),
+            ended_at=rows[other].ended_at if other in rows else None,
+        )
+        for other in ids
+    )
 
 
 # ── what ran beside it ────────────────────────────────────────────────────────────────────────────────────

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -176,6 +177,13 @@ def test_the_page_shows_the_night_and_gives_the_file(web: WebScene, browser: Bro
         assert len([url for url in asked if "/api/v1/report?" in url]) == 2, "once, and when it was told to"
         seen.page.get_by_role("link", name="media.cut · broken.mp4").first.click()
         seen.page.get_by_role("heading", name="media.cut").wait_for()
+        seen.page.go_back()
+        seen.page.get_by_role("link", name="media.cut · cut 0.mp4").first.click()
+        made = seen.page.locator("section").filter(has=seen.page.get_by_role("heading", name="What it made"))
+        made.get_by_label("published:cut 0.mp4").wait_for()
+        digest = sha256((web.settings.roots["published"].path / "cut 0.mp4").read_bytes()).hexdigest()
+        made.get_by_text(digest[:12]).wait_for()
+        assert unreadable(seen.page) == []
         context.close()
 
 

@@ -43,7 +43,7 @@ export function jobLog(element, id) {
   function draw() {
     isDue = false;
     const wasAtEnd = isAtEnd();
-    put(element, lines.length ? lines.join("\n") : "Nothing was printed yet.");
+    put(element, lines.length ? lines.join("\n") : GOES_ON.has(state) || state === "waiting" ? "Nothing was printed yet." : "Nothing was printed, or it is not kept on this host.");
     if (wasAtEnd) element.scrollTop = element.scrollHeight;
   }
 

@@ -22,7 +22,6 @@ export function windowed({ label, key, heads, fill, more, open, none }) {
   function draw() {
     put(top, heads());
     empty.hidden = !isKnown || items.length > 0;
-    box.classList.toggle("bare", !empty.hidden);
     if (!empty.hidden) put(empty, none());
     inside.style.height = `${items.length * ROW_PX}px`;
     const first = Math.max(0, Math.floor(box.scrollTop / ROW_PX) - BEYOND);

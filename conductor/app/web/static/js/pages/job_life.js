@@ -8,6 +8,18 @@ const OVER = { waited: "waited", ran: "ran", failed: "ran in vain", verified: "w
 // Gate → one of so many patterns; which is which the words under the bar say.
 const SHADES = 6;
 
+const BEFORE = "the jobs before it";
+
+/** The first wait with how much of it the jobs before this one took: until then no gate was asked. */
+export function withThoseBefore(steps, before, now) {
+  const [first, ...rest] = steps;
+  if (first?.what !== "waited" || !before.length) return steps;
+  const ends = before.map((each) => (each.state === "done" ? each.ended_at : now));
+  if (ends.includes(null)) return steps;
+  const seconds = Math.min(first.seconds, Math.max(...ends) - first.since);
+  return seconds > 0 ? [{ ...first, gates: { [BEFORE]: seconds, ...first.gates } }, ...rest] : steps;
+}
+
 /** Each wait split by its gates, each attempt, its verification; what nothing stood against is plain. */
 export function fillLife(bar, legend, steps) {
   const whole = steps.reduce((sum, step) => sum + step.seconds, 0);

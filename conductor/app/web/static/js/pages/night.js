@@ -91,7 +91,7 @@ function product(row) {
   const src = `/api/v1/jobs/${row.job_id}/artefacts/${row.path.split("/").map(encodeURIComponent).join("/")}`;
   const isStill = /\.(jpe?g|png|webp|gif)$/i.test(row.path);
   const shown = isStill ? h("img", { src, alt: row.path, loading: "lazy" }) : h("video", { src, controls: true, preload: "metadata", muted: true, "aria-label": row.path });
-  return h("figure", {}, shown, h("figcaption", {}, jobName({ id: row.job_id, task: row.task, about: row.path.split("/").pop() })));
+  return h("figure", {}, shown, h("figcaption", {}, jobName({ id: row.job_id, task: row.task, about: row.path.split(/[/:]/).pop() })));
 }
 
 function table(name, labels, values, cellsOf) {

@@ -19,7 +19,7 @@ export function idOf(id) {
 
 export function stateMark(state) {
   const [shape, word] = STATES[state] ?? ["?", state];
-  return h("span", { class: `nowrap ${stateClass(state)}` }, h("span", { "aria-hidden": "true" }, shape), " ", word);
+  return h("span", { class: `nowrap ${stateClass(state)}` }, h("span", { "aria-hidden": "true" }, shape), " ", h("span", { class: "word" }, word));
 }
 
 /** A link to the list of what `words` count. */
