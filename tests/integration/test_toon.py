@@ -3,15 +3,14 @@ nothing is asked or paid for twice. Real servers on loopback."""
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dripping_server import DRIPS, dripping
 from toon_scene import MoodyComfy, SegmentBench, said
 
 from conductor.base.errors import BadInput, BadOutput, EndpointUnavailable, JobError, RateLimited, ServerError
@@ -83,40 +82,13 @@ def test_a_server_that_is_gone_hangs_or_drips_is_down(
     assert desk.told[-1].trouble == "down"
 
 
-def dripping(head: bytes) -> Iterator[int]:
-    """A server that says `head` at once, and from then on a byte a tenth of a second; its port."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    over = threading.Event()
-
-    def drip() -> None:
-        with suppress(OSError), listening.accept()[0] as connection:
-            connection.recv(65536)
-            connection.sendall(head)
-            while not over.wait(0.1):
-                connection.sendall(b"x")
-
-    thread = threading.Thread(target=drip, daemon=True)
-    thread.start()
-    yield int(listening.getsockname()[1])
-    over.set()
-    listening.close()
-    thread.join()
-
-
-DRIPS = {
-    "headers": b"HTTP/1.1 200 OK\r\nX-Slow: ",
-    "body": b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n{",
-    "body without a length": b"HTTP/1.1 200 OK\r\n\r\n{",
-}
-
-
 @pytest.mark.parametrize("head", DRIPS.values(), ids=DRIPS)
 def test_a_server_that_drips_is_left_when_its_time_is_up_and_counts_as_failing(
     desk: SegmentBench, monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
     monkeypatch.setattr(server, "HEALTH_S", 0.5)
     began = time.monotonic()
-    with contextmanager(dripping)(head) as port:
+    with dripping(head) as port:
         desk.use(comfy=Endpoint(kind="comfyui", base_url=f"http://127.0.0.1:{port}"))
         with pytest.raises(
             EndpointUnavailable, match=r"did not answer: it did not answer in time|sends too slowly"

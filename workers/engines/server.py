@@ -18,10 +18,10 @@ from conductor.base import secrets
 from conductor.base.errors import BadInput, EndpointUnavailable, JobError, RateLimited, ServerError
 from conductor.base.text import printable, size
 from conductor.model.calls import Call, Trouble
-from workers.engines.time_limit import TimeLimit
 from workers.llm.error_bodies import complaint_of
 from workers.llm.error_meaning import Meaning, meaning_of
 from workers.llm.keys import BadKey, key_of
+from workers.llm.time_limit import TimeLimit
 from workers.task_api.context import JobContext
 from workers.task_api.toolkit import leave_if_told
 
@@ -167,7 +167,9 @@ class EngineServer:
             with (
                 limit,
                 httpx.Client(
-                    timeout=httpx.Timeout(within, connect=CONNECT_S), follow_redirects=False
+                    timeout=httpx.Timeout(within, connect=CONNECT_S),
+                    follow_redirects=False,
+                    event_hooks={"request": [limit.watch]},
                 ) as client,
                 client.stream(
                     method,
@@ -175,7 +177,6 @@ class EngineServer:
                     params=dict(query),
                     content=body,
                     headers={"Content-Type": "application/json", **self._headers, **headers},
-                    extensions={"trace": limit.trace},
                 ) as answer,
             ):
                 yield answer

@@ -10,11 +10,14 @@ from urllib.parse import parse_qsl, urljoin, urlsplit, urlunsplit
 
 from conductor.base import secrets
 from conductor.base.text import printable
+from workers.llm.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from conductor.base.settings.endpoint_settings import Endpoint
 
 CONNECT_S = 10.0
+#: A request has so long at least; and it is over so long before its attempt is, so that it can be told.
+LEAST_S, TOLD_S = 1.0, 2.0
 #: What is asked for → its path.
 _PATHS: Mapping[str, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 #: Of one and the same server; to another one none is followed, and the key goes nowhere else.
@@ -85,15 +88,22 @@ def _post(address: str, key: str, body: Mapping[str, Any], limit_s: float, kind:
     import openai
 
     parts = urlsplit(address)
+    within = max(LEAST_S, limit_s - TOLD_S)
+    limit = TimeLimit(within)
     # Retries of the client would spend a budget that the conductor keeps: one 429 would become three.
     try:
-        with openai.OpenAI(
-            base_url=urlunsplit(parts._replace(query="", fragment="")),
-            api_key=key,
-            max_retries=0,
-            timeout=openai.Timeout(max(1.0, limit_s), connect=min(CONNECT_S, max(1.0, limit_s))),
-            http_client=openai.DefaultHttpxClient(follow_redirects=False),
-        ) as client:
+        with (
+            limit,
+            openai.OpenAI(
+                base_url=urlunsplit(parts._replace(query="", fragment="")),
+                api_key=key,
+                max_retries=0,
+                timeout=openai.Timeout(within, connect=min(CONNECT_S, within)),
+                http_client=openai.DefaultHttpxClient(
+                    follow_redirects=False, event_hooks={"request": [limit.watch]}
+                ),
+            ) as client,
+        ):
             # Not by its methods for each kind: they add members that not every server takes.
             raw = client.post(
                 _PATHS[kind],
@@ -101,16 +111,24 @@ def _post(address: str, key: str, body: Mapping[str, Any], limit_s: float, kind:
                 body=body,
                 options={"params": dict(parse_qsl(parts.query, keep_blank_values=True))},
             )
-            return Reply(raw.status_code, raw.headers, raw.content)
+            reply = Reply(raw.status_code, raw.headers, raw.content)
     except openai.APIStatusError as e:
-        return Reply(e.response.status_code, e.response.headers, e.response.content)
+        reply = Reply(e.response.status_code, e.response.headers, e.response.content)
     except openai.APIConnectionError as e:
-        raise _no_reply(e.__cause__ or e) from None
+        raise _late() if limit.is_over else _no_reply(e.__cause__ or e) from None
     except Exception as e:
         # The library under the client has errors of its own for what is no address.
         if type(e).__name__ in _MALFORMED or isinstance(e, ValueError):
             raise _no_reply(e) from None
         raise
+    if limit.is_over:
+        # Where no length was said, it looks like an end.
+        raise _late()
+    return reply
+
+
+def _late() -> NoReply:
+    return NoReply("broke off", "it did not answer in time")
 
 
 def _no_reply(error: BaseException) -> NoReply:
@@ -119,7 +137,7 @@ def _no_reply(error: BaseException) -> NoReply:
     if name in _MALFORMED or isinstance(error, ValueError):
         return NoReply("address", f"its base_url is no address: {words}")
     if "Timeout" in name and name not in _UNREACHED:
-        return NoReply("broke off", "it did not answer in time")
+        return _late()
     return NoReply("down" if name in _UNREACHED else "broke off", words)
 
 

@@ -7,11 +7,15 @@ import contextlib
 import socket
 import threading
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import httpx
 
 
 class TimeLimit:
-    """Context manager. `trace` goes into a request's extensions; its connection ends when the time is up."""
+    """Context manager. `watch` is told of each request before it goes; its connection ends when the time is
+    up."""
 
     def __init__(self, seconds: float) -> None:
         #: The time is up: whatever came by then is not all.
@@ -31,7 +35,10 @@ class TimeLimit:
     ) -> None:
         self._timer.cancel()
 
-    def trace(self, event: str, about: dict[str, Any]) -> None:
+    def watch(self, request: httpx.Request) -> None:
+        request.extensions = {**request.extensions, "trace": self._trace}
+
+    def _trace(self, event: str, about: dict[str, Any]) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._stream = about["return_value"]
             if self.is_over:
