@@ -27,7 +27,8 @@ from conductor.analysis.forecast.live_world import Known, by_area
 from conductor.analysis.simulation import cluster
 from conductor.analysis.simulation.world import World
 from conductor.core.admission.admission import decide
-from conductor.core.needs.estimates import GRAIN, Policy
+from conductor.core.needs.estimates import Policy
+from conductor.core.needs.learned_amounts import BY_NAME
 from conductor.model.limits import Limits
 from conductor.model.report import Device, Measure, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import Candidate, Head, JobClass, Lookahead, Reservation, Snapshot
@@ -268,7 +269,7 @@ def _taught(spec: JobSpec, draw: random.Random) -> JobSpec:
     declared = _too_much(spec, draw)
     assert declared.needs is not None, "a trace says what a job took"
     assert spec.needs is not None, "a trace says what a job took"
-    margin, grain = Policy().margin, GRAIN["vram_mib"]
+    margin, grain = Policy().margin, BY_NAME["vram_mib"].grain
     vram = -(-round(spec.needs.vram_mib * margin) // grain) * grain
     ram = -(-round((spec.needs.ram_mib or 0) * margin) // grain) * grain
     needs = replace(

@@ -36,8 +36,9 @@ from conductor.core.admission.admission import decide
 from conductor.core.capacity.cluster import Free
 from conductor.core.failures.retry import after_failure
 from conductor.core.needs.caps import within
-from conductor.core.needs.escalation import Raised, as_reserved, instead, largest, raised
+from conductor.core.needs.escalation import Raised, as_reserved, instead, raised
 from conductor.core.needs.estimates import LearnedNeeds
+from conductor.core.needs.learned_amounts import largest
 from conductor.core.needs.running_usage import held_by_kind
 from conductor.core.needs.samples import Memory
 from conductor.model.calls import Call, Trouble

@@ -9,7 +9,8 @@ from conductor.base.logs.events import emit_event
 from conductor.base.text import size
 from conductor.core.failures.history import named
 from conductor.core.failures.retry import after_failure
-from conductor.core.needs.escalation import RAN_OUT_OF, Largest, largest, raised
+from conductor.core.needs.escalation import raised
+from conductor.core.needs.learned_amounts import RAN_OUT_OF, largest
 from conductor.model.causes import Cause
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.ledger_entries import JobView
@@ -65,7 +66,7 @@ def _return(
     # A worker killed for memory says as much about the job as a child would.
     cause: Cause = "host_oom" if death.was_oom and held.state == "running" else "worker_lost"
     usage = held.usage or Usage()
-    most = largest(ledger.reports.live(), limits) if cause in RAN_OUT_OF else Largest()
+    most = largest(ledger.reports.live(), limits) if cause in RAN_OUT_OF else {}
     then = after_failure(
         cause, job.failures, overrides(job), raised=raised(cause, job.job_class, usage, most)
     )

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from conductor.adapters.files.receipt_log import read_receipts
-from conductor.core.needs.escalation import RAN_OUT_OF, as_planned, instead
+from conductor.core.needs.escalation import as_planned, instead
+from conductor.core.needs.learned_amounts import RAN_OUT_OF
 from conductor.core.needs.samples import Forgotten
 from conductor.model.ledger_entries import JobView
 from conductor.model.spec import Value

@@ -20,7 +20,7 @@ from conductor.core.failures.history import (
     next_generation_number,
     verdict,
 )
-from conductor.core.needs.escalation import Largest, largest
+from conductor.core.needs.learned_amounts import Largest, largest
 from conductor.dispatch.dispatch import DEFAULT_FILES, batches
 from conductor.dispatch.file_chains import FileWork
 from conductor.dispatch.rerun_writers import Remade, remake, unsaid

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from conductor.adapters.files.receipt_log import accepted, read_receipts
 from conductor.core.failures.history import Failure
-from conductor.core.needs.escalation import RAN_OUT_OF
+from conductor.core.needs.learned_amounts import RAN_OUT_OF
 from conductor.model.receipt import Receipt, Usage
 from conductor.record.journal import settled_by_operator
 from conductor.record.journal_notes import Note

@@ -29,7 +29,8 @@ from conductor.core.needs.caps import within
 from conductor.core.needs.drift import drifts, sentence
 from conductor.core.needs.escalation import instead
 from conductor.core.needs.estimates import LearnedNeeds, Policy, Taught
-from conductor.core.needs.samples import RESOURCES, Memory, Ring
+from conductor.core.needs.learned_amounts import LEARNED
+from conductor.core.needs.samples import Memory, Ring
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Candidate, JobClass, Snapshot
@@ -341,7 +342,7 @@ def _cut(declared: JobClass, taught: Taught, free: Free | None) -> JobClass:
         c = msgspec.structs.replace(c, needs=within(declared, c.needs, free))
     if c.needs == declared.needs:
         return c
-    is_less = any(getattr(c.needs, amount) < getattr(declared.needs, amount) for amount in RESOURCES)
+    is_less = any(getattr(c.needs, row.name) < getattr(declared.needs, row.name) for row in LEARNED)
     why = "all that others leave there" if declared.planned is not None and is_less else "as receipts teach"
     words = (f"{change}, {why}: `conductor needs {c.task}`" for change in instead(declared.needs, c.needs))
     return msgspec.structs.replace(c, learned=tuple(words))

@@ -16,7 +16,8 @@ from conductor.base.errors import ConfigError
 from conductor.base.text import duration, many, printable, size
 from conductor.core.admission.explain import jobs_named
 from conductor.core.failures.history import said, tries
-from conductor.core.needs.escalation import RAN_OUT_OF, WORDS, differences
+from conductor.core.needs.escalation import differences
+from conductor.core.needs.learned_amounts import LEARNED, MIB, RAN_OUT_OF
 from conductor.model.decision import Hold
 from conductor.model.ledger_entries import WAITED_FOR, JobView
 from conductor.model.receipt import Receipt
@@ -165,10 +166,11 @@ def raised(job: JobView, line: dict[str, object], receipts: Sequence[Receipt]) -
     taught = [r for r in receipts if r.outcome == "failed" and r.cause in RAN_OUT_OF]
     if not found or not taught:
         return found
-    last, word = taught[-1], WORDS[RAN_OUT_OF[taught[-1].cause or "cuda_oom"]]
-    peak = {"cuda_oom": last.usage.vram_mib, "host_oom": last.usage.rss_mib}.get(last.cause or "")
-    at = f" at {size(peak << 20)}" if peak is not None else ""
-    return [f"{', '.join(found)}, after {said(last.attempt, numbers(receipts))} ran out of {word}{at}"]
+    last = taught[-1]
+    row = RAN_OUT_OF[last.cause or "cuda_oom"]
+    peak = None if row.has_files else row.peak(last.usage)
+    at = f" at {row.shown(peak)}" if peak is not None else ""
+    return [f"{', '.join(found)}, after {said(last.attempt, numbers(receipts))} ran out of {row.words}{at}"]
 
 
 def numbers(receipts: Sequence[Receipt]) -> frozenset[int]:
@@ -320,11 +322,10 @@ def receipt_lines(receipt: Receipt, known: Collection[int]) -> list[str]:
     out = [
         f"  {said(receipt.attempt, known)}: {receipt.outcome}, {duration(receipt.seconds)} on {place}{fault}"
     ]
-    use = receipt.usage
     peaks = [
-        f"{value} MiB {what}"
-        for value, what in ((use.vram_mib, "VRAM"), (use.rss_mib, "memory"))
-        if value is not None
+        f"{value} MiB {row.words}"
+        for row in LEARNED
+        if row.unit == MIB and (value := row.peak(receipt.usage)) is not None
     ]
     if peaks:
         out.append(f"    at most {', '.join(peaks)}")

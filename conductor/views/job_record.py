@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from conductor.base.errors import ConfigError
+from conductor.core.needs.learned_amounts import LEARNED, MIB, LearnedAmount
 from conductor.model.decision import Hold
 from conductor.model.job_row import AttemptRow, JobRow
 from conductor.model.ledger_entries import JobView
-from conductor.model.receipt import Receipt
+from conductor.model.receipt import AdmittedNeeds, Receipt
 from conductor.model.snapshot import Reservation
-from conductor.model.spec import Value
+from conductor.model.spec import Needs, Value
 from conductor.model.subject import subject_of_line
 from conductor.ports import Ledger
 from conductor.record.index.history import HistoryIndex
@@ -49,7 +50,7 @@ class LifeStep(Value, frozen=True, kw_only=True):
 class JobAmount(Value, frozen=True, kw_only=True):
     """`asked`: declared; `learned`: what was reserved instead; None: the same, or not known."""
 
-    what: Literal["VRAM", "RAM", "scratch", "time"]
+    what: str
     unit: Literal["MiB", "bytes", "s"]
     asked: float | None = None
     learned: float | None = None
@@ -162,44 +163,28 @@ def amounts(job: JobView, receipts: Sequence[Receipt]) -> tuple[JobAmount, ...]:
     c, held = job.job_class, job.reservation
     told = [receipt for receipt in receipts if not receipt.is_repeated]
     last = told[-1] if held is None and told else None
-    if last is not None:
-        use, seconds = last.usage, last.seconds
-        vram, ram = (last.asked.vram_mib, last.asked.ram_mib) if last.asked else (None, None)
-    else:
-        use, seconds = held.usage if held else None, None
-        vram, ram = _reserved(held, c.needs.vram_mib, c.needs.ram_mib)
+    use = last.usage if last is not None else held.usage if held else None
     needs = last.asked.needs if last is not None and last.asked else c.needs
-    found = (
+    found = [
         JobAmount(
-            what="VRAM",
-            unit="MiB",
-            asked=needs.vram_mib or None,
-            learned=vram,
-            used=use.vram_mib if use else None,
-        ),
-        JobAmount(
-            what="RAM",
-            unit="MiB",
-            asked=needs.ram_mib or None,
-            learned=ram,
-            used=use.rss_mib if use else None,
-        ),
-        JobAmount(
-            what="scratch",
-            unit="bytes",
-            asked=sum(c.writes.values()) or None,
-            used=use.scratch_bytes if use else None,
-        ),
-        JobAmount(what="time", unit="s", asked=c.duration_s or None, used=seconds),
-    )
+            what=row.words,
+            unit="MiB" if row.unit == MIB else "bytes",
+            asked=row.declared(needs, sum(c.writes.values())) or None,
+            learned=_learned(row, needs, last.asked if last is not None else held),
+            used=row.peak(use) if use else None,
+        )
+        for row in LEARNED
+    ]
+    seconds = last.seconds if last is not None else None
+    found.append(JobAmount(what="time", unit="s", asked=c.duration_s or None, used=seconds))
     return tuple(row for row in found if (row.asked, row.learned, row.used) != (None, None, None))
 
 
-def _reserved(held: Reservation | None, vram_mib: int, ram_mib: int) -> tuple[int | None, int | None]:
-    if held is None:
-        return None, None
-    vram = held.vram_mib if held.devices and held.vram_mib != vram_mib else None
-    return vram, held.ram_mib if held.ram_mib != ram_mib else None
+def _learned(row: LearnedAmount, needs: Needs, by: AdmittedNeeds | Reservation | None) -> int | None:
+    """What was reserved, where that is another amount than the job asked for."""
+    reserved = getattr(by, row.name) if by is not None and row.is_reserved else None
+    # Zero: the gpu lane of a host without devices holds no VRAM, and nothing was learned by that.
+    return reserved if reserved and reserved != getattr(needs, row.name) else None
 
 
 # ── what it read ──────────────────────────────────────────────────────────────────────────────────────────

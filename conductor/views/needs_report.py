@@ -16,7 +16,8 @@ from conductor.base.text import many, printable, table
 from conductor.core.failures.history import named
 from conductor.core.needs.drift import WORDS, Drift, drifts, sentence, short_code, shown
 from conductor.core.needs.estimates import ALONE_MIB, LearnedEstimate, LearnedNeeds, Policy
-from conductor.core.needs.samples import RESOURCES, Ring, Sample
+from conductor.core.needs.learned_amounts import LEARNED
+from conductor.core.needs.samples import Ring, Sample
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import RateNeed, TaskDecl, Value
 from conductor.tick.learned_needs import Codes, Receipts, cache_of
@@ -101,7 +102,7 @@ def _drifts(learned: LearnedNeeds, kind: str) -> list[Drift]:
 
 def _kind(learned: LearnedNeeds, ring: Ring, decl: TaskDecl | None) -> KindNeeds:
     c = class_of_ring(ring, decl)
-    estimates = [learned.need(c, resource) for resource in RESOURCES]
+    estimates = [learned.need(c, row.name) for row in LEARNED]
     amounts = [_amount(e) for e in estimates if e.samples or e.declared or e.uses]
     amounts.append(_amount(learned.duration(c)))
     if any(s.tokens is not None for s in ring.samples) and (tokens := learned.tokens(c)) is not None:

@@ -13,7 +13,8 @@ from conductor.base.errors import JobError, Unreachable
 from conductor.base.files import paths
 from conductor.base.logs.events import emit_event
 from conductor.core.failures.retry import after_failure
-from conductor.core.needs.escalation import RAN_OUT_OF, Raised, as_reserved, largest, raised
+from conductor.core.needs.escalation import Raised, as_reserved, raised
+from conductor.core.needs.learned_amounts import RAN_OUT_OF, largest
 from conductor.core.needs.running_usage import held_by_kind
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
@@ -320,7 +321,7 @@ class Runner:
     def _lesson(self, attempt: Attempt, receipt: Receipt, is_crowded: bool) -> Raised | None:
         """What it needs, where it ran out of something. The nodes are asked only then."""
         cause, started = receipt.cause, attempt.started
-        if cause not in RAN_OUT_OF:
+        if cause is None or cause not in RAN_OUT_OF:
             return None
         reports = self.patiently(self._parts.ledger.reports.live) or ()
         most = largest(reports, self._parts.settings.limits)

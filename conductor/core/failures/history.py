@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Literal, NamedTuple
 
-import msgspec
-
 from conductor.core.failures.retry import after_failure
-from conductor.core.needs.escalation import RAN_OUT_OF, Largest, raised, with_needs
+from conductor.core.needs.escalation import raised, with_at_least
+from conductor.core.needs.learned_amounts import RAN_OUT_OF, RESERVED, Largest
 from conductor.model.causes import Cause
 from conductor.model.failure_outcome import Retry
 from conductor.model.receipt import AdmittedNeeds, Usage
@@ -111,8 +110,8 @@ def lessons(
     """
     hopeless: set[int] = set()
     for failure in sorted(failed, key=lambda failure: failure.attempt):
-        resource = RAN_OUT_OF.get(failure.cause)
-        if resource is None or getattr(largest, resource) is None:
+        row = RAN_OUT_OF.get(failure.cause)
+        if row is None or row.name not in largest:
             continue
         asked = as_admitted(job_class, failure.asked)
         lesson = raised(failure.cause, asked, failure.usage, largest, is_crowded=failure.is_free)
@@ -126,10 +125,9 @@ def as_admitted(job_class: JobClass, asked: AdmittedNeeds | None) -> JobClass:
     """With what its receipt says was reserved, where that was more (`core.raising.as_reserved`)."""
     if asked is None:
         return job_class
-    needs, own = job_class.needs, asked.needs
-    vram = max(needs.vram_mib, own.vram_mib, asked.vram_mib or 0)
-    ram = max(needs.ram_mib, own.ram_mib, asked.ram_mib or 0)
-    return with_needs(job_class, msgspec.structs.replace(needs, vram_mib=vram, ram_mib=ram))
+    return with_at_least(
+        job_class, {row.name: max(getattr(asked.needs, row.name), row.reserved(asked)) for row in RESERVED}
+    )
 
 
 def verdict(

@@ -8,27 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 
-from conductor.base.text import duration, many, printable, size
+from conductor.base.text import duration, many, printable
 from conductor.core.needs.estimates import P95
+from conductor.core.needs.learned_amounts import BY_NAME, LEARNED
 from conductor.core.needs.samples import Ring, Sample, quantile
 from conductor.model.spec import Value
 
 #: What is compared: name → what a sample says of it.
 MEASURES: dict[str, Callable[[Sample], float | None]] = {
-    "vram_mib": lambda s: s.vram_mib,
-    "ram_mib": lambda s: s.ram_mib,
-    "scratch_bytes": lambda s: s.scratch_bytes,
+    **{row.name: attrgetter(row.name) for row in LEARNED},
     "duration_s": lambda s: s.seconds,
     "tokens": lambda s: s.tokens,
 }
-WORDS = {
-    "vram_mib": "vram",
-    "ram_mib": "ram",
-    "scratch_bytes": "scratch",
-    "duration_s": "duration",
-    "tokens": "tokens",
-}
+WORDS = {**{row.name: row.words for row in LEARNED}, "duration_s": "duration", "tokens": "tokens"}
 #: The last so many are held against those before.
 LATELY = 10
 #: Fewer than so many on either side prove nothing.
@@ -132,7 +126,7 @@ def rank_z(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def sentence(d: Drift) -> str:
-    """«media.render: vram p95 6.1 GiB → 8.4 GiB since code 3fa9c1d2 (30 receipts before, 12 since)»."""
+    """«media.render: VRAM p95 6.1 GiB → 8.4 GiB since code 3fa9c1d2 (30 receipts before, 12 since)»."""
     since = f"since code {short_code(d.code)}" if d.code else "lately, with the same code"
     change = f"{WORDS[d.what]} p95 {shown(d.what, d.before)} → {shown(d.what, d.after)}"
     return printable(
@@ -151,4 +145,4 @@ def shown(what: str, value: float | None) -> str:
         return "–"
     if what == "duration_s":
         return duration(value)
-    return f"{value:.0f}" if what == "tokens" else size(value * (1 << 20) if what.endswith("_mib") else value)
+    return BY_NAME[what].shown(value) if what in BY_NAME else f"{value:.0f}"

@@ -11,15 +11,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from conductor.core.needs.escalation import Resource, amount
+from conductor.core.needs.learned_amounts import BY_NAME, LEARNED, Resource
 from conductor.core.needs.robust_line import RobustLine, usual_line
 from conductor.core.needs.samples import (
-    RESOURCES,
     Key,
     Memory,
     Ring,
     Sample,
-    declared_of,
     key_of_class,
     quantile,
     usual,
@@ -39,10 +37,6 @@ NEAR = 2.0
 P95 = 0.95
 #: So many times what all others of its kind took is a slip of one job, and no need of the kind.
 WILD = 3.0
-#: Learned needs are rounded up to these.
-GRAIN: dict[Resource, int] = {"vram_mib": 64, "ram_mib": 64, "scratch_bytes": 1 << 20}
-#: So little is not asked where less was declared: every worker's child has it.
-SMALL: dict[Resource, int] = {"vram_mib": 0, "ram_mib": 256, "scratch_bytes": 64 << 20}
 #: A whole device, whatever its size: cut to what there is where it is applied.
 ALONE_MIB = 1 << 40
 #: Peaks of VRAM and scratch are sampled once a second: those of shorter attempts may have been missed.
@@ -120,12 +114,12 @@ class LearnedNeeds:
         """
         if not self.policy.is_on:
             return Taught(c, is_more=c.planned is not None)
-        found = {resource: self.need(c, resource) for resource in RESOURCES}
-        amounts = {
-            resource: round(estimate.uses) for resource, estimate in found.items() if estimate.is_learned
-        }
-        if "scratch_bytes" in amounts:
-            amounts["scratch_bytes"] = max(0, amounts["scratch_bytes"] - sum(c.writes.values()))
+        found, amounts, writes = dict[str, LearnedEstimate](), dict[str, int](), sum(c.writes.values())
+        for row in LEARNED:
+            estimate = found[row.name] = self.need(c, row.name)
+            if estimate.is_learned:
+                uses = round(estimate.uses)
+                amounts[row.name] = max(0, uses - writes) if row.has_files else uses
         needs = msgspec.structs.replace(c.needs, **amounts, rates=self._rates(c))
         is_more = (
             any(estimate.uses > estimate.declared for estimate in found.values())
@@ -147,7 +141,7 @@ class LearnedNeeds:
 
     def need(self, c: JobClass, resource: Resource) -> LearnedEstimate:
         """Of scratch: temporary files and outputs together."""
-        declared = declared_of(c.needs, sum(c.writes.values()), resource)
+        declared = BY_NAME[resource].declared(c.needs, sum(c.writes.values()))
         own, bounds = self._seen(c, resource)
         seen, wild = without_wild(sorted([*own, *bounds], key=_when), resource)
         values = [float(s.value(resource) or 0) for s in seen]
@@ -196,10 +190,10 @@ class LearnedNeeds:
     def _more(self, found: LearnedEstimate, resource: Resource) -> LearnedEstimate | None:
         fresh = fresh_bound(found.samples, resource)
         evidence = max(found.p95 or 0.0, fresh or 0)
-        is_over = evidence > max(found.declared, SMALL[resource])
+        is_over = evidence > max(found.declared, BY_NAME[resource].small)
         if not is_over and (fresh is None or fresh < found.declared):
             return None
-        uses = rounded(max(evidence * self.policy.margin, found.highest or 0.0), resource)
+        uses = BY_NAME[resource].rounded(max(evidence * self.policy.margin, found.highest or 0.0))
         if uses <= found.declared:
             return None
         ran_out = sum(s.ran_out_of == resource for s in found.samples)
@@ -223,8 +217,8 @@ class LearnedNeeds:
         if len(clean) < wanted:
             return None
         values = [value for _, value in clean]
-        by_use = rounded(max(quantile(values, P95) * self.policy.margin, *values), resource)
-        uses = max(by_use, self._floor(c, resource), GRAIN[resource])
+        by_use = BY_NAME[resource].rounded(max(quantile(values, P95) * self.policy.margin, *values))
+        uses = max(by_use, self._floor(c, resource), BY_NAME[resource].grain)
         if uses >= found.declared:
             return None
         samples = tuple(sorted((s for s, _ in clean), key=_when))
@@ -253,7 +247,7 @@ class LearnedNeeds:
 
     def _floor(self, c: JobClass, resource: Resource) -> int:
         decl = self._decls.get(c.task)
-        return declared_of(decl.floor if decl else Needs(), sum(c.writes.values()), resource)
+        return BY_NAME[resource].declared(decl.floor if decl else Needs(), sum(c.writes.values()))
 
     def _is_cold(self, c: JobClass) -> bool:
         """A task whose own place is the GPU and that says nothing of its VRAM. Others were sent there by
@@ -365,9 +359,9 @@ def without_wild(samples: Sequence[Sample], resource: Resource) -> tuple[list[Sa
 
 
 def _without(wild: Sample | None, resource: Resource) -> str:
-    return (
-        f", without one that took {amount(resource, wild.value(resource) or 0)}" if wild is not None else ""
-    )
+    if wild is None:
+        return ""
+    return f", without one that took {BY_NAME[resource].shown(wild.value(resource) or 0)}"
 
 
 def fresh_bound(samples: Sequence[Sample], resource: Resource) -> int | None:
@@ -380,12 +374,7 @@ def fresh_bound(samples: Sequence[Sample], resource: Resource) -> int | None:
 
 
 def is_well_measured(sample: Sample, resource: Resource) -> bool:
-    return sample.ran_out_of is None and (resource == "ram_mib" or sample.seconds >= SAMPLED_S)
-
-
-def rounded(value: float, resource: Resource) -> int:
-    grain = GRAIN[resource]
-    return -int(-value // grain) * grain
+    return sample.ran_out_of is None and (sample.seconds >= SAMPLED_S or not BY_NAME[resource].is_sampled)
 
 
 def _receipts(count: int) -> str:

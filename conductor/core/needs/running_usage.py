@@ -14,7 +14,7 @@ import msgspec
 
 from conductor.core.capacity.cluster import Free
 from conductor.core.needs.caps import within
-from conductor.core.needs.escalation import amount
+from conductor.core.needs.learned_amounts import BY_NAME
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Candidate, JobClass, Reservation, Snapshot
@@ -123,6 +123,7 @@ def asking(c: JobClass, held: Holdings, free: Free) -> JobClass:
     needs = within(c, msgspec.structs.replace(c.needs, vram_mib=mib), free)
     if needs.vram_mib <= c.needs.vram_mib:
         return c
-    more, own = amount("vram_mib", needs.vram_mib), amount("vram_mib", c.needs.vram_mib)
-    words = f"asks {more} of VRAM instead of {own}, as those of its kind that run hold"
+    row = BY_NAME["vram_mib"]
+    more, own = row.shown(needs.vram_mib), row.shown(c.needs.vram_mib)
+    words = f"asks {more} of {row.words} instead of {own}, as those of its kind that run hold"
     return msgspec.structs.replace(c, needs=needs, learned=(*c.learned, words))

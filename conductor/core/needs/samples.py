@@ -12,12 +12,10 @@ from typing import Any, NamedTuple, cast
 
 from msgspec import Struct, field
 
-from conductor.core.needs.escalation import RAN_OUT_OF, Resource
+from conductor.core.needs.learned_amounts import BY_NAME, LEARNED, RAN_OUT_OF, Resource
 from conductor.model.receipt import AdmittedNeeds, Receipt
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import Needs
-
-RESOURCES: tuple[Resource, ...] = ("vram_mib", "ram_mib", "scratch_bytes")
 
 #: Samples a ring remembers: three times what the 95th percentile wants.
 KEPT = 64
@@ -76,7 +74,7 @@ class Ring(Struct, kw_only=True):
         return self.kind.partition(":")[0]
 
     def declared(self, resource: Resource) -> int:
-        return declared_of(self.needs, self.writes_bytes, resource)
+        return BY_NAME[resource].declared(self.needs, self.writes_bytes)
 
     def add(self, sample: Sample) -> bool:
         """False: it is here already, or older than all that is kept."""
@@ -99,12 +97,6 @@ def key_of(kind: str, size: float, needs: Needs, duration_s: float, writes_bytes
 
 def key_of_class(c: JobClass) -> Key:
     return key_of(c.kind or c.task, c.size, c.needs, c.duration_s, sum(c.writes.values()))
-
-
-def declared_of(needs: Needs, writes_bytes: int, resource: Resource) -> int:
-    """Of scratch: with the outputs, for these are measured with it."""
-    own: int = getattr(needs, resource)
-    return own + writes_bytes if resource == "scratch_bytes" else own
 
 
 class Forgotten(NamedTuple):
@@ -213,8 +205,8 @@ def sample_of(receipt: Receipt) -> Sample | None:
     """Of a success, and of a failure for want of memory. What else fails stops anywhere, and tells
     nothing.
     """
-    ran_out_of = RAN_OUT_OF.get(receipt.cause) if receipt.cause else None
-    if receipt.outcome == "failed" and ran_out_of in (None, "scratch_bytes"):
+    ran_out_of = RAN_OUT_OF.get(receipt.cause) if receipt.cause and receipt.outcome == "failed" else None
+    if receipt.outcome == "failed" and (ran_out_of is None or ran_out_of.has_files):
         return None  # a full disk is most often full of other things
     if receipt.outcome == "superseded" or receipt.is_repeated:
         return None  # its `ok`, or the line that asked for a verdict, is in the file too
@@ -226,18 +218,11 @@ def sample_of(receipt: Receipt) -> Sample | None:
         node=receipt.node,
         code=receipt.code_version,
         seconds=receipt.seconds,
-        vram_mib=use.vram_mib,
-        ram_mib=use.rss_mib,
-        scratch_bytes=use.scratch_bytes,
         tokens=tokens_of(receipt.result) if use.tokens is None else use.tokens,
-        ran_out_of=ran_out_of if receipt.outcome == "failed" else None,
-        reserved=_reserved(asked, ran_out_of) if ran_out_of else 0,
+        ran_out_of=ran_out_of.name if ran_out_of else None,
+        reserved=ran_out_of.reserved(asked) if ran_out_of else 0,
+        **{row.name: row.peak(use) for row in LEARNED},
     )
-
-
-def _reserved(asked: AdmittedNeeds, resource: Resource) -> int:
-    given = {"vram_mib": asked.vram_mib, "ram_mib": asked.ram_mib}.get(resource)
-    return getattr(asked.needs, resource) if given is None else given
 
 
 def tokens_of(result: dict[str, Any]) -> int | None:

@@ -290,7 +290,7 @@ def test_drift_is_said_once(log: FileReceiptLog, project: Settings):
         lessons.read()
     logger.remove(sink)
 
-    assert [words.partition(" since")[0] for words in said] == ["media.cut: vram p95 2.0 GiB → 3.9 GiB"]
+    assert [words.partition(" since")[0] for words in said] == ["media.cut: VRAM p95 2.0 GiB → 3.9 GiB"]
 
 
 def test_a_node_whose_receipts_are_not_here_is_named_once(tmp_path: Path):

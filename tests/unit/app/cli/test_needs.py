@@ -63,8 +63,8 @@ def test_every_kind_and_size_has_its_line(cli: Cli, project: Settings):
         "p95",
         "asks",
     ]
-    assert " ".join(shown.split()).count("media.cut – 20 vram 4.0 GiB 1000 MiB 1000 MiB 1.2 GiB") == 1
-    assert "media.cut 1.5e+09 1 vram 4.0 GiB 8.8 GiB 8.8 GiB 11.0 GiB" in " ".join(shown.split())
+    assert " ".join(shown.split()).count("media.cut – 20 VRAM 4.0 GiB 1000 MiB 1000 MiB 1.2 GiB") == 1
+    assert "media.cut 1.5e+09 1 VRAM 4.0 GiB 8.8 GiB 8.8 GiB 11.0 GiB" in " ".join(shown.split())
     assert shown.splitlines()[-1] == f"from the receipts in {project.receipts_dir}, of node1, node2"
 
 
@@ -73,7 +73,7 @@ def test_of_one_task_the_receipts_are_named(cli: Cli, project: Settings):
 
     shown = cli("needs", "media.cut").out
 
-    assert "  vram: declared 4.0 GiB, p50 2.9 GiB, p95 4.0 GiB, at most 4.0 GiB; asks 5.0 GiB" in shown
+    assert "  VRAM: declared 4.0 GiB, p50 2.9 GiB, p95 4.0 GiB, at most 4.0 GiB; asks 5.0 GiB" in shown
     assert "p95 × 1.25 of 9 receipts, 1 of which ran out of it: more than declared" in shown
     assert "job-00000009 attempt 1, 2023-11-14 22:13:34 on node1: 3.8 GiB, ran out" in shown
     assert "… and 3 before (--json has them all)" in shown

@@ -16,7 +16,8 @@ from conductor.core.admission.explain import never_sentence, sentence
 from conductor.core.admission.gate_ledger import carried
 from conductor.core.capacity.cluster import Free
 from conductor.core.needs.caps import within
-from conductor.core.needs.escalation import largest, placed, raised
+from conductor.core.needs.escalation import placed, raised
+from conductor.core.needs.learned_amounts import largest
 from conductor.model.decision import GateLedger, Hold
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage

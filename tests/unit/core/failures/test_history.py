@@ -24,7 +24,7 @@ from conductor.core.failures.history import (
     verdict,
 )
 from conductor.core.failures.retry import after_failure
-from conductor.core.needs.escalation import Largest, as_reserved, raised
+from conductor.core.needs.escalation import as_reserved, raised
 from conductor.model.causes import Cause
 from conductor.model.failure_outcome import Dead
 from conductor.model.receipt import AdmittedNeeds, Usage
@@ -111,7 +111,7 @@ def test_the_next_life_lies_above_all_numbers_given_out() -> None:
 
 # ── what they taught ──────────────────────────────────────────────────────────────────────────────────────
 
-BIGGEST = Largest(vram_mib=24_000, ram_mib=64_000)
+BIGGEST = {"vram_mib": 24_000, "ram_mib": 64_000}
 
 
 @given(
@@ -143,7 +143,7 @@ def test_they_teach_what_they_taught_the_ledger_while_it_lived(
 def test_what_no_node_reports_teaches_nothing() -> None:
     failed = [Failure(1, "cuda_oom", "", usage=Usage(vram_mib=9000)), Failure(2, "host_oom", "")]
 
-    job_class, hopeless = lessons(a_class(vram_mib=4000, ram_mib=1000), failed, Largest(ram_mib=64_000))
+    job_class, hopeless = lessons(a_class(vram_mib=4000, ram_mib=1000), failed, {"ram_mib": 64_000})
 
     assert (job_class.needs.vram_mib, job_class.needs.ram_mib, hopeless) == (4000, 1536, frozenset())
 
@@ -172,7 +172,7 @@ def test_what_was_others_fault_counts_for_nothing_and_teaches_what_it_taught() -
         failures={}, cause="worker_lost", message=ANY
     )
     job_class, _ = lessons(a_class(vram_mib=4000), failed[:1], BIGGEST)
-    assert job_class.needs.vram_mib == BIGGEST.vram_mib, "next it has a device to itself"
+    assert job_class.needs.vram_mib == BIGGEST["vram_mib"], "next it has a device to itself"
 
 
 def test_it_waits_out_what_is_left_of_its_last_back_off() -> None:

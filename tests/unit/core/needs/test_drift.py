@@ -34,7 +34,7 @@ def test_other_code_that_takes_more_is_named_with_both_figures():
     (drift,) = found([*old, *new])
 
     assert (
-        sentence(drift) == "media.cut: vram p95 6.1 GiB → 8.4 GiB since code new (6 receipts before, 5 since)"
+        sentence(drift) == "media.cut: VRAM p95 6.1 GiB → 8.4 GiB since code new (6 receipts before, 5 since)"
     )
 
 

@@ -9,13 +9,12 @@ from builders import a_report
 
 from conductor.core.failures.retry import after_failure
 from conductor.core.needs.escalation import (
-    Largest,
     as_planned,
     differences,
-    largest,
     placed,
     raised,
 )
+from conductor.core.needs.learned_amounts import largest
 from conductor.model.causes import Cause
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.job_class import class_id, class_of
@@ -52,14 +51,16 @@ def a_class(**needs: int) -> JobClass:
 def test_the_next_attempt_asks_for_what_was_measured_and_a_margin(
     cause: Cause, needs: dict[str, int], usage: Usage, want: dict[str, int]
 ) -> None:
-    lesson = raised(cause, a_class(**needs), usage, Largest(24_000, 64_000, 100 * GIB))
+    lesson = raised(
+        cause, a_class(**needs), usage, {"vram_mib": 24_000, "ram_mib": 64_000, "scratch_bytes": 100 * GIB}
+    )
     assert lesson.hopeless == ""
     got = lesson.job_class.needs if lesson.job_class else None
     assert got == (Needs(**{**needs, **want}) if want else None)
 
 
 def test_never_more_than_the_largest_place_and_after_that_no_more_attempts() -> None:
-    most = Largest(vram_mib=24_000, ram_mib=64_000)
+    most = {"vram_mib": 24_000, "ram_mib": 64_000}
     first = raised("cuda_oom", a_class(vram_mib=20_000), Usage(vram_mib=23_000), most)
     assert first.job_class is not None and first.job_class.needs.vram_mib == 24_000
     second = raised("cuda_oom", first.job_class, Usage(vram_mib=23_900), most)
@@ -74,7 +75,7 @@ def test_never_more_than_the_largest_place_and_after_that_no_more_attempts() -> 
 
 def test_a_full_disk_never_makes_a_job_hopeless() -> None:
     lesson = raised(
-        "no_space", a_class(scratch_bytes=GIB), Usage(scratch_bytes=3 * GIB), Largest(scratch_bytes=2 * GIB)
+        "no_space", a_class(scratch_bytes=GIB), Usage(scratch_bytes=3 * GIB), {"scratch_bytes": 2 * GIB}
     )
     assert lesson.job_class is not None
     assert lesson.job_class.needs.scratch_bytes + 100 * MIB == 2 * GIB
@@ -82,10 +83,12 @@ def test_a_full_disk_never_makes_a_job_hopeless() -> None:
 
 def test_the_largest_place_is_looked_for_among_all_nodes_less_their_headrooms() -> None:
     nodes = [a_report("a", devices=0), a_report("b", ram_total_mib=1000)]
-    assert largest(nodes, Limits(vram_headroom_mib=576, ram_headroom_mib=1024)) == Largest(
-        24_000, 65_536 - 1024, 99 * GIB
-    )
-    assert largest([], Limits()) == Largest()
+    assert largest(nodes, Limits(vram_headroom_mib=576, ram_headroom_mib=1024)) == {
+        "vram_mib": 24_000,
+        "ram_mib": 65_536 - 1024,
+        "scratch_bytes": 99 * GIB,
+    }
+    assert largest([], Limits()) == {}
 
 
 def test_raised_needs_make_another_class_that_knows_what_its_line_asks() -> None:

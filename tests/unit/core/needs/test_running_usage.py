@@ -8,7 +8,7 @@ from builders import NOW, a_candidate, a_class, a_device, a_report, a_reservatio
 
 from conductor.core.admission.admission import decide
 from conductor.core.failures.retry import after_failure
-from conductor.core.needs.escalation import Largest, raised
+from conductor.core.needs.escalation import raised
 from conductor.core.needs.running_usage import held_by_kind, measured
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.limits import Limits
@@ -78,7 +78,7 @@ def test_never_more_than_a_device_has() -> None:
 
 
 def lesson(**more: Any) -> int | None:
-    found = raised("cuda_oom", LIAR, Usage(vram_mib=400), Largest(24_064, None, None), **more).job_class
+    found = raised("cuda_oom", LIAR, Usage(vram_mib=400), {"vram_mib": 24_064}, **more).job_class
     return found.needs.vram_mib if found else None
 
 
