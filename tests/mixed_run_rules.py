@@ -43,6 +43,6 @@ OTHER_RULES: tuple[dict[str, Any], ...] = (
 )
 #: What such a snapshot may say was usual, as a simulated run does.
 USUAL = (
-    UsualKind(cpu_milli=1000, ram_mib=1000, devices=1, vram_mib=3000, weight=60.0),
-    UsualKind(cpu_milli=2000, ram_mib=3000, devices=1, vram_mib=9000, weight=24.0),
+    UsualKind(own={"cpu": 1000, "ram": 1000}, devices=1, vram_mib=3000, weight=60.0),
+    UsualKind(own={"cpu": 2000, "ram": 3000}, devices=1, vram_mib=9000, weight=24.0),
 )

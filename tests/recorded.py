@@ -73,8 +73,18 @@ def report_of_now(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"measured": {"ram": ram}}
 
 
+def usual_of_now(fields: dict[str, Any]) -> dict[str, Any]:
+    """What a kind asks of its node stands under the name of the resource."""
+    if "own" in fields:
+        return fields
+    return fields | {"own": {"cpu": fields.pop("cpu_milli"), "ram": fields.pop("ram_mib")}}
+
+
 #: Class of then → from its recorded fields to those that it has now.
-CHANGED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"NodeReport": report_of_now}
+CHANGED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "NodeReport": report_of_now,
+    "UsualKind": usual_of_now,
+}
 
 
 TICK = "Tick"

@@ -180,8 +180,8 @@ class Controls(Value, frozen=True, kw_only=True):
 class UsualKind(Value, frozen=True, kw_only=True):
     """One sort of request, and how much it counts where the place rule asks what is usual here."""
 
-    cpu_milli: int
-    ram_mib: int
+    #: Resource of a node → steps of it, as `core.capacity.resources` counts them.
+    own: dict[str, int]
     devices: int
     vram_mib: int
     weight: float

@@ -205,5 +205,5 @@ def test_an_index_finds_what_a_look_at_every_queue_finds(
         else:
             getattr(scene, verb)(*how)
         for node in scene.free.nodes.values():
-            gives = (node.is_draining, -node.vram_free_mib, -node.cpu.free, node.name)
+            gives = (node.is_draining, -node.vram_free_mib, -node.tie_break.free, node.name)
             assert scene.free.most_to_give(node) == gives

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable
 from conductor.core.admission.refusals import Question
 from conductor.core.capacity.cluster import Free, NodeFree
 from conductor.core.capacity.request import Demand
+from conductor.core.capacity.resources import steps_held
 from conductor.core.chains.begun_chains import Life
 from conductor.core.placement.fragmentation import JobShape, kind_of
 from conductor.core.placement.packing import Packing
@@ -62,7 +63,7 @@ class DecisionState:
                 saw(kind_of(demand), candidate.waiting)
         for r in self.free.reservations:
             if r.vram_mib:
-                saw(JobShape(round(r.cpu * 1000), r.ram_mib, max(1, len(r.devices)), r.vram_mib))
+                saw(JobShape(steps_held(r), max(1, len(r.devices)), r.vram_mib))
 
     def demand(self, job_class: JobClass, node: str | None = None) -> Demand:
         """Its request; read once where it is bound to no node."""

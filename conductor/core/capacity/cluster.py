@@ -285,6 +285,11 @@ class Free:
         """A key that sorts the nodes with most to give in front. Ask it after the last admission."""
         known = self._gives.get(node.name)
         if known is None or known[0] != node.version:
-            key = (node.is_draining or bool(node.obstacles), -node.vram_free_mib, -node.cpu.free, node.name)
+            key = (
+                node.is_draining or bool(node.obstacles),
+                -node.vram_free_mib,
+                -node.tie_break.free,
+                node.name,
+            )
             known = self._gives[node.name] = (node.version, key)
         return known[1]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from conductor.core.capacity.counters import keyed, pools_of
 from conductor.core.capacity.request import SCRATCH_ROOT, Demand
-from conductor.core.capacity.resources import NODE, VRAM, Pool, Steps, held_of_node
+from conductor.core.capacity.resources import NODE, TIE_BREAK, VRAM, Pool, Steps, held_of_node
 from conductor.model.chains import RecentWrite
 from conductor.model.limits import Limits
 from conductor.model.reason import Reason
@@ -22,6 +22,7 @@ from conductor.model.spec import Lane
 
 #: How long a look at the disks may have taken.
 MEASURED_S = 0.5
+INFINITE = float("inf")
 NOTHING: Mapping[str, Pool] = {}
 
 
@@ -156,7 +157,6 @@ class NodeFree:
             "age_s",
             "amounts",
             "counted",
-            "cpu",
             "devices",
             "disks",
             "dying",
@@ -165,9 +165,10 @@ class NodeFree:
             "known",
             "name",
             "obstacles",
+            "own",
             "queues",
-            "ram",
             "report",
+            "tie_break",
             "version",
         ),
     )
@@ -201,12 +202,13 @@ class NodeFree:
         _share_file_systems(self.disks.values())
         #: Resource → what it has of it; None: not known.
         self.amounts: dict[str, Pool | None] = {row.name: row.pool(report, limits) for row in NODE}
-        #: Of those the known ones, as they are charged; and two of them by name, since every question asks
-        #: them.
+        #: The same in the order of `NODE`; of those the known ones, as they are charged; and the one that
+        #: decides between equal places.
+        self.own = list(self.amounts.values())
         self.known = [(row, pool) for row in NODE if (pool := self.amounts[row.name]) is not None]
-        cpu, self.ram = self.amounts["cpu"], self.amounts["ram"]
-        assert cpu is not None, "how many cores there are is always told"
-        self.cpu = cpu
+        tie_break = self.amounts[NODE[TIE_BREAK].name]
+        assert tie_break is not None, "how many cores there are is always told"
+        self.tie_break = tie_break
         self.queues: dict[Lane, list[QueueFree]] = {}
         #: Lane → that of its queues whose workers keep dying at start.
         self.dying: dict[Lane, QueueReport] = {}
@@ -256,9 +258,17 @@ class NodeFree:
             ),
         )
 
+    def own_free(self) -> tuple[float, ...]:
+        """Steps of each row of `NODE`; without end where it is not known."""
+        return tuple([INFINITE if pool is None else pool.free for pool in self.own])
+
+    def own_limits(self) -> tuple[float, ...]:
+        """The same if nothing were held."""
+        return tuple([INFINITE if pool is None else pool.limit for pool in self.own])
+
     def size(self) -> Steps:
         """All that it has, less the headrooms, in the order of `Free.whole`; 0 of what is not known."""
-        own = [0 if (pool := self.amounts[row.name]) is None else pool.limit for row in NODE]
+        own = [0 if pool is None else pool.limit for pool in self.own]
         return (sum([d.vram.limit for d in self.devices.values()]), *own)
 
     def sizes(self) -> tuple[object, ...]:

@@ -2,8 +2,8 @@
 reservation holds.
 
 A row is a resource of a node (`NODE`); gates, charges, places, successors, backfill and dispatch loop over
-it. Video memory is of each device, files are of each root (`core.nodes`), budgets of APIs come back with time
-(`core.rates`).
+it, and so do rehearsed orders and the worth of places. Video memory is of each device, files are of each root
+(`conductor.core.capacity.node`), budgets of APIs come back with time (`conductor.core.rates`).
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class Resource(NamedTuple):
     #: The end of its charge keys: «node1:ram_mib».
     charge: str
     unit: str
-    #: «MiB of memory»: behind a number of units, for who reads it.
+    #: «memory», and «MiB of memory» behind a number of units, for who reads it.
+    plain: str
     words: str
     scale: int
     #: What one attempt asks, and what it is measured to use already.
@@ -133,6 +134,7 @@ RAM = Resource(
     name="ram",
     charge="ram_mib",
     unit="MiB",
+    plain="memory",
     words="MiB of memory",
     scale=1,
     need=attrgetter("ram_mib"),
@@ -146,6 +148,7 @@ CPU = Resource(
     name="cpu",
     charge="cpu_milli",
     unit="cores",
+    plain="cores",
     words="cores",
     scale=1000,
     need=_milli_asked,
@@ -155,6 +158,8 @@ CPU = Resource(
     own_field=_milli_held,
 )
 NODE: tuple[Resource, ...] = (RAM, CPU)
+#: Of places that are equal otherwise the one with the fewest free cores is taken.
+TIE_BREAK = NODE.index(CPU)
 
 VRAM = "vram"
 #: Those that a reservation has a field for; of all others it says what it holds by charge key
@@ -167,6 +172,7 @@ _CHARGES = {VRAM: "vram_mib", **{row.name: row.charge for row in NODE}}
 _NEEDS = [row.need for row in NODE]
 _NAMES = [str(row.name) for row in NODE]
 _HELD = [(str(row.name), row.own_field or row.held) for row in NODE]
+_HELD_STEPS = [held for _, held in _HELD]
 
 #: (resource, steps) of what a request asks, none of them zero.
 Amounts = tuple[tuple[str, int], ...]
@@ -183,6 +189,10 @@ def steps_of(needs: Needs) -> Steps:
     return tuple([need(needs) for need in _NEEDS])
 
 
+def steps_by_name(amounts: Mapping[str, int]) -> Steps:
+    return tuple([amounts.get(name, 0) for name in _NAMES])
+
+
 def asked_of_node(steps: Steps) -> Amounts:
     return tuple([(name, amount) for name, amount in zip(_NAMES, steps, strict=True) if amount])
 
@@ -194,7 +204,11 @@ def asked_in_all(needs: Needs) -> Steps:
 
 def held_in_all(r: Reservation) -> Steps:
     """The same of what an attempt holds."""
-    return (r.vram_mib * len(r.devices), *[held(r) for _, held in _HELD])
+    return (r.vram_mib * len(r.devices), *steps_held(r))
+
+
+def steps_held(r: Reservation) -> Steps:
+    return tuple([held(r) for held in _HELD_STEPS])
 
 
 def held_of_node(r: Reservation) -> Iterable[tuple[str, int]]:

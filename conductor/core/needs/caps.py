@@ -14,6 +14,7 @@ import msgspec
 
 from conductor.core.capacity.cluster import DeviceFree, Free, NodeFree, Pool
 from conductor.core.capacity.request import SCRATCH_ROOT
+from conductor.core.needs.learned_amounts import BY_NAME, LEARNED
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import Needs, RateNeed
 
@@ -32,7 +33,7 @@ def within(declared: JobClass, learned: Needs, free: Free) -> Needs:
     # One that others have filled while nothing of ours runs there would be waited for in vain.
     found = [cut.needs for is_open, cut in able if is_open and cut.has_room]
     found = found or [cut.needs for is_open, cut in able if is_open] or [cut.needs for _, cut in able]
-    most = max(found, key=lambda needs: (needs.vram_mib, needs.ram_mib, needs.scratch_bytes))
+    most = max(found, key=lambda needs: [getattr(needs, row.name) for row in LEARNED])
     return msgspec.structs.replace(most, rates=_rates(declared.needs, learned, free))
 
 
@@ -67,11 +68,13 @@ def _on(node: NodeFree, declared: JobClass, learned: Needs) -> _Cut | None:
         changes["vram_mib"] = _cut(asks.vram_mib, learned.vram_mib, max(1, room))
     elif learned.vram_mib > asks.vram_mib:
         changes["vram_mib"] = asks.vram_mib  # it runs on the CPU here
-    if node.ram is not None:
-        if asks.ram_mib > node.ram.limit:
-            return None
-        has_room = has_room and node.ram.left_by_others() >= asks.ram_mib
-        changes["ram_mib"] = _cut(asks.ram_mib, learned.ram_mib, node.ram.left_by_others())
+    for row, pool in node.known:
+        if row.charge in BY_NAME:
+            own: int = getattr(asks, row.charge)
+            if own > pool.limit:
+                return None
+            has_room = has_room and pool.left_by_others() >= own
+            changes[row.charge] = _cut(own, getattr(learned, row.charge), pool.left_by_others())
     disk = node.disks.get(SCRATCH_ROOT)
     if disk is not None and disk.pool is not None:
         outputs = sum(size for root, size in declared.writes.items() if _pool(node, root) is disk.pool)

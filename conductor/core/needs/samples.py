@@ -91,7 +91,7 @@ class Ring(Struct, kw_only=True):
 
 
 def key_of(kind: str, size: float, needs: Needs, duration_s: float, writes_bytes: int) -> Key:
-    asks = f"{needs.vram_mib}x{needs.devices} {needs.ram_mib} {needs.scratch_bytes}"
+    asks = " ".join([f"x{needs.devices}", *[str(getattr(needs, row.name)) for row in LEARNED]])
     return Key(kind, size, asks if size else f"{asks} {writes_bytes} {duration_s:g}")
 
 

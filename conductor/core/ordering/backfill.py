@@ -123,7 +123,7 @@ def _likely(demand: Demand, free: Free) -> Iterable[NodeFree]:
         able = [node for node in able if node.name == demand.node]
     if len(able) <= MOST_NODES:
         return able
-    return nlargest(MOST_NODES, able, key=lambda node: (node.vram_free_mib, node.cpu.free))
+    return nlargest(MOST_NODES, able, key=lambda node: (node.vram_free_mib, node.tie_break.free))
 
 
 def _on(job_id: str, demand: Demand, node: NodeFree, free: Free) -> BackfillReservation | None:

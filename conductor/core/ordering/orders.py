@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from conductor.core.capacity.cluster import Free, NodeFree, Span
 from conductor.core.capacity.in_flight import release_at
-from conductor.core.capacity.resources import Steps, asked_in_all, held_in_all
+from conductor.core.capacity.resources import Steps, asked_in_all, held_in_all, steps_held, steps_of
 from conductor.core.chains.begun_chains import Life
 from conductor.core.ordering.trial_orders import (
     MOST_ITEMS,
@@ -230,23 +230,19 @@ def _span(candidate: Candidate, spans: dict[str, Span]) -> Span:
 def _item(job_class: JobClass, head: Head) -> TrialJob:
     n = job_class.needs
     devices = n.devices if n.vram_mib else 0
-    return TrialJob(
-        head.job_id, head.since, job_class.duration_s, round(n.cpu * 1000), n.ram_mib, devices, n.vram_mib
-    )
+    return TrialJob(head.job_id, head.since, job_class.duration_s, steps_of(n), devices, n.vram_mib)
 
 
 def _room(nodes: Sequence[NodeFree]) -> FreeAmounts:
     return FreeAmounts(
-        [node.cpu.free for node in nodes],
-        [float("inf") if node.ram is None else node.ram.free for node in nodes],
+        [node.own_free() for node in nodes],
         [[d.vram.free for d in node.devices.values() if d.why_not is None] for node in nodes],
     )
 
 
 def _could_ever(item: TrialJob, nodes: Sequence[NodeFree]) -> bool:
     empty = FreeAmounts(
-        [node.cpu.limit for node in nodes],
-        [float("inf") if node.ram is None else node.ram.limit for node in nodes],
+        [node.own_limits() for node in nodes],
         [[d.vram.limit for d in node.devices.values() if d.why_not is None] for node in nodes],
     )
     return next(empty.place(item), None) is not None
@@ -259,9 +255,7 @@ def _running(nodes: Sequence[NodeFree], free: Free) -> Iterator[TrialRunning]:
         for r in free.reservations.by_end(node.name):
             if r.expected_s > 0:
                 devices = tuple(number[key] for key in r.devices if key in number)
-                yield TrialRunning(
-                    release_at(r, free.now), at, devices, round(r.cpu * 1000), r.ram_mib, r.vram_mib
-                )
+                yield TrialRunning(release_at(r, free.now), at, devices, steps_held(r), r.vram_mib)
 
 
 def blocks(rule: Order) -> bool:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
+from operator import add, gt, le, sub
 from typing import NamedTuple
+
+from conductor.core.capacity.resources import Steps
 
 #: So much waiting is played through; more would cost too much of a tick.
 MOST_ITEMS = 192
@@ -22,13 +25,14 @@ KEPT = 8
 
 
 class TrialJob(NamedTuple):
-    """One waiting job. Amounts in milli-cores and MiB; `vram` for each of `devices`."""
+    """One waiting job. `own`: of each resource of its node, as `resources.NODE` has them; `vram`: MiB of each
+    of `devices`.
+    """
 
     id: str
     since: float
     duration_s: float
-    cpu: int
-    ram: int
+    own: Steps
     devices: int
     vram: int
 
@@ -37,28 +41,30 @@ class TrialRunning(NamedTuple):
     ends_at: float
     node: int
     devices: tuple[int, ...]
-    cpu: int
-    ram: int
+    own: Steps
     vram: int
 
 
 class FreeAmounts:
-    """What is free: cores and RAM by node, VRAM by device of a node."""
+    """What is free: of the resources of each node (what is not known: without end), and of each device's
+    VRAM.
+    """
 
-    __slots__ = ("cpu", "ram", "vram")
+    __slots__ = ("most", "own", "vram")
 
-    def __init__(self, cpu: Sequence[int], ram: Sequence[float], vram: Sequence[Sequence[int]]) -> None:
-        self.cpu = list(cpu)
-        self.ram = list(ram)
+    def __init__(self, own: Sequence[tuple[float, ...]], vram: Sequence[Sequence[int]]) -> None:
+        self.own = list(own)
         self.vram = [list(devices) for devices in vram]
+        #: Of the emptiest device of each node. Most of what does not fit fails by it.
+        self.most = [max(devices, default=0) for devices in vram]
 
     def copy(self) -> FreeAmounts:
-        return FreeAmounts(self.cpu, self.ram, self.vram)
+        return FreeAmounts(self.own, self.vram)
 
     def place(self, item: TrialJob) -> Iterator[tuple[int, tuple[int, ...]]]:
         """(node, devices) that would do, the tightest devices of each node."""
-        for node in range(len(self.cpu)):
-            if self.cpu[node] < item.cpu or self.ram[node] < item.ram:
+        for node, own in enumerate(self.own):
+            if item.vram > self.most[node] or any(map(gt, item.own, own)):
                 continue
             if not item.vram:
                 yield node, ()
@@ -68,11 +74,20 @@ class FreeAmounts:
             if len(fitting) >= item.devices:
                 yield node, tuple(i for _, i in fitting[: item.devices])
 
-    def take(self, node: int, devices: Iterable[int], cpu: int, ram: int, vram: int) -> None:
-        self.cpu[node] -= cpu
-        self.ram[node] -= ram
+    def take(self, node: int, devices: Sequence[int], item: TrialJob) -> None:
+        self.own[node] = tuple(map(sub, self.own[node], item.own))
         for i in devices:
-            self.vram[node][i] -= vram
+            self.vram[node][i] -= item.vram
+        if devices:
+            self.most[node] = max(self.vram[node])
+
+    def give_back(self, ended: TrialRunning) -> None:
+        node = ended.node
+        self.own[node] = tuple(map(add, self.own[node], ended.own))
+        for i in ended.devices:
+            self.vram[node][i] += ended.vram
+        if ended.devices:
+            self.most[node] = max(self.vram[node])
 
 
 class Plan(NamedTuple):
@@ -147,7 +162,7 @@ def _outcome(
         now = going[0].ends_at
         while going and going[0].ends_at <= now:
             ended = heappop(going)
-            room.take(ended.node, ended.devices, -ended.cpu, -ended.ram, -ended.vram)
+            room.give_back(ended)
 
 
 def _oldest_started(left: Sequence[TrialJob], rest: Sequence[TrialJob]) -> float:
@@ -174,7 +189,7 @@ def _start(
     """Start what fits, in order; the rest."""
     shadow: Shadow | None = None
     rest: list[TrialJob] = []
-    too_large: set[tuple[int, int, int, int]] = set()
+    too_large: set[tuple[Steps, int, int]] = set()
     for item in left:
         need = item[3:]
         place = None if need in too_large else next(room.place(item), None)
@@ -190,8 +205,8 @@ def _start(
                 rest.append(item)
                 continue
         node, devices = place
-        room.take(node, devices, item.cpu, item.ram, item.vram)
-        heappush(going, TrialRunning(now + item.duration_s, node, devices, item.cpu, item.ram, item.vram))
+        room.take(node, devices, item)
+        heappush(going, TrialRunning(now + item.duration_s, node, devices, item.own, item.vram))
     return rest
 
 
@@ -203,12 +218,10 @@ def _beside(
         if node != shadow.node or now + item.duration_s <= shadow.at:
             return node, devices
         beside = shadow.beside
-        if (
-            beside.cpu[node] >= item.cpu
-            and beside.ram[node] >= item.ram
-            and all(beside.vram[node][i] >= item.vram for i in devices)
+        if all(map(le, item.own, beside.own[node])) and all(
+            beside.vram[node][i] >= item.vram for i in devices
         ):
-            beside.take(node, devices, item.cpu, item.ram, item.vram)
+            beside.take(node, devices, item)
             return node, devices
     return None
 
@@ -216,8 +229,8 @@ def _beside(
 def _shadow(item: TrialJob, room: FreeAmounts, going: Iterable[TrialRunning], now: float) -> Shadow | None:
     later = room.copy()
     for ended in sorted(going):
-        later.take(ended.node, ended.devices, -ended.cpu, -ended.ram, -ended.vram)
+        later.give_back(ended)
         if (place := next(later.place(item), None)) is not None:
-            later.take(place[0], place[1], item.cpu, item.ram, item.vram)
+            later.take(place[0], place[1], item)
             return Shadow(ended.ends_at, place[0], later)
     return None

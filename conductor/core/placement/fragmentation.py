@@ -1,4 +1,4 @@
-"""What a node could still give: the measure by which `core.packing` compares places."""
+"""What a node could still give: the measure by which `placement.packing` compares places."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from conductor.core.capacity.request import Demand
+from conductor.core.capacity.resources import Steps
 
 
 class JobShape(NamedTuple):
-    """What one sort of job takes; `vram` per device."""
+    """What one sort of job takes: `own` of each row of `resources.NODE`, `vram` of each device."""
 
-    cpu: int
-    ram: int
+    own: Steps
     devices: int
     vram: int
 
@@ -20,7 +20,7 @@ class JobShape(NamedTuple):
 def kind_of(demand: Demand) -> JobShape:
     kind: JobShape | None = demand.kind
     if kind is None:
-        kind = demand.kind = JobShape(demand.cpu_milli, demand.ram_mib, demand.devices, demand.vram_mib)
+        kind = demand.kind = JobShape(demand.steps, demand.devices, demand.vram_mib)
     return kind
 
 
@@ -31,34 +31,32 @@ class Worth:
 
     def __init__(self, weights: Sequence[tuple[JobShape, float]]) -> None:
         self._kinds = [
-            (k.cpu or 1, k.ram or 1, k.cpu, k.ram, weight * k.devices * k.vram) for k, weight in weights
+            ([(at, need) for at, need in enumerate(k.own) if need], weight * k.devices * k.vram)
+            for k, weight in weights
         ]
         self._demands = [(k.vram, k.devices) for k, _ in weights]
         self._counts: dict[tuple[int, ...], list[int]] = {}
-        self._known: dict[tuple[int, float, tuple[int, ...]], float] = {}
+        self._known: dict[tuple[tuple[float, ...], tuple[int, ...]], float] = {}
 
-    def of(self, cpu: int, ram: float, vram: tuple[int, ...]) -> float:
-        key = (cpu, ram, vram)
+    def of(self, own: tuple[float, ...], vram: tuple[int, ...]) -> float:
+        key = (own, vram)
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = self._sum(cpu, ram, vram)
+            known = self._known[key] = self._sum(own, vram)
         return known
 
-    def _sum(self, cpu: int, ram: float, vram: tuple[int, ...]) -> float:
+    def _sum(self, own: tuple[float, ...], vram: tuple[int, ...]) -> float:
         counts = self._counts.get(vram)
         if counts is None:
             counts = self._counts[vram] = [
                 _fitting(vram, amount, devices) for amount, devices in self._demands
             ]
         total = 0.0
-        for count, (cpu_each, ram_each, needs_cpu, needs_ram, weight) in zip(
-            counts, self._kinds, strict=True
-        ):
+        for count, (needs, weight) in zip(counts, self._kinds, strict=True):
             if count:
-                if needs_cpu and count * cpu_each > cpu:
-                    count = cpu // cpu_each
-                if needs_ram and count * ram_each > ram:
-                    count = int(ram // ram_each)
+                for at, each in needs:
+                    if count * each > own[at]:
+                        count = int(own[at] // each)
                 total += count * weight
         return total
 

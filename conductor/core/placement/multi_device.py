@@ -190,7 +190,9 @@ class Several:
         for q in node.queues.get(demand.lane, ()):
             if q.is_open and (place := in_queue(q, demand)) is not None:
                 total = sum([device.vram.free for device in place.devices])
-                keys.append((q.active >= q.workers, q.active / q.workers, total, node.cpu.free, q.number, i))
+                keys.append(
+                    (q.active >= q.workers, q.active / q.workers, total, node.tie_break.free, q.number, i)
+                )
         return keys
 
     def _best(self, i: int, demand: Demand) -> Key | None:
@@ -221,7 +223,7 @@ class Several:
             else:
                 total = least + own - largest if own > largest else least
             if best is None or total < best[2]:
-                best = (is_busy, load, total, node.cpu.free, number, i)
+                best = (is_busy, load, total, node.tie_break.free, number, i)
         return best
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from conductor.core.capacity.cluster import NodeFree
+from conductor.core.capacity.node import INFINITE
+from conductor.core.capacity.resources import NODE
 from conductor.core.placement.fragmentation import JobShape
 from conductor.model.spec import LANES
-
-INFINITE = float("inf")
 
 
 class NodeState(NamedTuple):
@@ -18,8 +18,8 @@ class NodeState(NamedTuple):
     apart.
     """
 
-    cpu: int
-    ram: float
+    #: Free of each row of `resources.NODE`; without end where it is not known.
+    own: tuple[float, ...]
     idle: tuple[int, ...]
     busy: tuple[int, ...]
     #: Per lane without devices: 0 closed, 1 open, 2 open with an idle worker.
@@ -44,19 +44,26 @@ def state_of(node: NodeFree) -> NodeState | None:
                     slices.append(queue.device.vram.free)
             else:
                 lanes[at] = max(lanes[at], 2 if queue.has_idle_worker else 1)
-    ram = INFINITE if node.ram is None else node.ram.free
     return NodeState(
-        node.cpu.free, ram, tuple(sorted(idle)), tuple(sorted(busy)), tuple(lanes), tuple(sorted(slices))
+        node.own_free(), tuple(sorted(idle)), tuple(sorted(busy)), tuple(lanes), tuple(sorted(slices))
     )
 
 
-def most_of(states: Iterable[NodeState]) -> tuple[int, float, float]:
-    """(milli-cores, MiB of RAM, MiB of the emptiest device); without devices no VRAM is asked."""
-    cpu, ram, vram = 0, 0.0, 0.0
+def most_of(states: Iterable[NodeState]) -> tuple[tuple[float, ...], float]:
+    """(of each row of `resources.NODE`, MiB of the emptiest device); without devices no VRAM is asked."""
+    own, vram = (0.0,) * len(NODE), 0.0
     for state in states:
-        cpu, ram = max(cpu, state.cpu), max(ram, state.ram)
+        own = tuple(map(max, own, state.own))
         vram = max(vram, *state.idle[-1:], *state.busy[-1:]) if state.idle or state.busy else INFINITE
-    return cpu, ram, vram
+    return own, vram
+
+
+def is_beyond_devices(state: NodeState, vram: int) -> bool:
+    """There are devices, and none of them has so much: true of most states that are asked."""
+    idle, busy = state.idle, state.busy
+    if idle:
+        return idle[-1] < vram and (not busy or busy[-1] < vram)
+    return bool(busy) and busy[-1] < vram
 
 
 def picks_of(state: NodeState, kind: JobShape) -> Iterable[tuple[tuple[int, ...], bool]]:

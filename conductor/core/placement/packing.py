@@ -13,14 +13,17 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from itertools import islice
+from operator import gt, sub
 from typing import NamedTuple
 from zlib import crc32
 
 from conductor.core.capacity.cluster import DeviceFree, Free, NodeFree, QueueFree
+from conductor.core.capacity.node import INFINITE
 from conductor.core.capacity.request import Demand
+from conductor.core.capacity.resources import TIE_BREAK
 from conductor.core.placement.affinity import Warmth, slack
 from conductor.core.placement.fragmentation import JobShape, Worth, kind_of
-from conductor.core.placement.node_state import INFINITE, NodeState, most_of, picks_of, state_of
+from conductor.core.placement.node_state import NodeState, is_beyond_devices, most_of, picks_of, state_of
 from conductor.core.placement.placement import (
     Lets,
     Place,
@@ -45,7 +48,8 @@ class Choice(NamedTuple):
     is_busy: bool
     loss: float
     vram_left: int
-    cpu_left: int
+    #: Of what decides between equal places (`resources.TIE_BREAK`).
+    own_left: float
     picks: tuple[int, ...]
 
 
@@ -76,8 +80,8 @@ class Packing:
         #: State → numbers of the nodes that are in it, and the log of states that came to have one.
         self._groups: dict[NodeState, list[int]] = {}
         self._log: list[NodeState] = []
-        #: The most of cores, RAM and one device's VRAM that a state has; None: to be looked up.
-        self._most: tuple[int, float, float] | None = None
+        #: The most that a state has, of what is the node's own and of one device; None: to be looked up.
+        self._most: tuple[tuple[float, ...], float] | None = None
         self._answers: dict[tuple[JobShape, Lane], Answers] = {}
         self._warmth: Warmth | None = None
         self._worth = Worth(())
@@ -94,7 +98,7 @@ class Packing:
 
     def find(self, demand: Demand, lets: Lets = anywhere, job_id: str = "") -> Place | None:
         kind = kind_of(demand)
-        if not (kind.cpu or kind.ram or kind.vram):
+        if not (any(kind.own) or kind.vram):
             return self._idlest(demand, lets)
         if len(demand.of_device) > 1:
             return self._counted(demand, lets)
@@ -170,8 +174,8 @@ class Packing:
         """Does it ask more of something than any state has: then no answer need be worked out."""
         if self._most is None:
             self._most = most_of(self._groups)
-        cpu, ram, vram = self._most
-        return kind.cpu > cpu or kind.ram > ram or kind.vram > vram
+        own, vram = self._most
+        return kind.vram > vram or any(map(gt, kind.own, own))
 
     def _renew(self) -> None:
         """With other weights all answers are void."""
@@ -245,7 +249,7 @@ class Packing:
     ) -> Place | None:
         """`queue`: the one to take where several would do."""
         node = self._nodes[i]
-        # Of what it asks beyond cores, memory and VRAM, the state of the node says nothing.
+        # Of what is counted by name, the state of the node says nothing.
         if not node_fits(node, demand):
             return None
         devices = pick(node, choice.picks, queue)
@@ -259,8 +263,11 @@ class Packing:
 
     def _choice(self, state: NodeState, kind: JobShape, lane: Lane) -> Choice | None:
         # Of what is not asked there may be less than nothing: others use more than is left.
-        if (kind.cpu and state.cpu < kind.cpu) or (kind.ram and not kind.ram <= state.ram < INFINITE):
+        if kind.vram and is_beyond_devices(state, kind.vram):
             return None
+        for has, need in zip(state.own, kind.own, strict=False):
+            if need and not need <= has < INFINITE:
+                return None
         if not kind.vram or (lane == "gpu" and not state.idle and not state.busy):
             openness = state.lanes[LANES.index(lane)]
             return self._weighed(state, kind, (), openness < 2) if openness else None
@@ -273,9 +280,9 @@ class Packing:
         for amount in picks:
             after[after.index(amount)] -= kind.vram
         after.sort()
-        cpu, ram = state.cpu - kind.cpu, state.ram - kind.ram
-        loss = self._worth.of(state.cpu, state.ram, tuple(vram)) - self._worth.of(cpu, ram, tuple(after))
-        return Choice(is_busy, round(loss, 3), sum(after), cpu, picks)
+        own = tuple(map(sub, state.own, kind.own))
+        loss = self._worth.of(state.own, tuple(vram)) - self._worth.of(own, tuple(after))
+        return Choice(is_busy, round(loss, 3), sum(after), own[TIE_BREAK], picks)
 
     # ── what changes ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -110,7 +110,7 @@ def rank(place: Place, warm: str = "") -> tuple[float, ...]:
     tightest node.
     """
     vram = sum([d.vram.free for d in place.devices])
-    return (*queue_rank(place.queue, warm), vram, place.node.cpu.free)
+    return (*queue_rank(place.queue, warm), vram, place.node.tie_break.free)
 
 
 def queue_rank(queue: QueueFree, warm: str) -> tuple[float, ...]:

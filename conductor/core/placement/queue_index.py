@@ -139,7 +139,7 @@ class LoadOrder:
             queue, was, now = self._queues[number], self._at.get(number), None
             if queue.queued < queue.depth:
                 load = (queue.active >= queue.workers, queue.active / queue.workers)
-                now = (load, node.cpu.free << BITS | number)
+                now = (load, node.tie_break.free << BITS | number)
             if was == now:
                 continue
             if was is not None:

@@ -1,10 +1,11 @@
-"""Which kinds of jobs are usual here, and how much each counts: what `core.packing` goes by."""
+"""Which kinds of jobs are usual here, and how much each counts: what `placement.packing` goes by."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
+from conductor.core.capacity.resources import asked_of_node, steps_by_name
 from conductor.core.placement.fragmentation import JobShape
 from conductor.model.snapshot import UsualKind
 
@@ -41,13 +42,13 @@ class Mix:
 
     def given(self, usual: Sequence[UsualKind]) -> None:
         """From a snapshot that says what is usual: nothing is added to it."""
-        self._set(tuple((JobShape(u.cpu_milli, u.ram_mib, u.devices, u.vram_mib), u.weight) for u in usual))
+        self._set(tuple((JobShape(steps_by_name(u.own), u.devices, u.vram_mib), u.weight) for u in usual))
         self._next = INFINITE
 
     def as_usual(self) -> tuple[UsualKind, ...]:
         """For a snapshot: what `given` takes."""
         return tuple(
-            UsualKind(cpu_milli=k.cpu, ram_mib=k.ram, devices=k.devices, vram_mib=k.vram, weight=weight)
+            UsualKind(own=dict(asked_of_node(k.own)), devices=k.devices, vram_mib=k.vram, weight=weight)
             for k, weight in self.weights
         )
 

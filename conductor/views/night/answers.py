@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conductor.base.text import duration, many, size
+from conductor.core.capacity.resources import NODE
 from conductor.views.night.clock import NightClock
 from conductor.views.night.document import Answer, NightReport, PredictedEnd, RootCause
 
@@ -16,8 +17,7 @@ GATE_WORDS = {
     "lane": "a free worker",
     "vram": "VRAM",
     "scratch": "scratch space",
-    "ram": "memory",
-    "cpu": "cores",
+    **{row.name: row.plain for row in NODE},
     "counter": "a counter",
     "rate": "an API's budget",
     "after": "jobs before it",

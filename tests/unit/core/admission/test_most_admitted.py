@@ -34,7 +34,7 @@ CLASSES = [
     for i in range(9)
 ]
 USUAL = tuple(
-    UsualKind(cpu_milli=1000, ram_mib=500, devices=1, vram_mib=mib, weight=0.5) for mib in (4_000, 10_000)
+    UsualKind(own={"cpu": 1000, "ram": 500}, devices=1, vram_mib=mib, weight=0.5) for mib in (4_000, 10_000)
 )
 
 
