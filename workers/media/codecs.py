@@ -1,5 +1,5 @@
-"""Which encoder really works here: the first candidate that encodes one frame. The answer is kept for the
-process.
+"""Which encoder really works here: the first candidate that encodes one frame. What has worked is remembered
+for the process; what has failed is tried by the next job again, as a card may only have been full.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ CPU: Mapping[Codec, tuple[Encoder, ...]] = {
         Encoder(name="libaom-av1", default_quality=35, options={"cpu-used": 7, "row-mt": 1}),
     ),
 }
-#: What this process has found out; it sees the same devices as long as it lives.
-_works: dict[str, bool] = {}
+#: What has worked in this process; it sees the same devices as long as it lives.
+_works: set[str] = set()
 
 
 def candidates(codec: Codec, prefer: Prefer, has_device: bool) -> list[Encoder]:
@@ -77,9 +77,8 @@ def choose(ctx: JobContext, codec: Codec, prefer: Prefer) -> Encoder:
     """The first candidate that works on this machine. Raises `JobError` when none does."""
     tried = candidates(codec, prefer, bool(ctx.devices))
     for encoder in tried:
-        if encoder.name not in _works:
-            _works[encoder.name] = encodes_one_frame(ctx, encoder)
-        if _works[encoder.name]:
+        if encoder.name in _works or encodes_one_frame(ctx, encoder):
+            _works.add(encoder.name)
             return encoder
     names = ", ".join(e.name for e in tried) or f"NVENC for {codec}"
     raise JobError(

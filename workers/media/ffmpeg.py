@@ -131,6 +131,9 @@ def run(
     """Run to the end, reporting progress as a share of `seconds` of output, between the two numbers of
     `part`.
 
+    One that decodes for minutes before the first picture it needs (a late cut of a film without key pictures)
+    writes nothing meanwhile: that it reads is its sign of life.
+
     `name` is the source as the user knows it. Raises `NoSpace`, `BadInput` (the source cannot be read) or
     `JobError`.
     """
@@ -140,7 +143,12 @@ def run(
         argv += ["-progress", "pipe:1"]
     said = FfmpegOutput()
     done = run_program(
-        [*argv, *arguments(job)], ctx, cwd=cwd, on_stdout=on_stdout or progress.feed, on_line=said.take
+        [*argv, *arguments(job)],
+        ctx,
+        cwd=cwd,
+        on_stdout=on_stdout or progress.feed,
+        on_line=said.take,
+        on_read=ctx.alive,
     )
     if done.returncode != 0:
         raise complaint(said.complaints, done.returncode, name)

@@ -84,6 +84,8 @@ class JobContext:
         self._still_s = still_s
         self._deadline = time.monotonic() - still_s() + timeout_s
         self._on_progress = on_progress
+        #: What was told of last.
+        self._progress = (0.0, "")
         self._warm = warm or WarmStore()
         #: The version of the task's code.
         self._code = code
@@ -170,8 +172,13 @@ class JobContext:
         """Say how far it is (0 to 1) and in a word what it does. Also tells the watch that it is not
         stuck.
         """
+        self._progress = (min(1.0, max(0.0, float(fraction))), str(note)[:200])
         if self._on_progress is not None:
-            self._on_progress(min(1.0, max(0.0, float(fraction))), str(note)[:200])
+            self._on_progress(*self._progress)
+
+    def alive(self) -> None:
+        """Tells the watch that it is not stuck, where nobody knows how far it is."""
+        self.progress(*self._progress)
 
     def called(self, call: Call) -> None:
         """Tell what one call of an API came to: what it used is counted instead of what it was thought to

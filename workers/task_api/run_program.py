@@ -21,6 +21,7 @@ from conductor.base.errors import DeadlineExceeded, Interrupted, JobError
 from workers.system.process_tree import kill_group, tied
 from workers.task_api.context import JobContext, Stopped
 from workers.task_api.failure_causes import is_from_outside, signal_name
+from workers.task_api.read_watch import ReadWatch
 
 #: At once from a pipe, and what it holds, where the system lets it: pictures are larger than its 64 KiB.
 _CHUNK = 1 << 18
@@ -52,19 +53,21 @@ def run_program(
     stdin: bytes | None = None,
     on_stdout: Callable[[bytes], None] | None = None,
     on_line: Callable[[str], None] | None = None,
+    on_read: Callable[[], None] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Completed:
     """Run `argv` to its end; a non-zero exit is returned, not raised.
 
     `on_stdout` gets raw chunks (without it stdout goes to the worker's log), `on_line` each line of stderr
-    (ended by a newline or a carriage return). `environment`: all of it; None: the worker's own, less its
+    (ended by a newline or a carriage return). `on_read`: called each few seconds in which the program has
+    read something, whatever it says. `environment`: all of it; None: the worker's own, less its
     secrets. Raises `DeadlineExceeded` at the attempt's deadline, `Stopped` when the job is cancelled,
     `Interrupted` when somebody else ended the program, `JobError` when it cannot be started.
     """
     found = secrets.for_programs(ctx.settings.secret_variables) if environment is None else environment
     program = _start(argv, cwd, stdin, on_stdout is not None, found)
     try:
-        with _Pump(program, ctx, on_stdout, on_line) as pump:
+        with _Pump(program, ctx, on_stdout, on_line, on_read) as pump:
             tail = pump.run(stdin)
         if is_from_outside(status := program.wait()):
             raise Interrupted(f"{Path(argv[0]).name} was killed by {signal_name(-status)}, from outside")
@@ -106,11 +109,13 @@ class _Pump:
         ctx: JobContext,
         on_stdout: Callable[[bytes], None] | None,
         on_line: Callable[[str], None] | None,
+        on_read: Callable[[], None] | None,
     ) -> None:
         self._program = program
         self._ctx = ctx
         self._on_stdout = on_stdout
         self._on_line = on_line
+        self._reading = ReadWatch(program.pid, on_read)
         self._tail: deque[bytes] = deque()
         self._partial = b""
         self._selector = selectors.DefaultSelector()
@@ -153,7 +158,8 @@ class _Pump:
         }
         has_ended = False
         while not has_ended and (open_streams or self._end_fd is not None):
-            ready = self._selector.select(self._ctx.remaining_s())
+            ready = self._selector.select(self._reading.within(self._ctx.remaining_s()))
+            self._reading.look()
             if not ready and self._ctx.remaining_s() <= 0:
                 raise DeadlineExceeded("a program was still running at the job's deadline")
             for key, _ in ready:

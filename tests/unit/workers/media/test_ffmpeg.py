@@ -11,6 +11,7 @@ from task_bench import Bench
 from conductor.base.errors import BadInput, JobError, NoSpace
 from workers.media import codecs, ffmpeg
 from workers.media.codecs import CPU, NVENC, Codec, Prefer, at_bitrate, candidates, options
+from workers.task_api import read_watch
 from workers.task_api.run_program import ProgramFailed
 
 
@@ -99,6 +100,35 @@ def test_nvenc_is_tried_only_by_a_job_that_holds_a_device():
     assert candidates("vp9", "auto", has_device=True) == list(CPU["vp9"])
 
 
+def test_an_encoder_that_failed_once_is_tried_by_the_next_job_and_one_that_works_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(codecs, "_works", set())
+    tried: list[str] = []
+
+    def full_once(ctx: object, encoder: codecs.Encoder) -> bool:
+        tried.append(encoder.name)
+        return tried != ["h264_nvenc"]
+
+    monkeypatch.setattr(codecs, "encodes_one_frame", full_once)
+    ctx = Bench(tmp_path).context(devices=("gpu0",))
+    chosen = [codecs.choose(ctx, "h264", "auto").name for _ in range(3)]
+    assert chosen == ["libx264", "h264_nvenc", "h264_nvenc"]
+    assert tried == ["h264_nvenc", "libx264", "h264_nvenc"]
+
+
+def test_one_that_reads_and_writes_nothing_yet_is_alive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(read_watch, "LOOK_S", 0.05)
+    raw = tmp_path / "a.mkv"
+    words_of("-f", "lavfi", "-i", "testsrc2=s=320x240:d=1", "-c:v", "rawvideo", f"file:{raw}")
+    bench = Bench(tmp_path)
+    # As fast as it is shown, and of it only the last pictures.
+    late = ffmpeg.stream(ffmpeg.source(raw, re=None), 0).filter("trim", start=0.9)
+    job = ffmpeg.unwritten(late)
+    ffmpeg.run(job, bench.context(), seconds=0.1, note="cutting", name="a.mkv", threads=1)
+    assert len(bench.notes) >= 6, "of its own accord it says two"
+
+
 @pytest.mark.parametrize("codec", NVENC)
 def test_what_nvenc_is_told_is_what_this_ffmpeg_knows_of_it(codec: Codec, tmp_path: Path):
     encoder = NVENC[codec]
@@ -119,7 +149,7 @@ def test_what_nvenc_is_told_is_what_this_ffmpeg_knows_of_it(codec: Codec, tmp_pa
 def test_a_held_device_without_nvenc_encodes_on_the_cpu_or_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prefer: Prefer
 ):
-    monkeypatch.setattr(codecs, "_works", {})
+    monkeypatch.setattr(codecs, "_works", set())
     ctx = Bench(tmp_path).context(devices=("gpu0",))
     if codecs.encodes_one_frame(ctx, NVENC["h264"]):
         pytest.skip("this machine has NVENC")

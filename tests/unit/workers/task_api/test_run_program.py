@@ -18,6 +18,7 @@ from tests.builders import a_spec
 from tests.worker_scene import is_alive, wait_file, wait_until
 from workers.media import ffmpeg
 from workers.system.process_tree import children_of
+from workers.task_api import read_watch
 from workers.task_api.context import JobContext, Stopped
 from workers.task_api.run_program import run_program
 
@@ -135,3 +136,26 @@ def test_ffmpeg_that_was_told_to_end_is_no_fault_of_its_input(settings: Settings
 
     with pytest.raises(Interrupted, match="ffmpeg was told to end"):
         ffmpeg.run(source.output("-", f="null"), ctx, seconds=3600.0, note="", name="x", threads=1)
+
+
+def test_who_reads_is_told_of_and_who_sleeps_or_spins_is_not(
+    ctx: JobContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_watch, "LOOK_S", 0.02)
+
+    def signs(code: str) -> int:
+        found: list[None] = []
+        # What the interpreter reads when it starts is over when it says so.
+        run_program(
+            [sys.executable, "-I", "-S", "-c", f"print('up', flush=True)\n{code}"],
+            ctx,
+            on_stdout=lambda chunk: found.clear(),
+            on_read=lambda: found.append(None),
+        )
+        return len(found)
+
+    opened = "import time\nf = open('/dev/zero', 'rb', 0)\n"
+    ends = f"{opened}end = time.monotonic() + 0.4\nwhile time.monotonic() < end:"
+    assert signs(f"{ends} f.read(100); time.sleep(0.005)") >= 4
+    assert signs(f"{ends} time.sleep(0.005)") <= 1
+    assert signs(f"{ends} pass") <= 1
