@@ -37,6 +37,8 @@ MOST_BYTES = 80_000
 SCHEDULE = "[schedules.nightly]\ncron = '30 2 * * *'\nrun = 'system_test --count 2'"
 #: Without a stream the page looks so often (`live.js`).
 POLL_MS = 5000
+#: What the server says of a look that is from before.
+STALE = {"X-Stale": "1", "X-Age-S": "40.0", "Content-Type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +208,31 @@ def test_a_job_shows_its_life_its_traceback_and_its_log_as_it_is_printed(
 def test_a_job_that_is_not_there_is_said(seen: Watched, jobs: NodeScene) -> None:
     seen.page.goto("/jobs/zzzzzzzz")
     seen.page.get_by_text("no job's id begins with zzzzzzzz").wait_for()
+
+
+def test_a_redis_that_does_not_answer_is_said_and_what_was_known_stays(
+    seen: Watched, jobs: NodeScene
+) -> None:
+    put_night(jobs)
+    page = seen.page
+    page.goto("/")
+    page.get_by_text("18 waiting").wait_for()
+    page.route("**/api/v1/now", lambda route: route.fulfill(response=route.fetch(), headers=STALE))
+    gone = {"error": "Redis at x cannot be reached; start it", "exit_code": 4, "problems": []}
+    page.route("**/api/v1/alerts", lambda route: route.fulfill(status=503, json=gone))
+    look_again = "document.dispatchEvent(new Event('visibilitychange'))"
+    page.evaluate(look_again)
+    page.get_by_text("Redis does not answer").wait_for()
+    page.get_by_text("18 waiting").wait_for()
+    page.get_by_role("link", name="Alerts").click()
+    page.locator("#trouble").get_by_text("Redis at x cannot be reached").wait_for()
+    seen.faults.clear()  # the browser's own word on the 503
+    is_whole(seen)
+    page.unroute("**/api/v1/alerts")
+    page.evaluate(look_again)
+    page.get_by_role("heading", name="Nobody has looked yet").wait_for()
+    page.get_by_text("● live").wait_for()
+    assert page.locator("#trouble").inner_text() == ""
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
 import { setNow } from "./format.js";
 
 export class Refused extends Error {
-  constructor(status, words) {
+  constructor(status, words, exitCode = 1) {
     super(words);
     this.status = status;
+    this.isLedgerAway = status === 503 && exitCode === 4;
   }
 }
 
@@ -19,19 +20,28 @@ async function ask(path, options = {}) {
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => null);
   const words = told?.error ?? told?.detail ?? told?.message;
-  throw new Refused(answer.status, typeof words === "string" ? words : `The server answered with ${answer.status}.`);
+  throw new Refused(answer.status, typeof words === "string" ? words : `The server answered with ${answer.status}.`, told?.exit_code);
 }
 
 export const get = async (path) => (await ask(path)).json();
 
-/** Since when (epoch seconds of this machine) what is shown is not fresh any more: the ledger does not answer the server. */
-export const ledger = { silentSince: null };
+/** How it stands with the ledger behind the server: since when it does not answer (epoch seconds of this machine). */
+export const ledger = { silentSince: null, heardAt: null };
 
 /** An answer that carries the ledger's time: the page counts ages from it. */
 export async function fetched(path) {
-  const heard = await ask(path);
+  let heard;
+  try {
+    heard = await ask(path);
+  } catch (error) {
+    if (error.isLedgerAway) ledger.silentSince ??= ledger.heardAt ?? Date.now() / 1000;
+    throw error;
+  }
   const answer = await heard.json();
-  ledger.silentSince = heard.headers.get("X-Stale") ? Date.now() / 1000 - Number(heard.headers.get("X-Age-S") ?? 0) : null;
+  const there = Date.now() / 1000;
+  if (heard.headers.get("X-Stale")) ledger.silentSince = there - Number(heard.headers.get("X-Age-S"));
+  else if (answer.is_live === false) ledger.silentSince ??= ledger.heardAt ?? there;
+  else [ledger.silentSince, ledger.heardAt] = [null, there];
   if (typeof answer.now === "number") setNow(answer.now);
   return answer;
 }

@@ -1,6 +1,6 @@
 // The shell: which page is shown, how it is kept fresh, the keys. A page is { title, show(view) } in its own module.
 
-import { put, say, h } from "./dom.js";
+import { put, h } from "./dom.js";
 import { ledger, Refused } from "./api.js";
 import { listen, liveState, start } from "./live.js";
 import { clock } from "./format.js";
@@ -9,7 +9,7 @@ import { chooseTheme } from "./theme.js";
 import { closeDialog, showKeys } from "./dialog.js";
 import { showDeeds } from "./deeds.js";
 import { session } from "./session.js";
-import { copyNext } from "./pages/parts.js";
+import { copyNext, prose } from "./pages/parts.js";
 import * as nowPage from "./pages/now.js";
 import * as jobsPage from "./pages/jobs.js";
 import * as jobPage from "./pages/job.js";
@@ -36,6 +36,7 @@ const PAUSE_MS = 150;
 const main = document.getElementById("main");
 const nav = document.getElementById("nav");
 const live = document.getElementById("live");
+const trouble = document.getElementById("trouble");
 
 let page = null; // what is shown: { refresh(event), key(key), stop() }
 let path = "";
@@ -53,6 +54,7 @@ async function show() {
   const found = pageOf(location.pathname);
   put(nav, NAV.map(([at, name]) => h("a", { href: at, "aria-current": isUnder(at) ? "page" : null }, name)));
   main.replaceChildren();
+  put(trouble);
   if (!found) {
     main.append(h("h1", {}, "There is no such page."), h("p", {}, h("a", { href: "/" }, "Now")));
     page = null;
@@ -60,6 +62,9 @@ async function show() {
   }
   document.title = `${found.title} · Conductor`;
   page = found.show(main);
+  // Until there is something to say, and where nothing can be said.
+  const heading = main.querySelector("h1");
+  if (heading && !heading.textContent) put(heading, found.title);
   await refresh({ type: "poll" });
 }
 
@@ -87,9 +92,12 @@ async function refresh(event) {
   try {
     await mine.refresh(event);
     heardAt = Date.now() / 1000;
+    put(trouble);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    if (error.status !== 0) say(error.message);
+    // It stays for as long as it is so: what stands below is from before, or there is nothing.
+    if (error.status !== 0) heardAt = Date.now() / 1000;
+    if (error.status !== 0 && asking === mine) put(trouble, prose(error.message));
   } finally {
     mark();
     if (asking === mine) {

@@ -84,8 +84,8 @@ export function show(main) {
   function tell() {
     const one = current();
     put(heading, one ? `${queue.length}${isWhole ? "" : " and more"} to look at` : "Nothing to look at.");
+    if (!one) return put(shown), put(foot, "What a task is not sure of, or wants an eye for, comes here by itself.");
     put(foot, session.mayAct ? "A accepts, R rejects, U takes the last word back, ← → step." : ["Verdicts need a token: ", command("conductor web --link")]);
-    if (!one) return put(shown);
     if (shown.dataset.key !== keyOf(one)) {
       shown.dataset.key = keyOf(one);
       put(shown, face(one));
