@@ -12,6 +12,7 @@ from conductor.adapters.files import suspect_roots
 from conductor.base.errors import JobError, Unreachable
 from conductor.base.files import paths
 from conductor.base.logs.events import emit_event
+from conductor.base.text import duration
 from conductor.core.failures.retry import after_failure
 from conductor.core.needs.escalation import Raised, as_reserved, raised
 from conductor.core.needs.learned_amounts import RAN_OUT_OF, largest
@@ -378,7 +379,7 @@ def _after_words(then: Retry | Dead, cause: Cause | None) -> str:
     if then.job_class is not None:
         ran_out = cause in RAN_OUT_OF
         more = ", with more of what it ran out of" if ran_out else f", with {then.job_class.needs.engine}"
-    return f"again in {then.delay_s:g} s{more}"
+    return f"again in {duration(then.delay_s)}{more}"
 
 
 def shown_by(attempt: Attempt, done: SavedResult) -> ReviewAsked | None:

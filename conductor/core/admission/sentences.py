@@ -29,6 +29,11 @@ UNIT_BYTES = {"MiB": 1 << 20, "bytes": 1}
 Words = Callable[[Verdict], str]
 
 
+def _unfinished(v: Verdict) -> str:
+    fits = "it fits, but then" if v.need <= v.have else "and with room"
+    return f"{fits} {UNFINISHED[v.reason]}"
+
+
 def words_of(verdict: Verdict) -> str:
     """«the gpu lane is paused», «20.0 GiB used by others»; empty where the numbers say all."""
     return SENTENCES[verdict.reason](verdict)
@@ -256,8 +261,8 @@ SENTENCES: Mapping[Reason, Words] = {
     Reason.DISK_CLOSED: lambda v: (
         f"closed: less than {amount(v.detail.headroom, v.unit)} was free, opens at {amount(v.limit, v.unit)}"
     ),
-    Reason.CHAIN_UNSAFE: lambda v: f"it fits, but then {UNFINISHED[v.reason]}",
-    Reason.CHAINS_CROWDED: lambda v: f"it fits, but then {UNFINISHED[v.reason]}",
+    Reason.CHAIN_UNSAFE: _unfinished,
+    Reason.CHAINS_CROWDED: _unfinished,
     Reason.CHAIN_TOO_LARGE: lambda v: (
         "no order is known in which its chain finishes on this disk, even with it to itself"
     ),

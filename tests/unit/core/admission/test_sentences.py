@@ -54,3 +54,10 @@ def test_words_are_made_where_the_table_is_and_nobody_reads_them() -> None:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.endswith(".sentences")
     }
     assert users == {"explain", "rules_of_work"}
+
+
+@pytest.mark.parametrize(("have", "words"), [(5.0, "and with room what"), (20.0, "it fits, but then what")])
+def test_who_would_not_fit_is_not_said_to(have: float, words: str) -> None:
+    unsafe = Verdict(gate="scratch", passed=False, reason=Reason.CHAIN_UNSAFE, need=20.0, have=have)
+
+    assert words_of(unsafe).startswith(words)
