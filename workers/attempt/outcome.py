@@ -379,7 +379,8 @@ def _after_words(then: Retry | Dead, cause: Cause | None) -> str:
     if then.job_class is not None:
         ran_out = cause in RAN_OUT_OF
         more = ", with more of what it ran out of" if ran_out else f", with {then.job_class.needs.engine}"
-    return f"again in {duration(then.delay_s)}{more}"
+    when = f"in {duration(then.delay_s)}" if then.delay_s else "at once"
+    return f"again {when}{more}"
 
 
 def shown_by(attempt: Attempt, done: SavedResult) -> ReviewAsked | None:
