@@ -161,10 +161,13 @@ def test_who_rejects_everything_gets_the_sure_ones_and_who_has_nothing_left_a_cl
     assert len(ctx.review.items) == len(result["asked"]) > len(asked)
     nothing = chosen(bench, *[False] * len(result["asked"]))
     assert nothing["rejected"] == len(result["asked"])
-    if not nothing["windows"]["goalkeeper"]:
-        words = r"nothing to show in the goalkeeper reel: .* a person rejected \d+ of \d+"
-        with pytest.raises(BadInput, match=words):
-            rendered(bench, source, "goalkeeper")
+    empty = {**json.loads(bench.made(MATCH).read_bytes()), "windows": {}, "asked": 1, "rejected": 1}
+    without = bench.inputs / "without.json"
+    without.write_text(json.dumps(empty))
+    bench.put(MATCH, without)
+    words = r"nothing to show in the goalkeeper reel: .* a person rejected 1 of 1 .*redo --with-dependents"
+    with pytest.raises(BadInput, match=words):
+        rendered(bench, source, "goalkeeper")
 
 
 def test_a_killed_look_goes_on_where_it_was_and_finds_the_same(

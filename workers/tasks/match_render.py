@@ -63,7 +63,12 @@ def windows_in(ctx: JobContext, given: RenderArgs, match: MatchFile) -> list[Ree
 
     shown_in = match.windows.get(given.reel, ())
     if not shown_in:
-        said = f", a person rejected {match.rejected} of {match.asked}" if match.asked else ""
+        said = (
+            f", a person rejected {match.rejected} of {match.asked} (`conductor redo --with-dependents` of "
+            "its match.events asks again)"
+            if match.rejected
+            else ""
+        )
         found = sum(len(part.events) for part in match.parts if part)
         raise BadInput(
             f"there is nothing to show in the {given.reel} reel: {many(found, 'event')} in all{said}"
