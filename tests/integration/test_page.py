@@ -320,6 +320,21 @@ def test_every_page_has_an_address_of_its_own(web: WebScene) -> None:
     assert len(pages) == 1
 
 
+def test_who_opens_a_second_page_fetches_no_file_again(browser: Browser, web: WebScene) -> None:
+    seen = Watched(browser.new_page(base_url=web.url))
+    asked: list[str] = []
+    seen.page.on("response", lambda answer: None if answer.from_service_worker else asked.append(answer.url))
+    seen.page.goto("/hosts")
+    seen.page.get_by_role("heading", name="No host reports").wait_for()
+    files = [url for url in asked if "/static/" in url]
+    assert len(files) > 20 and len(files) == len(set(files)), "each once, those that are fetched ahead too"
+    fetched = "performance.getEntriesByType('resource').filter((r) => r.transferSize).map((r) => r.name)"
+    seen.page.goto("/alerts")
+    seen.page.get_by_role("heading", name="Nobody has looked yet").wait_for()
+    assert [url for url in seen.page.evaluate(fetched) if "/static/" in url] == []
+    seen.page.close()
+
+
 def test_the_page_is_small() -> None:
     files = [path for path in STATIC.rglob("*") if path.is_file()]
     assert sum(len(gzip.compress(path.read_bytes())) for path in files) < MOST_BYTES

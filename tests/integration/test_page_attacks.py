@@ -5,6 +5,7 @@ conductor that dies while one looks, and somebody who acts.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +30,19 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 SOME, MANY = 20, 100_000
-PAGES = ("/", "/jobs", "/hosts", "/schedules", "/alerts", "/what-if")
+#: Page → what its heading says once it knows; the list of jobs last, which is looked at.
+HEADS = {
+    "Now": "0 of {} jobs done|No job has been dispatched",
+    "Hosts": "No host reports",
+    "Review": "Nothing to look at",
+    "Schedules": "1 schedule.",
+    "Alerts": "Nobody has looked yet",
+    "What if": "What if …",
+    "Jobs": "{:,} job",
+}
 TABS = 20
+#: With a stream, too, the page looks so often (`live.js`).
+POLL_MS = 5000
 SCHEDULE = "[schedules.nightly]\ncron = '30 2 * * *'\nrun = 'system_test --count 2'"
 
 
@@ -79,40 +91,46 @@ def at_least(web: WebScene, ledger: Ledger, count: int) -> None:
         dispatched(web, ledger, had, count)
 
 
-def look(page: Page, path: str, count: int) -> None:
-    page.goto(path)
-    page.get_by_role("heading", level=1).wait_for()
-    if path == "/jobs":
-        page.get_by_role("heading", name=f"{count:,} jobs").wait_for()
-    if path == "/" and count:
-        page.get_by_role("heading", name=f"0 of {count} jobs done").wait_for()
+def rung(ledger: Ledger) -> str:
+    """Something happened, so that who looks asks again."""
+    ledger.events.append([ToldEvent(name="job.dispatched", at=ledger.bell.now(), fields={"jobs": 1})])
+    return "rung"
+
+
+def look(page: Page, name: str, count: int) -> None:
+    """By a click in the bar, as one goes from page to page."""
+    page.get_by_role("navigation").get_by_role("link", name=name, exact=True).click()
+    words = re.compile(HEADS[name].format(count))
+    page.get_by_role("heading", level=1).filter(has_text=words).wait_for()
 
 
 @pytest.mark.slow
 def test_each_page_with_nothing_with_some_and_with_a_hundred_thousand_jobs(
     browser: Browser, web: WebScene, ledger: Ledger
 ) -> None:
-    desk = Watched(browser.new_page(base_url=web.url, viewport=DESK))
-    phone = Watched(browser.new_page(base_url=web.url, viewport=PHONE))
+    seen = [Watched(browser.new_page(base_url=web.url, viewport=size)) for size in (DESK, PHONE)]
+    desk, phone = seen
+    for one in seen:
+        one.page.goto("/")
     had = 0
     for count in (0, SOME, MANY):
         if count:
             dispatched(web, ledger, had, count)
             had = count
             # The first who asks waits for the index: it is fed behind the page.
-            desk.page.goto("/jobs")
-            desk.page.get_by_role("heading", name=f"{count:,} jobs").wait_for(timeout=60_000)
-        for path in PAGES:
-            for seen in (desk, phone) if count == SOME else (phone,):
-                look(seen.page, path, count)
-                assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-                assert seen.faults == [], path
+            desk.page.get_by_role("link", name="Jobs", exact=True).click()
+            listed = desk.page.get_by_role("heading", name=f"{count:,} jobs")
+            until(lambda listed=listed: rung(ledger) and listed.is_visible(), 60.0, every_s=0.2)
+        for name in HEADS:
+            for one in seen if count == SOME else (phone,):
+                look(one.page, name, count)
+                assert one.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+                assert one.faults == [], name
             if count == SOME:
-                assert unreadable(desk.page) == [], path
-    desk.page.get_by_role("row").first.wait_for()
+                assert unreadable(desk.page) == [], name
     assert desk.page.get_by_role("row").count() < 60, "only what is in sight is made"
-    for seen in (desk, phone):
-        seen.page.close()
+    for one in seen:
+        one.page.close()
 
 
 @pytest.mark.slow
@@ -125,7 +143,8 @@ def test_twenty_tabs_are_live_with_one_stream(browser: Browser, web: WebScene, l
     job_id, printed = running(web, ledger)
     on_job = tabs[TABS // 2 : -1]
     for tab in tabs:
-        tab.goto(f"/jobs/{job_id}" if tab in on_job else "/")
+        tab.goto(f"/jobs/{job_id}" if tab in on_job else "/", wait_until="commit")
+    for tab in tabs:
         tab.get_by_text("● live").wait_for()
     before = cancelled(ledger)
     ledger.commands.cancel("kkkkkkkkkkkkkk000000")
@@ -165,14 +184,24 @@ def test_a_conductor_that_dies_is_missed_within_seconds_and_one_that_comes_is_se
 ) -> None:
     at_least(web, ledger, SOME)
     seen = Watched(browser.new_page(base_url=web.url))
+    # Its time is made to pass: the page looks by itself each five seconds, and no other clock is touched.
+    seen.page.clock.install()
     assert ledger.leadership.lead("test", 60.0) is not None
     seen.page.goto("/")
-    seen.page.get_by_role("heading", name="Waiting").wait_for()
-    assert ledger.leadership.lead("test", 0.5) is not None
+    heading = seen.page.get_by_role("heading", level=1)
+    goes_on = re.compile("(Running|Waiting): ")
+    heading.filter(has_text=goes_on).wait_for()
+    seen.page.get_by_text("● live").wait_for()
+
+    def said(words: str) -> bool:
+        seen.page.clock.fast_forward(POLL_MS)
+        return bool(re.match(words, heading.inner_text()))
+
+    assert ledger.leadership.lead("test", 0.1) is not None
     # Its lease runs out, and nobody tells of it: the one who would have is dead.
-    seen.page.get_by_role("heading", name="Nothing new starts").wait_for(timeout=8000)
+    until(lambda: said("Nothing new starts"), every_s=0.2)
     assert ledger.leadership.lead("test", 60.0) is not None
-    seen.page.get_by_role("heading", name="Waiting").wait_for(timeout=8000)
+    until(lambda: said(goes_on.pattern), every_s=0.2)
     assert seen.faults == []
     seen.page.close()
 

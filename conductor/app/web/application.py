@@ -29,6 +29,7 @@ from conductor.app.web.deeds import DeedBook
 from conductor.app.web.event_hub import EventHub
 from conductor.app.web.guard import HttpGuard
 from conductor.app.web.log_stream import FollowedLine, LogEnd
+from conductor.app.web.page_files import PageFiles
 from conductor.app.web.rights import Door, anybody
 from conductor.app.web.routes import (
     catalogue,
@@ -48,7 +49,7 @@ from conductor.app.web.routes import (
 )
 from conductor.app.web.routes.catalogue import PlanAsked, PlanMade, WorkflowList
 from conductor.app.web.routes.deeds import DeedList, DeedTakenBack
-from conductor.app.web.routes.entrance import KINDS, Link, Login, Whoami
+from conductor.app.web.routes.entrance import Link, Login, Whoami
 from conductor.app.web.routes.job_lists import BulkAction, BulkCount, FilterWords
 from conductor.app.web.routes.jobs import JobFiles, PrintedLog
 from conductor.app.web.routes.metrics import MetricsPage
@@ -121,7 +122,7 @@ def make_app(
         app.state.metrics.figures.hear(events)
 
     app.state.hub = EventHub(stack.ledger.events, hear, app.state.history.hear)
-    app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)
+    app.state.stack, app.state.door, app.state.static = stack, door, PageFiles(STATIC)
     for routes in (
         *(overview, notices, what_if, job_lists, jobs, review, events, intake, catalogue, metrics),
         *(reports, deeds, entrance, mcp),
@@ -152,15 +153,6 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     finally:
         hub.stop()
         app.state.stack.stop()
-
-
-def static_files(folder: Path) -> dict[str, Path]:
-    """Name → file, of all that the page is made of."""
-    return {
-        str(file.relative_to(folder)): file
-        for file in sorted(folder.rglob("*"))
-        if file.suffix in KINDS and file.is_file()
-    }
 
 
 def described(app: FastAPI) -> dict[str, Any]:

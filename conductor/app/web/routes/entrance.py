@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
-from fastapi.responses import FileResponse
 
 from conductor.app.web.answers import gives, json_answer, takes
 from conductor.app.web.body import sent
+from conductor.app.web.page_files import INDEX, PageFiles
 from conductor.app.web.rights import (
     COOKIE,
     SESSION_S,
@@ -29,14 +29,6 @@ from conductor.app.web.rights import (
 )
 from conductor.model.spec import Value
 
-#: What is served of the page's folder, by the ending of the name.
-KINDS = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".webmanifest": "application/manifest+json",
-}
 #: The pages that a person may open by their address.
 PAGES = ("/", "/jobs", "/jobs/{job}", "/hosts", "/review", "/night", "/schedules", "/alerts", "/what-if")
 MOST_LOGIN_BYTES = 4096
@@ -70,7 +62,7 @@ def door_of(request: Request) -> Door:
 
 async def page(request: Request) -> Response:
     """Which page it is, its own script finds out of the address."""
-    return static_file(request, "index.html")
+    return static_file(request, INDEX)
 
 
 for address in PAGES:
@@ -83,12 +75,11 @@ async def static(request: Request, name: str) -> Response:
 
 
 def static_file(request: Request, name: str) -> Response:
-    """A file of the folder as it was when this process began: a name that is not among these is none."""
-    files: dict[str, Any] = request.app.state.static
-    if name not in files:
+    files: PageFiles = request.app.state.static
+    found = files.answer(name, request.headers.get("accept-encoding", ""))
+    if found is None:
         raise HTTPException(404)
-    path = files[name]
-    return FileResponse(path, media_type=KINDS[path.suffix], headers={"Cache-Control": "no-cache"})
+    return found
 
 
 @router.get("/api/v1/whoami", dependencies=[Depends(looks)], responses=gives(Whoami, "Who asks"))
