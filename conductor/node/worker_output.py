@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from conductor.base.logs.two_streams import names_folder, ranges_file
+
 KEPT = 50
 #: A spare's file takes the name of the worker that it becomes; of one that never became any, it stays behind.
 SPARE = re.compile(r"worker-spare-[0-9]+\.out")
@@ -31,6 +33,10 @@ def sweep(folder: Path, node: str, live: Collection[str], kept: int = KEPT) -> l
         # another node of this name took it, or the folder is read-only: no harm either way
         with suppress(OSError):
             file.unlink()
+            ranges_file(file).unlink(missing_ok=True)
+    for file, _ in dead:
+        with suppress(OSError):
+            names_folder(file).rmdir()
     return gone
 
 

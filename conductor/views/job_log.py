@@ -2,29 +2,36 @@
 
 What ended is in a file of its own (`conductor.base.logs.job_output`). What runs still prints into its
 worker's file; where its words begin there the worker notes of jobs that last for more than half a second. All
-lies on the host that ran it. The text is the program's own: whoever shows it writes out what a terminal would
-obey.
+lies on the host that ran it. The lines of both streams stand in the order in which they were written. The
+text is the program's own: whoever shows it writes out what a terminal would obey.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from conductor.base import secrets
 from conductor.base.logs import job_output
 from conductor.base.logs.running_output import RunningOutput, notes_of
+from conductor.base.logs.two_streams import Lines, Stream, runs, stderr_ranges, unmarked
 from conductor.base.text import printable, size
 from conductor.model.spec import Value
 
 AGAIN_S = 0.3
+#: What stands before a line where a person looks at both streams.
+STREAM_SIGNS: dict[Stream, str] = {"stdout": "   │ ", "stderr": "err│ "}
 #: So much of a body is told at once.
 MOST_NEWS = 2 << 20
 
 
 class PrintedByAttempt(Value, frozen=True, kw_only=True, omit_defaults=False):
-    """One body. `file`: where it stands; `start`, `bytes`: from where on, and how much."""
+    """One body. `file`: where it stands; `start`, `bytes`: from where on, and how much. `stderr_lines`: which
+    lines of the text, from 0, were written to stderr.
+    """
 
     attempt: int
     body: str
@@ -33,6 +40,20 @@ class PrintedByAttempt(Value, frozen=True, kw_only=True, omit_defaults=False):
     bytes: int = 0
     is_running: bool = False
     text: str = ""
+    stderr_lines: tuple[int, ...] = ()
+
+
+class PrintedLine(NamedTuple):
+    """Without secrets; otherwise as it was printed."""
+
+    stream: Stream
+    text: str
+
+
+class FollowedLine(NamedTuple):
+    attempt: int
+    stream: Stream
+    text: str
 
 
 def printed_of(logs_dir: Path, job_id: str, attempt: int | None = None) -> list[PrintedByAttempt]:
@@ -54,18 +75,45 @@ def printed_of(logs_dir: Path, job_id: str, attempt: int | None = None) -> list[
     return [each for each in found if attempt is None or each.attempt == attempt]
 
 
-def text_of(printed: PrintedByAttempt, logs_dir: Path, job_id: str, most: int = 8 << 20) -> str:
-    """At most the last so many bytes of it. Without secrets; otherwise as it was printed."""
-    start = 0
+def lines_printed(
+    printed: PrintedByAttempt, logs_dir: Path, job_id: str, most: int = 8 << 20
+) -> list[PrintedLine]:
+    """At most the last so many bytes of it, as lines."""
+    start, end = 0, _size_of(printed.file)
     if printed.is_running:
         notes = [note for note in notes_of(logs_dir, job_id) if note.attempt == printed.attempt]
-        start = notes[0].start if notes else _size_of(printed.file)
+        start = notes[0].start if notes else end
     try:
-        with Path(printed.file).open("rb") as source:
-            source.seek(max(start, _size_of(printed.file) - most))
-            return secrets.scrub(source.read(most).decode("utf-8", "replace"))
+        said = _lines_between(printed, max(start, end - most), end)
     except OSError:
-        return ""
+        return []
+    return list(_in_words(said))
+
+
+def text_of(printed: PrintedByAttempt, logs_dir: Path, job_id: str, most: int = 8 << 20) -> str:
+    """At most the last so many bytes of it, both streams."""
+    return as_text(lines_printed(printed, logs_dir, job_id, most))
+
+
+def as_text(lines: Sequence[PrintedLine]) -> str:
+    return "\n".join(line.text for line in lines)
+
+
+def stderr_lines(lines: Sequence[PrintedLine]) -> tuple[int, ...]:
+    return tuple(n for n, line in enumerate(lines) if line.stream == "stderr")
+
+
+def _lines_between(printed: PrintedByAttempt, start: int, end: int) -> list[tuple[Stream, bytes]]:
+    """The last one is empty where the text ends with a line's end. Raises `OSError`."""
+    with Path(printed.file).open("rb") as source:
+        source.seek(start)
+        said = source.read(end - start)
+    if not printed.is_running:
+        return [unmarked(line) for line in said.split(b"\n")]
+    lines, found = Lines(), list[tuple[Stream, bytes]]()
+    for stream, first, last in runs(start, end, stderr_ranges(Path(printed.file), start, end)):
+        found += lines.take(stream, said[first - start : last - start])
+    return [*found, *(list(lines.rest()) or [("stdout", b"")])]
 
 
 class LogFollower:
@@ -73,40 +121,61 @@ class LogFollower:
 
     def __init__(self, logs_dir: Path, job_id: str, attempt: int | None = None) -> None:
         self._logs_dir, self._job_id, self._attempt = logs_dir, job_id, attempt
-        #: Attempt → bytes that were read, and those of them whose line is not whole yet.
-        self._read: dict[int, int] = {}
-        self._rest: dict[int, bytes] = {}
+        self._bodies: dict[int, _Body] = {}
 
-    def news(self) -> Iterator[tuple[int, str]]:
-        """(attempt, line), without secrets. Of a flood the last `MOST_NEWS`, and how much was left out. Where
-        the words of a body moved into a file of their own, they are read on from there."""
+    def news(self) -> Iterator[FollowedLine]:
+        """Of a flood the last `MOST_NEWS`, and how much was left out. Where the words of a body moved into a
+        file of their own, they are read on from there."""
         for printed in printed_of(self._logs_dir, self._job_id, self._attempt):
-            at = printed.attempt
-            left_out, news = self._news_of(printed)
-            if left_out:
-                self._rest.pop(at, None)
-                yield at, f"… {size(left_out)} are left out …"
-            *lines, left = (self._rest.pop(at, b"") + news).split(b"\n")
-            if left and printed.is_running:
-                self._rest[at] = left
-            elif left:
-                lines.append(left)
-            yield from ((at, secrets.scrub(line.decode("utf-8", "replace"))) for line in lines)
+            body = self._bodies.setdefault(printed.attempt, _Body())
+            try:
+                news = body.of_running(printed) if printed.is_running else body.of_ended(printed)
+            except OSError:
+                continue
+            for stream, text in _in_words(news):
+                yield FollowedLine(printed.attempt, stream, text)
 
-    def _news_of(self, printed: PrintedByAttempt) -> tuple[int, bytes]:
-        """What was cut out of the middle of a flood makes the kept text shorter than what was read of it."""
-        seen = self._read.get(printed.attempt, 0)
-        begins = max(seen, printed.bytes - MOST_NEWS)
-        if printed.bytes <= begins:
-            return 0, b""
-        try:
-            with Path(printed.file).open("rb") as source:
-                source.seek(printed.start + begins)
-                news = source.read(printed.bytes - begins)
-        except OSError:
-            return 0, b""
-        self._read[printed.attempt] = begins + len(news)
-        return begins - seen, news
+
+class _Body:
+    """What was told of one."""
+
+    def __init__(self) -> None:
+        #: Bytes of its worker's file, and whole lines of it.
+        self._read = self._told = 0
+        self._lines = Lines()
+        self._ended_with: int | None = None
+
+    def of_running(self, printed: PrintedByAttempt) -> list[tuple[Stream, bytes]]:
+        found = list[tuple[Stream, bytes]]()
+        if printed.bytes - self._read > MOST_NEWS:
+            found.append(_left_out(printed.bytes - MOST_NEWS - self._read))
+            self._lines, self._read = Lines(), printed.bytes - MOST_NEWS
+        start, end = printed.start + self._read, printed.start + printed.bytes
+        if end <= start:
+            return found
+        with Path(printed.file).open("rb") as source:
+            source.seek(start)
+            said = source.read(end - start)
+        for stream, first, last in runs(start, end, stderr_ranges(Path(printed.file), start, end)):
+            found += self._lines.take(stream, said[first - start : last - start])
+        self._read, self._told = self._read + len(said), self._told + len(found)
+        return found
+
+    def of_ended(self, printed: PrintedByAttempt) -> list[tuple[Stream, bytes]]:
+        """It is kept with the middle cut out of a flood: fewer lines than were told, and nothing is new."""
+        if printed.bytes == self._ended_with:
+            return []
+        self._ended_with = printed.bytes
+        start = 0 if self._told else max(0, printed.bytes - MOST_NEWS)
+        lines = _lines_between(printed, start, printed.bytes)
+        if lines[-1][1] == b"":
+            lines.pop()
+        news, self._told = lines[self._told :], max(self._told, len(lines))
+        return [_left_out(start), *news] if start else news
+
+
+def _left_out(count: int) -> tuple[Stream, bytes]:
+    return "stdout", f"… {size(count)} are left out …".encode()
 
 
 def followed(
@@ -115,8 +184,8 @@ def followed(
     is_over: Callable[[], bool],
     attempt: int | None = None,
     pause: Callable[[float], None] = time.sleep,
-) -> Iterator[tuple[int, str]]:
-    """(attempt, line) as they come, until the job is over and all of it was read."""
+) -> Iterator[FollowedLine]:
+    """As they come, until the job is over and all of it was read."""
     follower = LogFollower(logs_dir, job_id, attempt)
     while True:
         was_over = is_over()
@@ -126,9 +195,21 @@ def followed(
         pause(AGAIN_S)
 
 
-def lines_of(text: str) -> list[str]:
-    """For a terminal: each line with what it would obey written out; tabs are blanks."""
-    return [printable(line.expandtabs().rstrip("\r")) for line in text.split("\n")]
+def _in_words(lines: Iterable[tuple[Stream, bytes]]) -> Iterator[PrintedLine]:
+    """A secret may go over several lines of one stream."""
+    for stream, group in groupby(lines, key=_stream):
+        text = b"\n".join(line for _, line in group).decode("utf-8", "replace")
+        for each in secrets.scrub(text).split("\n"):
+            yield PrintedLine(stream, each)
+
+
+def _stream(line: tuple[Stream, bytes]) -> Stream:
+    return line[0]
+
+
+def for_terminal(line: str) -> str:
+    """With what a terminal would obey written out; tabs are blanks."""
+    return printable(line.expandtabs().rstrip("\r"))
 
 
 def _body(file: Path) -> str:

@@ -173,7 +173,7 @@ def fail_once(jobs: NodeScene, n: int) -> str:
     jobs.ledger.attempts.fail(receipt, Retry(delay_s=0.0))
     file = job_output.file_of(logs, job_id, receipt.body, since)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"hello\ndiagnostics.sleep attempt 1 failed:\n{RAISED}\n")
+    file.write_text(f"hello\n\x1ediagnostics.sleep attempt 1 failed:\n{RAISED}\n")
     jobs.admit(job_id)
     jobs.ledger.attempts.start(job_id, 2, "w1", 3600.0)
     printed = logs / f"w{n}.out"
@@ -196,7 +196,8 @@ def test_a_job_shows_its_life_its_traceback_and_its_log_as_it_is_printed(
     seen.page.locator("details pre").get_by_text("KeyError: <b>audio</b>").wait_for()
     log = seen.page.get_by_role("region", name="Log")
     log.get_by_text("── attempt 2 ──").wait_for()
-    log.get_by_text("again").wait_for()
+    log.locator(".stderr").get_by_text("diagnostics.sleep attempt 1 failed:").wait_for()
+    log.locator(".stdout").get_by_text("again").wait_for()
     with (jobs.settings.logs_dir / "w7.out").open("a") as more:
         more.write("and on it goes\n")
     log.get_by_text("and on it goes").wait_for()

@@ -188,7 +188,7 @@ def test_a_log_is_followed_as_it_is_printed_until_the_job_has_ended(web: WebScen
     with web.stranger() as one, web.friend() as ask:
         hearing = Hearing(one, f"/api/v1/jobs/{job[:12]}/log?follow=true")
         until(lambda: hearing.said)
-        assert hearing.said[0][2] == {"attempt": 1, "line": "hello \x1b[2J"}
+        assert hearing.said[0][2] == {"attempt": 1, "line": "hello \x1b[2J", "stream": "stdout"}
         with printed.open("ab") as more:
             more.write(b"x" * 5000 + b"\nthe la")
         until(lambda: len(hearing.said) == 2)

@@ -1,9 +1,9 @@
 """The child: runs bodies, one job after another, and keeps what is warm.
 
-`python -m workers.isolation.child_main PARENT SOCKET TICKETS STOP FROZEN CGROUP`: the pid of its parent, the
-descriptors of `protocol`, the one that tells for how long it was frozen, and the one by which it enters its
-cgroup (-1: none). It knows no Redis and publishes nothing; whatever happens to it costs the parent one
-attempt.
+`python -m workers.isolation.child_main PARENT SOCKET TICKETS STOP FROZEN CGROUP RANGES`: the pid of its
+parent, the descriptors of `protocol`, the one that tells for how long it was frozen, the one by which it
+enters its cgroup (-1: none), and the one into which it notes what was stderr. It knows no Redis and publishes
+nothing; whatever happens to it costs the parent one attempt.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from conductor.model.spec import JobSpec, filled, from_line
 from workers.isolation import disk_faults, output_check
 from workers.isolation.frozen_family import still_s
 from workers.isolation.input_check import Inputs
+from workers.isolation.marked_stderr import mark_stderr
 from workers.isolation.process_state import ProcessState
 from workers.isolation.protocol import (
     BodyEnded,
@@ -66,7 +67,7 @@ _WEIGH_EVERY_S = 1.0
 
 
 def main(argv: list[str]) -> int:
-    parent, fd, tickets_fd, stop_fd, frozen_fd, entry = map(int, argv)
+    parent, fd, tickets_fd, stop_fd, frozen_fd, entry, ranges = map(int, argv)
     # The parent decides: a Ctrl-C at the terminal must not reach the body.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(signal.SIGKILL, parent)
@@ -77,6 +78,7 @@ def main(argv: list[str]) -> int:
         threading.Thread(target=_leave_when_orphaned, args=(parent,), daemon=True).start()
     for each in (fd, tickets_fd, stop_fd, frozen_fd):
         os.set_inheritable(each, False)  # A program that lives on must not hold them open.
+    mark_stderr(ranges)
     with socket.socket(fileno=fd) as sock:
         channel = Channel(sock, ToChild)
         try:

@@ -59,7 +59,7 @@ class ChildProcess:
     def __init__(self, settings: Settings, name: str, device: str | None = None) -> None:
         self._settings = settings
         self._device = device
-        self.printed = Printed(_log_of(settings, name), settings.logs_dir)
+        self.printed = Printed(_log_of(settings, name), settings.logs_dir, settings.clean.body_bytes)
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._visible = ""
@@ -354,20 +354,22 @@ class ChildProcess:
         # Should this process be killed: its node finds what bodies have led out of its session.
         environment[SESSION] = str(os.getsid(0))
         self._others = frozenset(process_tree.children_of(os.getpid()))
-        entry = self._cgroup.make()
-        ends = (theirs.fileno(), self._tickets[1], self._stop[1], self.frozen.fd, entry)
+        entry, sinks = self._cgroup.make(), self.printed.open()
+        ends = (
+            *(theirs.fileno(), self._tickets[1], self._stop[1], self.frozen.fd, entry),
+            sinks.ranges.fileno(),
+        )
         try:
-            with self.printed.open() as log:
-                return subprocess.Popen(
-                    [sys.executable, "-m", "workers.isolation.child_main", str(os.getpid()), *map(str, ends)],
-                    cwd=_PACKAGES,
-                    env=environment,
-                    pass_fds=[end for end in ends if end >= 0],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    process_group=0,
-                )
+            return subprocess.Popen(
+                [sys.executable, "-m", "workers.isolation.child_main", str(os.getpid()), *map(str, ends)],
+                cwd=_PACKAGES,
+                env=environment,
+                pass_fds=[end for end in ends if end >= 0],
+                stdin=subprocess.DEVNULL,
+                stdout=sinks.stdout,
+                stderr=sinks.stderr,
+                process_group=0,
+            )
         finally:
             if entry >= 0:
                 os.close(entry)

@@ -5,27 +5,40 @@ A child and the programs that it runs write straight into the file, so nobody wa
 words of one that was killed are there. A thread sleeps until the kernel says that somebody wrote; of what is
 too much it gives the middle back to the disk (a hole: the file seems long and occupies little). Bodies that
 print nothing cost nothing.
+
+Stdout and stderr are two descriptions of that one file: the kernel keeps the order, and the place of each
+says where its last write ended. What was stderr is noted beside it (`conductor.base.logs.two_streams`).
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import select
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple, get_args
 
 from loguru import logger
 
 from conductor.base import secrets
 from conductor.base.logs import job_output
-from conductor.base.logs.job_output import HEAD_BYTES, TAIL_BYTES
-from conductor.base.text import size
+from conductor.base.logs.job_output import BODY_BYTES
+from conductor.base.logs.two_streams import (
+    KeptLines,
+    RangeWriter,
+    Stream,
+    names_folder,
+    ranges_file,
+    runs,
+    stderr_ranges,
+    written_to_stderr,
+)
+from workers.isolation.write_watch import WriteWatch
 
 #: Beyond first and last words a file may occupy so much while it is written: several short bodies may have
 #: written before this side hears that the first of them has ended.
@@ -34,23 +47,29 @@ _SLACK_BYTES = 8 << 20
 _RECLAIM_BYTES = 8 << 20
 #: Between two bodies the worker's file is emptied above this size.
 _EMPTY_BYTES = 1 << 20
-#: After a look; who writes 2 GB/s gets 20 MB further until the next.
-_PAUSE_S = 0.01
-#: Where the kernel does not say who wrote.
-_LOOK_EVERY_S = 0.25
 _BLOCK = 4096
-_IN_MODIFY = 0x2
+#: Of what was written since the last look, where it is counted how many lines that are.
+_LOOKED_THROUGH = 1 << 16
 _PUNCH_AND_KEEP_SIZE = 0x3
 _is_linux = sys.platform == "linux"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Printed:
-    """Of one worker. All but its own thread's work is the main thread's."""
+class Sinks(NamedTuple):
+    """What a child gets: its stdout, its stderr, and where it notes which bytes were stderr."""
 
-    def __init__(self, file: Path, logs_dir: Path) -> None:
+    stdout: BinaryIO
+    stderr: BinaryIO
+    ranges: BinaryIO
+
+
+class Printed:
+    """Of one worker. All but its own thread's work is the main thread's. `body_bytes`: kept of each body."""
+
+    def __init__(self, file: Path, logs_dir: Path, body_bytes: int = BODY_BYTES) -> None:
         self.file = file
         self.logs_dir = logs_dir
+        self._head, self._tail = job_output.ends_kept(body_bytes)
         #: Where the words of the body begin that runs, or of the first that was not heard of yet.
         self.start = 0
         #: From where to where was given back; in order, none touches another.
@@ -58,21 +77,42 @@ class Printed:
         #: Up to here all is in files of their own, or nobody's.
         self._reclaimed = 0
         self._lock = threading.Lock()
-        self._watch: _Watch | None = None
+        self._watch: WriteWatch | None = None
+        self._sinks: Sinks | None = None
+        self._ranges: RangeWriter | None = None
+        #: Up to here it was looked who wrote.
+        self._seen = 0
 
-    def open(self) -> BinaryIO:
-        """For a child to write into."""
+    def open(self) -> Sinks:
+        """For a child to write into. They stay open here: their places tell who wrote."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        sink = self.file.open("ab")
+        with self._lock:
+            self._close_sinks()
+            ranges = os.open(ranges_file(self.file), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            sinks = Sinks(*self._opened(), os.fdopen(ranges, "r+b", 0))
+            self._sinks, self._ranges = sinks, RangeWriter(ranges, 1)
+            self._seen = self.size()
         self.begin()
         if self._watch is None:
-            self._watch = _Watch(self.file, self.bound)
-        return sink
+            self._watch = WriteWatch(names_folder(self.file), self.look)
+        return sinks
+
+    def _opened(self) -> tuple[BinaryIO, BinaryIO]:
+        """By a name for each stream: the kernel says by which name of a file somebody wrote."""
+        folder = names_folder(self.file)
+        self.file.touch()
+        try:
+            folder.mkdir(exist_ok=True)
+            out, error = (opened_as(self.file, folder / name) for name in get_args(Stream))
+            return out, error
+        except OSError:  # a disk without hard links
+            return self.file.open("ab", 0), self.file.open("ab", 0)
 
     def rename(self, file: Path) -> None:
         """Whoever writes into it goes on."""
-        if self.file.exists():
-            self.file.replace(file)
+        for of in (Path, ranges_file, names_folder):
+            if of(self.file).exists():
+                of(self.file).replace(of(file))
         self.file = file
 
     def size(self) -> int:
@@ -93,6 +133,7 @@ class Printed:
         self.start = end
         if start == end:
             return
+        self._note_stderr()
         target = job_output.file_of(self.logs_dir, job_id, body, time.time())
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -100,15 +141,15 @@ class Printed:
         except OSError as e:
             logger.debug("What {} printed is not kept: {}", job_id, e)
         if end - self._reclaimed > _RECLAIM_BYTES:
-            self._give_back(self._reclaimed, end)
+            with self._lock:
+                self._give_back(self._reclaimed, end)
             self._reclaimed = end
 
     def clean_up(self) -> None:
         """Nobody writes now."""
         if self.size() > _EMPTY_BYTES:
             with self._lock, suppress(OSError):
-                os.truncate(self.file, 0)
-                self._holes, self.start, self._reclaimed = [], 0, 0
+                self._begin_anew()
 
     def tail(self, most: int) -> str:
         """The end of what the body printed that runs, or ran last."""
@@ -123,50 +164,98 @@ class Printed:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
+        with self._lock:
+            self._close_sinks()
         if self.file.exists() and self.size() == 0:
             self.file.unlink()
+            ranges_file(self.file).unlink(missing_ok=True)
+        with suppress(OSError):
+            names_folder(self.file).rmdir()
+
+    def _close_sinks(self) -> None:
+        for sink in self._sinks or ():
+            sink.close()
+        self._sinks = self._ranges = None
 
     # ── bounded while it runs ─────────────────────────────────────────────────────────────────────────────
 
-    def bound(self) -> None:
+    def look(self) -> None:
         """The watch's: somebody wrote."""
-        end, start = self.size(), self.start
-        begin = max(start + HEAD_BYTES, self._holes[-1][1] if self._holes else 0)
-        if end - TAIL_BYTES - begin > _SLACK_BYTES:
-            self._give_back(begin, end - TAIL_BYTES)
+        self._note_stderr()
+        self._bound()
+
+    def _bound(self) -> None:
+        with self._lock:
+            end, start = self.size(), self.start
+            begin = max(start + self._head, self._holes[-1][1] if self._holes else 0)
+            if end - self._tail - begin > _SLACK_BYTES:
+                self._give_back(begin, end - self._tail)
+
+    def _note_stderr(self) -> None:
+        """What Python writes there the child notes; programs and native libraries know nothing of that."""
+        with self._lock:
+            if self._sinks is None or self._ranges is None:
+                return
+            names = self._watch.names() if self._watch is not None else []
+            # In this order: what stdout writes meanwhile lies behind.
+            error, out = (
+                os.lseek(sink.fileno(), 0, os.SEEK_CUR) for sink in (self._sinks.stderr, self._sinks.stdout)
+            )
+            seen, self._seen = self._seen, max(self._seen, error, out)
+            for start, end in written_to_stderr(names, seen, out, error, self._line_starts):
+                self._ranges.add(start, end)
+
+    def _line_starts(self, start: int, end: int) -> list[int]:
+        """Of the lines that lie there, whole, in no time."""
+        if end - start > _LOOKED_THROUGH:
+            return []
+        try:
+            with self.file.open("rb") as source:
+                source.seek(start)
+                said = source.read(end - start)
+        except OSError:
+            return []
+        return list(accumulate((len(line) for line in said.splitlines(keepends=True)), initial=start))[:-1]
+
+    def _begin_anew(self) -> None:
+        """Whoever appends goes on at the beginning. Raises `OSError`."""
+        os.truncate(self.file, 0)
+        self._holes, self.start, self._reclaimed = [], 0, 0
+        if self._sinks is not None:
+            for sink in (self._sinks.stdout, self._sinks.stderr):
+                os.lseek(sink.fileno(), 0, os.SEEK_SET)
+            os.truncate(self._sinks.ranges.fileno(), 0)
+        self._seen = 0
 
     def _give_back(self, start: int, end: int) -> None:
+        """Who calls holds the lock."""
         start, end = -(-start // _BLOCK) * _BLOCK, end // _BLOCK * _BLOCK
         if start >= end:
             return
-        with self._lock:
-            if not _punch(self.file, start, end):
-                # Whoever appends goes on at the beginning.
-                with suppress(OSError):
-                    os.truncate(self.file, 0)
-                self._holes, self.start, self._reclaimed = [], 0, 0
-                return
-            last = self._holes[-1] if self._holes else (0, 0)
-            if start <= last[1]:
-                self._holes[-1:] = [(min(last[0], start), max(last[1], end))]
-            else:
-                self._holes.append((start, end))
+        if not _punch(self.file, start, end):
+            with suppress(OSError):
+                self._begin_anew()
+            return
+        last = self._holes[-1] if self._holes else (0, 0)
+        if start <= last[1]:
+            self._holes[-1:] = [(min(last[0], start), max(last[1], end))]
+        else:
+            self._holes.append((start, end))
 
     # ── one file a body ───────────────────────────────────────────────────────────────────────────────────
 
     def _words(self, start: int, end: int) -> bytes:
         """What lies there, its middle left out where that is long or was given back."""
-        found, at = bytearray(), start
+        ranges, lines, at = stderr_ranges(self.file, start, end), KeptLines(), start
         with self.file.open("rb") as source:
             for first, last in self._pieces(start, end):
-                if first > at:
-                    found += f"\n… {size(first - at)} left out …\n".encode()
-                source.seek(first)
-                found += self._without_secrets(source.read(last - first), first)
+                lines.leave_out(first - at)
+                for stream, begin, until in runs(first, last, ranges):
+                    source.seek(begin)
+                    lines.take(stream, self._without_secrets(source.read(until - begin), begin))
                 at = last
-        if at < end:
-            found += f"\n… {size(end - at)} left out …\n".encode()
-        return bytes(found)
+        lines.leave_out(end - at)
+        return lines.text()
 
     def _without_secrets(self, said: bytes, at: int) -> bytes:
         """As everywhere else that is written for others. What a body printed of a secret does not stay
@@ -180,10 +269,10 @@ class Printed:
         return masked
 
     def _pieces(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        if end - start <= HEAD_BYTES + TAIL_BYTES:
+        if end - start <= self._head + self._tail:
             kept = [(start, end)]
         else:
-            kept = [(start, start + HEAD_BYTES), (end - TAIL_BYTES, end)]
+            kept = [(start, start + self._head), (end - self._tail, end)]
         with self._lock:
             holes = list(self._holes)
         for first, last in kept:
@@ -195,6 +284,16 @@ class Printed:
                     at = hole_end
             if at < last:
                 yield at, last
+
+
+def opened_as(file: Path, name: Path) -> BinaryIO:
+    """The file, for appending; the name is gone again. Raises `OSError`."""
+    name.unlink(missing_ok=True)
+    name.hardlink_to(file)
+    try:
+        return name.open("ab", 0)
+    finally:
+        name.unlink()
 
 
 def _punch(file: Path, start: int, end: int) -> bool:
@@ -210,43 +309,3 @@ def _punch(file: Path, start: int, end: int) -> bool:
         return _libc.fallocate(fd, _PUNCH_AND_KEEP_SIZE, offset, length) == 0
     finally:
         os.close(fd)
-
-
-class _Watch:
-    """Calls `look` soon after somebody wrote into the file, from a thread of its own."""
-
-    def __init__(self, file: Path, look: Callable[[], None]) -> None:
-        self._look = look
-        self._woken, self._wake = os.pipe()
-        self._events = _events_of(file)
-        self._thread = threading.Thread(target=self._work, name="printed", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        os.close(self._wake)
-        self._thread.join(2.0)
-
-    def _work(self) -> None:
-        ends = [self._woken, *([self._events] if self._events is not None else [])]
-        limit_s = None if self._events is not None else _LOOK_EVERY_S
-        while self._woken not in select.select(ends, [], [], limit_s)[0]:
-            if self._events is not None:
-                with suppress(BlockingIOError):
-                    os.read(self._events, 1 << 16)
-            self._look()
-            time.sleep(_PAUSE_S)
-        for end in ends:
-            os.close(end)
-
-
-def _events_of(file: Path) -> int | None:
-    """A descriptor that is readable once somebody wrote into it; None where the kernel does not tell."""
-    if not _is_linux:
-        return None
-    fd: int = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
-    if fd < 0:
-        return None
-    if _libc.inotify_add_watch(fd, os.fsencode(file), _IN_MODIFY) < 0:
-        os.close(fd)
-        return None
-    return fd

@@ -19,7 +19,7 @@ from conductor.recovery.operator_commands import (
     take_command,
 )
 from conductor.views.explain_job import explained, lines
-from conductor.views.job_log import lines_of, printed_of, text_of
+from conductor.views.job_log import STREAM_SIGNS, for_terminal, lines_printed, printed_of
 
 LANES: dict[str, Lane] = {"gpu": "gpu", "cpu": "cpu", "io": "io", "cloud": "cloud"}
 #: Of what a body printed so much is read.
@@ -48,7 +48,8 @@ class TopDeeds:
         for printed in printed_of(self._logs_dir, job_id):
             still = ", running" if printed.is_running else ""
             found.append(f"── attempt {printed.attempt}{still} ──")
-            found += lines_of(text_of(printed, self._logs_dir, job_id, MOST_BYTES).rstrip("\n"))
+            for stream, text in lines_printed(printed, self._logs_dir, job_id, MOST_BYTES):
+                found.append(f"{STREAM_SIGNS[stream]}{for_terminal(text)}")
         return found or ["nothing that is kept on this host"]
 
     def cancel(self, job_id: str) -> str:

@@ -28,7 +28,7 @@ from conductor.app.web.answers import (
 from conductor.app.web.deeds import DeedBook
 from conductor.app.web.event_hub import EventHub
 from conductor.app.web.guard import HttpGuard
-from conductor.app.web.log_stream import FollowedLine, LogEnd
+from conductor.app.web.log_stream import LogEnd, ToldLine
 from conductor.app.web.page_files import PageFiles
 from conductor.app.web.rights import Door, anybody
 from conductor.app.web.routes import (
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
 
 #: Whose shapes the OpenAPI page shows.
 ANSWERS = (
-    *(AlertSilence, BacklogPaused, FollowedLine, LogEnd, PlanMade, SchedulePaused, TaskList, WorkflowList),
+    *(AlertSilence, BacklogPaused, ToldLine, LogEnd, PlanMade, SchedulePaused, TaskList, WorkflowList),
     *(ActionResult, Alive, AlertsNow, BulkCount, FilterWords, JobPage, JobSums, ScheduleList),
     *(DeedList, DeedTakenBack),
     *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeHistory, NodeList, Now),

@@ -15,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from conductor.app.web.event_hub import KEEP_ALIVE_S
 from conductor.app.web.stack import Stack
 from conductor.base.errors import ConductorError
+from conductor.base.logs.two_streams import Stream
 from conductor.base.text import escaped
 from conductor.model.spec import Value
 from conductor.views.as_json import json_text
@@ -31,11 +32,12 @@ MOST_CHARS = 4000
 ENDED = frozenset({"done", "dead", "cancelled", "review"})
 
 
-class FollowedLine(Value, frozen=True, kw_only=True):
-    """One line that a body printed; a long one is cut."""
+class ToldLine(Value, frozen=True, kw_only=True):
+    """One line that a body printed; a long one is cut. `stream`: «stdout» where it is not said."""
 
     attempt: int
     line: str
+    stream: Stream = "stdout"
 
 
 class LogEnd(Value, frozen=True, kw_only=True):
@@ -83,7 +85,10 @@ async def lines(stack: Stack, job_id: str) -> AsyncGenerator[str]:
             return
         now = time.monotonic()
         if news:
-            yield "".join(event("", FollowedLine(attempt=n, line=line[:MOST_CHARS])) for n, line in news)
+            yield "".join(
+                event("", ToldLine(attempt=n, line=line[:MOST_CHARS], stream=stream))
+                for n, stream, line in news
+            )
             told_at = now
         elif now - told_at > KEEP_ALIVE_S:
             yield ": still here\n\n"
@@ -101,6 +106,6 @@ def state_of(stack: Stack, job_id: str) -> str:
     return stack.ledger.jobs.states([job_id]).get(job_id, "cancelled")
 
 
-def event(name: str, value: FollowedLine | LogEnd) -> str:
+def event(name: str, value: ToldLine | LogEnd) -> str:
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {escaped(json_text(value))}\n\n"

@@ -17,11 +17,16 @@ from conductor.base.logs.events import emit_event
 FOLDER = "jobs"
 SUFFIX = ".out"
 #: Of each body its first and its last words are kept, and how much was left out between them.
-HEAD_BYTES = 256 << 10
-TAIL_BYTES = 1 << 20
+BODY_BYTES = 5 << 18
 #: All of them together; the oldest days go first, and today's never.
 MOST_BYTES = 4 << 30
 MOST_DAYS = 30
+
+
+def ends_kept(body_bytes: int) -> tuple[int, int]:
+    """Of so many bytes: what begins a body's words, and what ends them. The end says why it failed."""
+    head = body_bytes // 5
+    return head, body_bytes - head
 
 
 def file_of(logs_dir: Path, job_id: str, body: str, at: float) -> Path:

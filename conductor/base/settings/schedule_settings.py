@@ -94,6 +94,9 @@ class CleanSettings(Section, frozen=True, kw_only=True):
     keep_days: Annotated[int, Meta(ge=1, le=36_500)] = 30
     #: Of what bodies printed, all together; today's stays in any case.
     max_bytes: Annotated[int, Meta(ge=0)] = 4 << 30
+    #: Of each attempt: of what is more the middle is left out. The first fifth is its beginning, the rest its
+    #: end.
+    body_bytes: Annotated[int, Meta(ge=16_384, le=1 << 30)] = 5 << 18
 
 
 class ArchiveSettings(Section, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from conductor.base.logs.running_output import RunningNote, RunningOutput, notes
 from conductor.model.job_filter import JobFilter
 from conductor.model.told_event import ToldEvent
 from conductor.views.event_lines import event_line, is_meant
-from conductor.views.job_log import followed, lines_of, printed_of, text_of
+from conductor.views.job_log import followed, for_terminal, printed_of, text_of
 
 JOB = "a" * 12
 
@@ -59,15 +59,15 @@ def test_who_follows_hears_each_line_once_also_where_the_words_move(tmp_path: Pa
             case 0:
                 file.write_text("one\ntwo\n", encoding="utf-8")
             case 1:
-                ended(tmp_path, 1, "one\ntwo\nthe last")
+                ended(tmp_path, 1, "one\ntwo\n\x1ethe last")
                 note.tell(None)
             case _:
                 over = True
 
     assert list(followed(tmp_path, JOB, lambda: over, pause=pause)) == [
-        (1, "one"),
-        (1, "two"),
-        (1, "the last"),
+        (1, "stdout", "one"),
+        (1, "stdout", "two"),
+        (1, "stderr", "the last"),
     ]
 
 
@@ -79,7 +79,7 @@ def test_a_note_of_a_worker_that_is_gone_says_nothing(tmp_path: Path) -> None:
 
 
 def test_nothing_that_a_terminal_obeys_is_shown_as_it_is() -> None:
-    assert lines_of("a\tb\r\n\x1b[2Jgone") == ["a       b", "\\x1b[2Jgone"]
+    assert for_terminal("a\tb\r") == "a       b" and for_terminal("\x1b[2Jgone") == "\\x1b[2Jgone"
     event = ToldEvent(name="job.failed", at=0.0, message="\x1b[31m red", level="WARNING", source="w@h")
     assert "\x1b" not in event_line(event)
     assert "warning: \\x1b[31m red  (w@h)" in event_line(event)

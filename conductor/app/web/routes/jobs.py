@@ -28,7 +28,7 @@ from conductor.recovery.operator_commands import (
     take_command,
 )
 from conductor.views.explain_job import Story, explained
-from conductor.views.job_log import PrintedByAttempt, printed_of, text_of
+from conductor.views.job_log import PrintedByAttempt, as_text, lines_printed, printed_of, stderr_lines
 
 #: Of what one body printed, the end.
 MOST_LOG_BYTES = 1 << 20
@@ -38,12 +38,14 @@ router = APIRouter()
 
 
 class PrintedText(Value, frozen=True, kw_only=True):
-    """What one body printed. `body`: its attempt, and its token; `left_out`: bytes before the text."""
+    """What one body printed. `body`: its attempt, and its token; `left_out`: bytes before the text;
+    `stderr_lines`: which of its lines, from 0, were written to stderr."""
 
     body: str
     at: float
     left_out: int
     text: str
+    stderr_lines: tuple[int, ...] = ()
 
 
 class PrintedLog(Value, frozen=True, kw_only=True):
@@ -94,9 +96,7 @@ async def log(
     request: Request,
     job_id: str,
     as_text: Annotated[bool, Query(alias="text", description="Plain text instead of JSON")] = False,
-    follow: Annotated[
-        bool, Query(description="Server-sent events, a FollowedLine each, to its `end`")
-    ] = False,
+    follow: Annotated[bool, Query(description="Server-sent events, a ToldLine each, to its `end`")] = False,
 ) -> Response:
     """What its bodies printed, the oldest first; of each the end. Control characters are written out."""
     stack = stack_of(request)
@@ -120,8 +120,14 @@ def printed_text(printed: PrintedByAttempt, logs_dir: Path, job_id: str) -> Prin
     """Of one that runs too, as far as it is: who follows no stream sees it grow."""
     facts = Path(printed.file).stat()
     left_out = max(0, printed.bytes - MOST_LOG_BYTES)
-    text = text_of(printed, logs_dir, job_id, MOST_LOG_BYTES)
-    return PrintedText(body=printed.body, at=facts.st_mtime, left_out=left_out, text=text)
+    lines = lines_printed(printed, logs_dir, job_id, MOST_LOG_BYTES)
+    return PrintedText(
+        body=printed.body,
+        at=facts.st_mtime,
+        left_out=left_out,
+        text=as_text(lines),
+        stderr_lines=stderr_lines(lines),
+    )
 
 
 @router.get(

@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 
 from conductor.base.logs import job_output
-from conductor.base.logs.job_output import HEAD_BYTES, TAIL_BYTES
+from conductor.base.logs.job_output import BODY_BYTES
+from conductor.base.logs.running_output import RunningNote, RunningOutput
+from conductor.base.logs.two_streams import unmarked
+from conductor.views.job_log import LogFollower
 from tests.child_scene import ChildScene
 from workers.isolation import printed_output
 from workers.isolation.printed_output import Printed
 
 BODIES = """
-import os, subprocess, sys
+import logging, os, subprocess, sys
 from workers import task
 
 @task("body.says", lane="cpu")
@@ -39,6 +42,33 @@ def floods(args, ctx):
         for _ in range(args["bytes"] >> 20):
             os.write(1, b"0123456\\n" * (1 << 17))
     print("the last line")
+    return {}
+
+@task("body.mixes", lane="cpu")
+def mixes(args, ctx):
+    logging.getLogger().addHandler(handler := logging.StreamHandler())
+    for n in range(40):
+        print("out", n)
+        print("err", n, file=sys.stderr)
+    print("half ", end="")
+    logging.warning("a warning between")
+    logging.getLogger().removeHandler(handler)
+    print("a line")
+    sys.stderr.write("its last word")
+    if args.get("dies"):
+        os.kill(os.getpid(), 9)
+    return {}
+
+@task("body.by_library", lane="cpu")
+def by_library(args, ctx):
+    os.write(2, b"from C\\n")
+    subprocess.run(["sh", "-c", "echo to stderr >&2; echo again >&2"])
+    print("back", flush=True)
+    return {}
+
+@task("body.by_program", lane="cpu")
+def by_program(args, ctx):
+    subprocess.run(["sh", "-c", "echo one; echo two >&2; echo three; echo four >&2; echo five"])
     return {}
 
 @task("body.fails", lane="cpu")
@@ -90,10 +120,55 @@ def test_a_flood_is_bounded_while_it_runs_and_cut_in_the_middle(child: ChildScen
     (text,) = child.printed()
     assert text.startswith("the first line\n") and text.endswith("the last line\n")
     assert "\n… 399 MiB left out …\n" in text
-    assert len(text) < HEAD_BYTES + TAIL_BYTES + 100
+    assert len(text) < BODY_BYTES + 100
     assert "\0" not in text, "no hole was read as words"
     child.host.printed.clean_up()
     assert child.host.printed.size() == 0
+
+
+MIXED = [
+    *(each for n in range(40) for each in (("stdout", f"out {n}"), ("stderr", f"err {n}"))),
+    ("stderr", "a warning between"),
+    ("stdout", "half a line"),
+    ("stderr", "its last word"),
+]
+
+
+def kept_lines(text: str) -> list[tuple[str, str]]:
+    return [(stream, line.decode()) for stream, line in map(unmarked, text.encode().splitlines())]
+
+
+def test_each_line_knows_its_stream_and_stands_where_it_was_written(child: ChildScene):
+    child.run("body.mixes")
+    child.run("body.by_library")
+    child.run("body.by_program")
+    child.run("body.fails")
+
+    mixed, native, program, failed = map(kept_lines, child.printed())
+    assert mixed == MIXED
+    assert native == [("stderr", "from C"), ("stderr", "to stderr"), ("stderr", "again"), ("stdout", "back")]
+    assert program == [
+        ("stdout", "one"), ("stderr", "two"), ("stdout", "three"), ("stderr", "four"), ("stdout", "five"),
+    ]  # fmt: skip
+    assert {stream for stream, _ in failed} == {"stderr"}
+    assert failed[-1][1].endswith("ValueError: a word of its own")
+
+
+def test_a_body_that_was_killed_leaves_every_line_with_its_stream(child: ChildScene):
+    child.host.ensure(())
+    child.host.begin()
+    spec = child.give("body.mixes", {"dies": True})
+    with pytest.raises(EOFError):
+        child.hear()
+    # Also while nobody has put them into a file of its own.
+    file = child.host.printed.file
+    note = RunningNote(child.settings.logs_dir, "w")
+    note.tell(RunningOutput(job_id=spec.id, attempt=1, file=str(file), start=0, pid=os.getpid()))
+    followed = list(LogFollower(child.settings.logs_dir, spec.id).news())
+    assert [(stream, text) for _, stream, text in followed] == MIXED[:-1]
+    child.host.keep_words(spec.id, "1.abcd")
+
+    assert kept_lines(child.printed()[-1]) == MIXED
 
 
 def test_each_body_has_its_own_and_a_silent_one_none(child: ChildScene):
@@ -124,15 +199,14 @@ def test_short_ones_heard_of_late_keep_their_words(tmp_path: Path):
     is lost.
     """
     page = Printed(tmp_path / "worker.out", tmp_path)
-    with page.open() as sink:
-        ends: list[int] = []
-        for letter in b"abc":
-            sink.write(bytes([letter]) * (2 << 20))
-            sink.flush()
-            ends.append(sink.tell())
-        page.bound()
-        for n, end in enumerate(ends):
-            page.end(f"job{n}", "1", end)
+    sink = page.open().stdout
+    ends: list[int] = []
+    for letter in b"abc":
+        sink.write(bytes([letter]) * (2 << 20))
+        ends.append(sink.tell())
+    page.look()
+    for n, end in enumerate(ends):
+        page.end(f"job{n}", "1", end)
     words = [file.read_text() for file in sorted(tmp_path.glob("jobs/*/*.out"))]
     assert [(text[:3], text[-3:], text.count("768 KiB left out")) for text in words] == [
         ("aaa", "aaa", 1), ("bbb", "bbb", 1), ("ccc", "ccc", 1),
@@ -143,13 +217,11 @@ def test_short_ones_heard_of_late_keep_their_words(tmp_path: Path):
 def test_where_no_holes_can_be_made_the_file_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(printed_output, "_punch", lambda *_: False)
     page = Printed(tmp_path / "worker.out", tmp_path)
-    with page.open() as sink:
-        sink.write(b"x" * (20 << 20))
-        sink.flush()
-        page.bound()
-        assert page.size() == 0
-        sink.write(b"the end")
-        sink.flush()
+    sink = page.open().stdout
+    sink.write(b"x" * (20 << 20))
+    page.look()
+    assert page.size() == 0
+    sink.write(b"the end")
     assert page.tail(100) == "the end"
     page.end("job", "1")
     assert next(tmp_path.glob("jobs/*/job.1.out")).read_text() == "the end"
@@ -159,8 +231,8 @@ def test_where_no_holes_can_be_made_the_file_is_begun_anew(tmp_path: Path, monke
 def test_secrets_are_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("conductor.base.secrets._known", {"swordfish"})
     page = Printed(tmp_path / "worker.out", tmp_path)
-    with page.open() as sink:
-        sink.write(b"the key is swordfish \xff\n")
+    sink = page.open().stdout
+    sink.write(b"the key is swordfish \xff\n")
     page.end("job", "1")
     assert next(tmp_path.glob("jobs/*/job.1.out")).read_bytes() == b"the key is *** \xff\n"
     page.close()

@@ -46,8 +46,6 @@ export async function fetched(path) {
   return answer;
 }
 
-export const text = async (path) => (await ask(path)).text();
-
 /** An action. The server wants JSON, and takes it from this page only. */
 export async function post(path, body = {}, options = {}) {
   return (await acted(path, body, options)).told;

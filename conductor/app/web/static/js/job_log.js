@@ -2,8 +2,8 @@
 // A browser has six connections a host: a hidden tab gives its own back, and of the tabs that are seen at once so many
 // follow as there are slots; the others fetch the log with each look at the job.
 
-import { put, visible } from "./dom.js";
-import { text } from "./api.js";
+import { h, put, visible } from "./dom.js";
+import { get } from "./api.js";
 
 const MOST_LINES = 3000;
 const SLOTS = 3;
@@ -22,6 +22,24 @@ async function slot() {
     if (free) return free;
   }
   return null;
+}
+
+function linesOf(body) {
+  if (!body.text) return [];
+  const errors = new Set(body.stderr_lines);
+  const text = body.text.endsWith("\n") ? body.text.slice(0, -1) : body.text;
+  return text.split("\n").map((line, n) => ({ text: visible(line), isError: errors.has(n) }));
+}
+
+/** Lines of one stream that follow each other are one element; those of stderr are marked at the edge. */
+function runs(lines) {
+  const found = [];
+  for (const { text, isError } of lines) {
+    if (found.at(-1)?.isError !== isError) found.push({ text: "", isError });
+    found.at(-1).text += `${text}\n`;
+  }
+  return found.map(({ text, isError }) =>
+    h("span", isError ? { class: "stderr", title: "stderr" } : { class: "stdout" }, text));
 }
 
 /** `element`: where it is shown. Answers with { tell(state), stop() }; `state`: of the job, as it is now. */
@@ -43,12 +61,12 @@ export function jobLog(element, id) {
   function draw() {
     isDue = false;
     const wasAtEnd = isAtEnd();
-    put(element, lines.length ? lines.join("\n") : GOES_ON.has(state) || state === "waiting" ? "Nothing was printed yet." : "Nothing was printed, or it is not kept on this host.");
+    put(element, lines.length ? runs(lines) : GOES_ON.has(state) || state === "waiting" ? "Nothing was printed yet." : "Nothing was printed, or it is not kept on this host.");
     if (wasAtEnd) element.scrollTop = element.scrollHeight;
   }
 
-  function add(line) {
-    lines.push(visible(line));
+  function add(line, stream) {
+    lines.push({ text: visible(line), isError: stream === "stderr" });
     if (lines.length > MOST_LINES) lines = lines.slice(-MOST_LINES);
     if (!isDue) requestAnimationFrame(draw);
     isDue = true;
@@ -71,7 +89,7 @@ export function jobLog(element, id) {
       const told = JSON.parse(data);
       if (told.attempt !== attempt && lines.length) add(`── attempt ${told.attempt} ──`);
       attempt = told.attempt;
-      add(told.line);
+      add(told.line, told.stream);
     };
     source.addEventListener("end", leave);
     source.addEventListener("again", leave);
@@ -87,8 +105,11 @@ export function jobLog(element, id) {
   }
 
   async function fetchOnce() {
-    const told = await text(`${at}?text=true`).catch((error) => error.message);
-    lines = told ? told.split("\n").slice(-MOST_LINES) : [];
+    try {
+      lines = (await get(at)).bodies.flatMap(linesOf).slice(-MOST_LINES);
+    } catch (error) {
+      lines = [{ text: error.message, isError: false }];
+    }
     draw();
   }
 
