@@ -11,6 +11,7 @@ from ledger_scenes import LedgerScene, a_class, a_reservation, an_entry, an_id
 from conductor.core.rates.endpoint_breaker import FAULTS, asks_one_first
 from conductor.model.calls import Call, CallOutcome, EndpointFault, Trouble
 from conductor.model.decision import Admission
+from conductor.model.snapshot import Lookahead
 from conductor.model.spec import Needs, RateNeed
 
 NEEDS = Needs(rates={"api": RateNeed(), "other": RateNeed()})
@@ -155,3 +156,16 @@ def test_the_operators_word_opens_it_at_once_with_one_that_asks_first(scene: Led
     assert scene.ledger.bell.wait(0.001)
     tell(scene, "refuses")
     assert closed_s(scene) == pytest.approx(120, abs=1), "its waits begin anew"
+
+
+def test_the_operators_word_lets_go_at_once_who_has_asked_it_in_vain(scene: LedgerScene) -> None:
+    later, plain = scene.ledger.bell.now() + 300, a_class("plain")
+    scene.put(an_entry("a", CALLS, not_before=later), an_entry("b", plain, not_before=later))
+    tell(scene, "down")
+    assert scene.ledger.calls.open_rate("api")
+
+    assert scene.view("a").not_before is None, "it was to wait for the gate"
+    assert scene.view("b").not_before == pytest.approx(later, abs=0.01)
+    heads = [each.job_class.id for each in scene.ledger.waiting.candidates(Lookahead(heads=1))]
+    assert heads == [CALLS.id]
+    scene.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -34,12 +35,18 @@ def test_a_server_that_is_stopped_in_the_middle_costs_no_event(
     counted(bench, lead_event("e1", "L1"))
     event = ads_event.counted_event(ads_event.parse(lead_event("e2", "L2"), ads_event.EventArgs))
     with (
+        bench.context().store("ads", connections=2) as shared,
         pytest.raises(StoreUnavailable),
         bench.context().store("ads") as store,
         store.transaction() as change,
     ):
+        assert list(shared.read("SELECT 1")) == [(1,)]
         assert tables.count_event(change, event)
         postgres.kill()
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="store ads"):
+            list(shared.read("SELECT 1"))
+        assert time.monotonic() - began < 30, "the pool waits for its own limit, of a minute"
     with pytest.raises(StoreUnavailable, match="store ads"):
         counted(bench, lead_event("e2", "L2"))
     postgres.start()

@@ -29,10 +29,15 @@ def told(store: Store, call: Call) -> None:
 
 
 def opened(store: Store, key: str) -> bool:
-    """The operator's word: at once, with one that asks first where it was not well."""
+    """The operator's word: at once, with one that asks first where it was not well; who has asked it in vain
+    waits no longer."""
     was_closed, endpoint_fault = store.closed.pop(key, 0.0) > store.now(), store.endpoint_faults.get(key)
     if endpoint_fault is not None:
         store.endpoint_faults[key] = replace(endpoint_fault, times=1)
+    for job in store.jobs.values():
+        if job.not_before is not None and key in job.job_class.needs.rates:
+            store.unrest(job)
+            store.rest(job)
     store.ring()
     return was_closed or endpoint_fault is not None
 

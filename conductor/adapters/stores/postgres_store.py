@@ -15,6 +15,7 @@ from conductor.ports.store import SqlRow, SqlValue
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg_pool import ConnectionPool
 
     Postgres = psycopg.Connection[SqlRow]
     Lend = Callable[[], AbstractContextManager[Postgres]]
@@ -31,6 +32,9 @@ _DEFAULTS: dict[str, Any] = {
 }
 #: A body that stands still (its host gave way, its program hangs) must not hold rows for ever.
 _IDLE_S = 600
+#: Who waits for a connection of the pool for so long asks the server itself: the pool says only that it has
+#: none, whether they are all lent or the server is gone.
+_ASKED_S = 2.0
 _AT_ONCE = 2000
 
 
@@ -101,7 +105,6 @@ class PostgresStore:
                     with suppress(psycopg.Error):
                         connection.rollback()
         except PoolTimeout:
-            self._connected().close()  # It says why, where the server is the reason.
             words = f"none of its connections was free for {self._settings.lock_s:g} s"
             raise StoreFault(f"store {self._name} ({self.place}): {words}", "busy") from None
         except psycopg.Error as e:
@@ -151,7 +154,31 @@ class PostgresStore:
             check=ConnectionPool.check_connection,
             open=True,
         )
-        return pool.connection, pool.close
+
+        @contextmanager
+        def lend() -> Generator[Postgres]:
+            connection = self._waited_for(pool)
+            try:
+                yield connection
+            finally:
+                pool.putconn(connection)
+
+        return lend, pool.close
+
+    def _waited_for(self, pool: ConnectionPool[Postgres]) -> Postgres:
+        """Raises `StoreFault` as soon as the server is seen to be the reason, else `PoolTimeout` after
+        `lock_s`."""
+        from psycopg_pool import PoolTimeout
+
+        until = time.monotonic() + self._settings.lock_s
+        while True:
+            left_s = until - time.monotonic()
+            try:
+                return pool.getconn(timeout=max(0.0, min(_ASKED_S, left_s)))
+            except PoolTimeout:
+                self._connected().close()
+                if left_s <= _ASKED_S:
+                    raise
 
 
 def _alone(connection: Postgres) -> Lend:
