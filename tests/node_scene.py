@@ -22,7 +22,7 @@ from conductor.model.job_class import class_of
 from conductor.model.ledger_entries import Entry, JobView
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
-from conductor.model.spec import JobSpec, to_line
+from conductor.model.spec import LANES, JobSpec, to_line
 from conductor.ports import Ledger
 
 T = TypeVar("T")
@@ -41,22 +41,19 @@ def until(args, ctx):
     return {}
 """
 
-#: Quick and small: few workers, short intervals.
-CONFIG = """
-node = "here"
-[lanes]
-gpu.workers = 2
-cpu.workers = 1
-io.workers = 0
-cloud.workers = 0
-[timing]
-report_every_s = 0.5
-report_ttl_s = 3.0
-[web]
-is_on = false
-[dashboard]
-port = 0
-"""
+
+def scene_config(timing: str = "", more: str = "", **lanes: int) -> str:
+    """Quick and small: few workers, short intervals. Of a lane that is not named there is no worker.
+    `gpu_depth=4`: of the queue."""
+    asked = {f"{lane}_workers": 0 for lane in LANES} | lanes
+    told = "".join(f"{name.replace('_', '.')} = {value}\n" for name, value in asked.items())
+    return (
+        f'\nnode = "here"\n[lanes]\n{told}[timing]\nreport_every_s = 0.5\nreport_ttl_s = 3.0\n{timing}'
+        f"[web]\nis_on = false\n[dashboard]\nport = 0\n{more}"
+    )
+
+
+CONFIG = scene_config(gpu_workers=2, cpu_workers=1)
 
 
 def configure(settings: Settings, text: str = CONFIG) -> Settings:

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from builders import a_spec
-from node_scene import NodeScene, configure, until
+from node_scene import NodeScene, configure, scene_config, until
 from nvml_stub import TASKS, Nvml
 
 from conductor.adapters.files.receipt_log import read_receipts
@@ -19,23 +19,7 @@ from conductor.model.report import Device
 from conductor.model.spec import Needs, to_line
 from conductor.ports import Ledger
 
-CONFIG = """
-node = "here"
-[lanes]
-gpu.workers = 2
-gpu.depth = 4
-cpu.workers = 0
-io.workers = 0
-cloud.workers = 0
-[timing]
-report_every_s = 0.5
-report_ttl_s = 3.0
-lease_s = 3.0
-[web]
-is_on = false
-[dashboard]
-port = 0
-"""
+CONFIG = scene_config("lease_s = 3.0\n", gpu_workers=2, gpu_depth=4)
 
 
 class VramScene(NodeScene):

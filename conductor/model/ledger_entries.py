@@ -15,6 +15,7 @@ from conductor.model.chains import FileJob
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.review import ItemVerdict, ReviewAsked
 from conductor.model.snapshot import JobClass, Reservation
+from conductor.model.spec import Value
 
 JobState = Literal["waiting", "admitted", "running", "done", "dead", "review", "cancelled"]
 #: What a job that was cancelled says of itself.
@@ -195,13 +196,10 @@ class RollCall(Struct, frozen=True):
     """Word to a worker: it is to say at once what it holds."""
 
 
-class HeldReport(Struct, frozen=True, kw_only=True):
-    """A worker's word that it holds an attempt, and where there is anything to tell: what it uses and how
-    far it is.
-    """
+class RenewalFacts(Value, frozen=True, kw_only=True):
+    """What a worker may tell of an attempt with each renewal of its lease: the members of the same names in
+    `Reservation`."""
 
-    job_id: str
-    attempt: int
     usage: Usage | None = None
     progress: float | None = None
     note: str = ""
@@ -210,14 +208,22 @@ class HeldReport(Struct, frozen=True, kw_only=True):
     frozen_for: str = ""
     frozen_s: float = 0.0
 
+
+class HeldReport(RenewalFacts, frozen=True, kw_only=True):
+    """A worker's word that it holds an attempt, and where there is anything to tell: what it uses and how
+    far it is.
+    """
+
+    job_id: str
+    attempt: int
+
     @property
     def is_telling(self) -> bool:
         is_or_was_frozen = bool(self.frozen_since or self.frozen_s)
         return is_or_was_frozen or bool(self.usage or self.progress is not None or self.note or self.quiet_s)
 
 
-#: Of an attempt, what its worker tells with each renewal: the same members in `HeldReport` and `Reservation`.
-TOLD = ("usage", "progress", "note", "quiet_s", "frozen_since", "frozen_for", "frozen_s")
+TOLD = RenewalFacts.__struct_fields__
 
 
 def untold(reservation: Reservation) -> Reservation:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 from conductor.base.errors import ConfigError, ManifestError
-from conductor.base.files.safe_open import make_own, usual_mode
+from conductor.base.files.safe_open import drafted, make_own, settle
 from conductor.record.manifest import opened
 
 FOLDER = "manifests"
@@ -66,21 +65,14 @@ def keep(receipts_dir: Path, manifest: Path) -> str:
 def _copy(receipts_dir: Path, manifest: Path) -> str:
     folder = receipts_dir / FOLDER
     make_own(folder)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".draft", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as draft:
-            # Hashed as it is copied: it may have changed since it was looked at.
-            sha256 = _compress(manifest, draft)
-            os.fchmod(draft.fileno(), usual_mode())
-            draft.flush()
-            os.fsync(draft.fileno())
-        Path(name).replace(place_of(receipts_dir, sha256))
-        _sync(folder)
-        _sync(receipts_dir)
-        return sha256
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with drafted(folder, ".draft-") as (stream, draft):
+        # Hashed as it is copied: it may have changed since it was looked at.
+        sha256 = _compress(manifest, stream)
+        settle(stream)
+        draft.replace(place_of(receipts_dir, sha256))
+    _sync(folder)
+    _sync(receipts_dir)
+    return sha256
 
 
 def _compress(manifest: Path, draft: object) -> str:

@@ -8,7 +8,6 @@ import codecs
 import gzip
 import os
 import stat
-import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import BinaryIO, cast
 from msgspec import Struct, structs
 
 from conductor.base.errors import ConfigError, ManifestError
-from conductor.base.files.safe_open import usual_mode
+from conductor.base.files.safe_open import drafted, settle
 from conductor.base.settings.toml_file import encoding_of
 from conductor.core.ordering.priority_inheritance import inherit_priorities
 from conductor.model.spec import JobSpec, TaskDecl, from_line, to_line
@@ -352,20 +351,12 @@ def write(path: Path, specs: Iterable[JobSpec], checker: Checker | None = None) 
         raise ConfigError(f"{path} is a folder: name the file in it that is to be written, with -o")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                count = _write_lines(file, specs, checker)
-                if checker is not None:
-                    file.flush()
-                    checker.summary(Path(name))
-                os.fchmod(file.fileno(), usual_mode())
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with drafted(path.parent, f".{path.name}.") as (file, draft):
+            count = _write_lines(file, specs, checker)
+            settle(file)
+            if checker is not None:
+                checker.summary(draft)
+            draft.replace(path)
     except OSError as e:
         why = "its folder is a file" if isinstance(e, FileExistsError) else e.strerror
         raise ConfigError(f"cannot write {path}: {why}; name another place with -o") from None

@@ -8,10 +8,8 @@ ways.
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +21,7 @@ from conductor.adapters.redis import project_mark
 from conductor.base import secrets
 from conductor.base.errors import ConfigError, UsageError
 from conductor.base.files.layout import Layout
-from conductor.base.files.safe_open import usual_mode
+from conductor.base.files.safe_open import usual_mode, written_whole
 from conductor.base.settings.settings import CONFIG_NAME
 from conductor.base.text import size as many_bytes
 from conductor.model.spec import Value
@@ -150,16 +148,8 @@ def written(file: Path) -> Generator[IO[bytes]]:
     """A new file that has its name only when all of it is on disk."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with written_whole(file, is_private=True) as stream:
+            yield stream
     except OSError as e:
         raise ConfigError(f"cannot write {file}: {e.strerror or e}") from None
 

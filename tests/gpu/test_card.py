@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from builders import a_spec
-from node_scene import NodeScene, configure, until
+from node_scene import NodeScene, configure, scene_config, until
 
 from conductor.adapters.files.receipt_log import read_receipts
 from conductor.adapters.host import nvml_probe
@@ -39,24 +39,7 @@ CONTEXT_MIB = 768
 #: What may be left on the device when all is over.
 REST_MIB = 64
 
-CONFIG = """
-node = "here"
-[lanes]
-gpu.workers = 4
-gpu.depth = 4
-cpu.workers = 0
-io.workers = 0
-cloud.workers = 0
-[workers]
-warm_idle_s = 10.0
-[timing]
-report_every_s = 0.5
-report_ttl_s = 3.0
-[web]
-is_on = false
-[dashboard]
-port = 0
-"""
+CONFIG = scene_config(more="[workers]\nwarm_idle_s = 10.0\n", gpu_workers=4, gpu_depth=4)
 
 
 @pytest.fixture(scope="module")

@@ -4,15 +4,12 @@ later.
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 from builders import a_report, a_spec
 from cli_tools import Cli
 from learned_scene import DECL, a_receipt, of_size, out_of_vram
-from loguru import logger
 from rebuild_scene import RebuildScene
 
 from conductor.adapters.files.receipt_log import FileReceiptLog
@@ -22,15 +19,6 @@ from conductor.model.receipt import AdmittedNeeds, Usage
 from conductor.model.spec import JobSpec, Needs
 from conductor.ports import Ledger
 from conductor.tick.learned_needs import NeedsLearner, policy_of
-
-
-@pytest.fixture
-def cli(
-    project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Cli]:
-    yield Cli(project.project, capsys, monkeypatch)
-    logger.remove()
-    logger.add(sys.stderr)
 
 
 @pytest.fixture

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import getpass
-import sys
-from collections.abc import Iterator
 
 import pytest
-from loguru import logger
 
 from conductor.base.settings.settings import Settings
 from conductor.model.spec import JobSpec, Output
@@ -16,15 +13,6 @@ from conductor.record.journal import Journal
 from tests.builders import a_spec
 from tests.cli_tools import Cli
 from tests.rebuild_scene import RebuildScene
-
-
-@pytest.fixture
-def cli(
-    project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Cli]:
-    yield Cli(project.project, capsys, monkeypatch)
-    logger.remove()
-    logger.add(sys.stderr)
 
 
 @pytest.fixture

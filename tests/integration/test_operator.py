@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from loguru import logger
 
 from conductor.adapters.files.receipt_log import accepted
 from conductor.base.errors import ConfigError
@@ -34,15 +32,6 @@ def scene(project: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(project.project)
     yield scene
     scene.close()
-
-
-@pytest.fixture
-def cli(
-    project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Cli]:
-    yield Cli(project.project, capsys, monkeypatch)
-    logger.remove()
-    logger.add(sys.stderr)
 
 
 def a_waiting_spec(folder: Path, n: int = 0) -> JobSpec:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from browser_scene import DESK, EVENTS, PHONE, Watched, a_browser, is_whole
+from browser_scene import DESK, EVENTS, PHONE, Watched, is_whole
 from builders import a_spec
 from night_page import put_night
 from node_scene import NodeScene, until
@@ -39,12 +39,6 @@ SCHEDULE = "[schedules.nightly]\ncron = '30 2 * * *'\nrun = 'system_test --count
 POLL_MS = 5000
 #: What the server says of a look that is from before.
 STALE = {"X-Stale": "1", "X-Age-S": "40.0", "Content-Type": "application/json"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser_scene import DESK, EVENTS, PHONE, Watched, a_browser, unreadable
+from browser_scene import DESK, EVENTS, PHONE, Watched, unreadable
 from builders import a_spec
 from node_scene import NodeScene, until
 from web_scene import WebScene, configured, web_running
@@ -44,12 +44,6 @@ TABS = 20
 #: With a stream, too, the page looks so often (`live.js`).
 POLL_MS = 5000
 SCHEDULE = "[schedules.nightly]\ncron = '30 2 * * *'\nrun = 'system_test --count 2'"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

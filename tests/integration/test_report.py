@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import media
 import pytest
-from browser_scene import DESK, PHONE, Watched, a_browser, unreadable
+from browser_scene import DESK, PHONE, Watched, unreadable
 from builders import a_spec
 from cli_tools import Cli, Result, conductor
 from web_scene import WebScene, configured, web_running
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 
 KEY = {"TEST_REPORT_KEY": "a key that nobody guesses"}
 NASTY = "<img src=x onerror=alert(1)> clip"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import media
 import pytest
-from browser_scene import DESK, PHONE, Watched, a_browser, unreadable
+from browser_scene import DESK, PHONE, Watched, unreadable
 from builders import a_spec
 from cli_tools import Cli
 from node_scene import until
@@ -43,12 +43,6 @@ def system(
                 yield scene, web
         finally:
             scene.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

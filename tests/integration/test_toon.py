@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,18 +15,6 @@ from conductor.base.errors import BadInput, BadOutput, EndpointUnavailable, JobE
 from conductor.base.settings.endpoint_settings import Endpoint
 from workers.engines import server
 from workflows.toon.comfy_server import ComfyReply
-
-
-@pytest.fixture
-def comfy() -> Iterator[MoodyComfy]:
-    server = MoodyComfy()
-    yield server
-    server.leave()
-
-
-@pytest.fixture
-def desk(tmp_path: Path, comfy: MoodyComfy) -> SegmentBench:
-    return SegmentBench(tmp_path, comfy)
 
 
 def test_a_picture_of_the_graph_becomes_a_piece_that_moves(desk: SegmentBench) -> None:

@@ -7,25 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from toon_scene import FilmApi, MoodyComfy, SegmentBench, said
+from toon_scene import FilmApi, SegmentBench, said
 
 from conductor.base.errors import BadOutput, EndpointUnavailable
 from conductor.base.settings.endpoint_settings import Endpoint
 from workers.engines import kept_request
 from workers.media import picture_faults, probing
 from workflows.toon.comfy_server import ComfyReply
-
-
-@pytest.fixture
-def comfy() -> Iterator[MoodyComfy]:
-    server = MoodyComfy()
-    yield server
-    server.leave()
-
-
-@pytest.fixture
-def desk(tmp_path: Path, comfy: MoodyComfy) -> SegmentBench:
-    return SegmentBench(tmp_path, comfy)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from conductor.base.errors import BadInput, EndpointUnavailable, JobError, RateL
 from conductor.base.text import printable, size
 from conductor.model.calls import Call, Trouble
 from workers.llm.error_bodies import complaint_of
-from workers.llm.error_meaning import Meaning, meaning_of
+from workers.llm.error_meaning import RETRY_AFTER_S, TROUBLES, Meaning, meaning_of
 from workers.llm.keys import BadKey, key_of
 from workers.llm.time_limit import TimeLimit
 from workers.task_api.context import JobContext
@@ -36,17 +36,6 @@ ANSWER_S, FILM_S = 30.0, 600.0
 #: Whether a server is well it says at once.
 HEALTH_S = 5.0
 MOST_JSON, MOST_FILM = 8 << 20, 1 << 30
-#: A 429 that does not say when to come back.
-RETRY_AFTER_S = 5.0
-_TROUBLES: Mapping[Meaning, Trouble] = {
-    "limited": "limited",
-    "busy": "busy",
-    "faulty": "faulty",
-    "account": "refuses",
-    "key": "refuses",
-    "model": "refuses",
-    "address": "refuses",
-}
 _REMEDIES: Mapping[Meaning, str] = {
     "account": "has no credit, or its account is closed: look at its plan",
     "key": "does not accept the key: check what its api_key_env holds",
@@ -231,7 +220,7 @@ class EngineServer:
             case "faulty":
                 self.fail("faulty", f"{answered}: {words}")
             case meaning:
-                self.fail(_TROUBLES[meaning], f"{self.name} {_REMEDIES[meaning]} ({answered}: {words})")
+                self.fail(TROUBLES[meaning], f"{self.name} {_REMEDIES[meaning]} ({answered}: {words})")
 
     def _tell(self, outcome: Any, **what: Any) -> None:
         self._ctx.called(Call(key=self.name, outcome=outcome, took_s=self._took_s, **what))

@@ -16,7 +16,7 @@ from workers.llm import model_quirks
 from workers.llm.answers import TokenUsage, said_of, usable
 from workers.llm.connection import NoReply, Reply, Silence, elsewhere, host_of, post
 from workers.llm.error_bodies import Complaint, complaint_of, error_within
-from workers.llm.error_meaning import Meaning, Refusal, meaning_of
+from workers.llm.error_meaning import RETRY_AFTER_S, TROUBLES, Meaning, Refusal, meaning_of
 from workers.llm.headers import requests_budget, tokens_budget
 from workers.llm.keys import BadKey, key_of
 from workers.task_api.context import JobContext
@@ -24,19 +24,8 @@ from workers.task_api.context import JobContext
 if TYPE_CHECKING:
     from conductor.base.settings.endpoint_settings import Endpoint
 
-#: A 429 that does not say when to come back.
-DEFAULT_RETRY_AFTER_S = 5.0
 #: So many members of a request can be refused one after the other.
 _MOST_REFUSED = 5
-_TROUBLES: Mapping[Meaning, Trouble] = {
-    "limited": "limited",
-    "busy": "busy",
-    "faulty": "faulty",
-    "account": "refuses",
-    "key": "refuses",
-    "model": "refuses",
-    "address": "refuses",
-}
 _SILENCES: Mapping[Silence, Trouble] = {"down": "down", "address": "refuses", "broke off": "faulty"}
 #: Of refusals that everybody would get: what to do about them.
 _REMEDIES: Mapping[Meaning, str] = {
@@ -147,8 +136,8 @@ def told_refusal(ctx: JobContext, reply: Reply, complaint: Complaint, name: str,
         reply,
         took_s,
         outcome="refused" if is_limited else "failed",
-        closes_for_s=said.wait_s if said.wait_s or not is_limited else DEFAULT_RETRY_AFTER_S,
-        trouble=_TROUBLES.get(said.meaning),
+        closes_for_s=said.wait_s if said.wait_s or not is_limited else RETRY_AFTER_S,
+        trouble=TROUBLES.get(said.meaning),
         words=str(error),
     )
     return error
@@ -160,7 +149,7 @@ def refusal(reply: Reply, complaint: Complaint, said: Refusal, name: str, endpoi
     answered, words = f"{name} answered {reply.status}{inside}", complaint.words or "no words"
     match said.meaning:
         case "limited":
-            wait_s = said.wait_s or DEFAULT_RETRY_AFTER_S
+            wait_s = said.wait_s or RETRY_AFTER_S
             return RateLimited(f"{name} is rate limited, to come back in {wait_s:g} s: {words}", name, wait_s)
         case "busy":
             until = f" (to come back in {said.wait_s:g} s)" if said.wait_s else ""

@@ -11,12 +11,25 @@ import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from conductor.model.calls import Trouble
 from workers.llm.error_bodies import Complaint
 from workers.llm.headers import said_wait_s
 
 #: request: this one can never pass, others can. account, key, model, address: nobody's can, until somebody
 #: acts. limited, busy: later. faulty: it may be the request's doing, or the server's.
 Meaning = Literal["request", "filtered", "account", "key", "model", "address", "limited", "busy", "faulty"]
+#: What the endpoint's breaker is told of it; of the others nothing, for they are the request's own.
+TROUBLES: Mapping[Meaning, Trouble] = {
+    "limited": "limited",
+    "busy": "busy",
+    "faulty": "faulty",
+    "account": "refuses",
+    "key": "refuses",
+    "model": "refuses",
+    "address": "refuses",
+}
+#: How long a 429 shuts the endpoint that does not say when to come back.
+RETRY_AFTER_S = 5.0
 
 
 def _words(text: str) -> frozenset[str]:

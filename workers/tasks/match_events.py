@@ -18,7 +18,7 @@ from workers.match.pitch import Box
 from workers.match.rules import Event
 from workers.task_api.context import JobContext
 from workers.task_api.registry import task
-from workers.task_api.toolkit import Args, is_reading, parse, read_of, shown, threads, write_of
+from workers.toolkit import Args, media_facts, parse, read_of, shown, threads, write_of
 
 if TYPE_CHECKING:
     from workers.media.probing import MediaFacts
@@ -68,13 +68,12 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     from workers.match import rules
     from workers.match.detector import looks_of
     from workers.match.tracks import tracked
-    from workers.media import probing
     from workers.tasks.match_listen import heard_in
 
     given = parse(args, EventsArgs)
     read = read_of(ctx, given.source, 0)
     path, name = ctx.input(read), shown(read)
-    facts = probing.film(path, name, is_reading(ctx, f"reading {name}"))
+    facts = media_facts(ctx, read)
     looks = looks_of(ctx.input(read_of(ctx, given.found, 1, "found")).read_bytes())
     heard = heard_in(ctx.input(read_of(ctx, given.heard, 2, "heard")).read_bytes(), shown(given.heard))
     found = rules.events_of(tracked(looks, Box(*given.pitch)), heard)

@@ -13,7 +13,7 @@ from conductor.model.spec import Needs, Value
 from workers.match.sound import RATE, HeardSound
 from workers.task_api.context import JobContext
 from workers.task_api.registry import task
-from workers.task_api.toolkit import Args, is_reading, leave_if_told, parse, read_of, shown, threads, write_of
+from workers.toolkit import Args, leave_if_told, media_facts, parse, read_of, shown, threads, write_of
 
 NEEDS = Needs(cpu=1, ram_mib=256)
 
@@ -40,12 +40,12 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     import numpy as np
 
     from workers.match.sound import SoundListener
-    from workers.media import ffmpeg, probing
+    from workers.media import ffmpeg
 
     given = parse(args, ListenArgs)
     read = read_of(ctx, given.source, 0)
     path, name = ctx.input(read), shown(read)
-    facts = probing.film(path, name, is_reading(ctx, f"reading {name}"))
+    facts = media_facts(ctx, read)
     listener, rest = SoundListener(), bytearray()
 
     def take(chunk: bytes) -> None:

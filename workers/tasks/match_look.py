@@ -18,7 +18,7 @@ from conductor.model.spec import Needs
 from workers.match.detector import KINDS, ROW, Labels
 from workers.task_api.context import JobContext
 from workers.task_api.registry import task
-from workers.task_api.toolkit import Args, is_reading, leave_if_told, parse, read_of, shown, threads, write_of
+from workers.toolkit import Args, leave_if_told, media_facts, parse, read_of, shown, threads, write_of
 from workers.vision.onnx_session import Provider
 
 if TYPE_CHECKING:
@@ -67,14 +67,14 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     Writes a `.f32` file: rows of time (s), kind (ball, keeper, player), x, y (shares of the picture), score.
     Result: {"provider", "batch", "looks", "ball_share", "resumed_from_s"}.
     """
-    from workers.media import picture_times, probing
+    from workers.media import picture_times
     from workers.tasks.vision_analyse import check_whole
     from workers.vision import onnx_session
 
     given = parse(args, LookArgs)
     read = read_of(ctx, given.source, 0)
     path, name = ctx.input(read), shown(read)
-    facts = probing.film(path, name, is_reading(ctx, f"reading {name}"))
+    facts = media_facts(ctx, read)
     session = opened_session(ctx, given)
     times = picture_times.seen_at(picture_times.picture_times(path, name, facts), given.fps)
     found = FoundSoFar(ctx.checkpoint(), round(KEPT_EVERY_S * given.fps), times)

@@ -12,7 +12,7 @@ from conductor.base.errors import BadInput, ConfigError
 from conductor.model.spec import Needs
 from workers.task_api.context import JobContext
 from workers.task_api.registry import task
-from workers.task_api.toolkit import Args, is_reading, leave_if_told, parse, read_of, shown, threads
+from workers.toolkit import Args, leave_if_told, media_facts, parse, read_of, shown, threads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,6 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     Writes what the line declares: a write ending in .srt, one in .vtt, or both.
     Result: {"language", "cues", "words", "spoken_s", "ends_s"}; a film in which nobody speaks has no cue.
     """
-    from workers.media import probing
     from workers.speech import cues, stretches
 
     given = parse(args, CaptionsArgs)
@@ -63,7 +62,7 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     }
     if not writes:
         raise BadInput("the job declares no write that ends in .srt or .vtt, and this task makes one")
-    facts = probing.film(path, name, is_reading(ctx, f"reading {name}"))
+    facts = media_facts(ctx, read)
     ends_s = facts.sound_s or facts.ends_s
     spoken = (
         list[Any]()

@@ -16,7 +16,7 @@ from conductor.base.errors import BadInput
 from conductor.model.spec import Needs
 from workers.task_api.context import JobContext
 from workers.task_api.registry import task
-from workers.task_api.toolkit import Args, is_reading, parse, read_of, shown, threads, write_of
+from workers.toolkit import Args, media_facts, parse, read_of, shown, threads, write_of
 
 if TYPE_CHECKING:
     from workers.media.common_form import FrameFormat
@@ -134,11 +134,11 @@ def written_as(ctx: JobContext, given: ComposeArgs, frame: FrameFormat, cores: i
 def layer_of(
     ctx: JobContext, layer: Layer, given: ComposeArgs, frame: FrameFormat, cores: int
 ) -> tuple[Any, Any]:
-    from workers.media import common_form, film_window, probing
+    from workers.media import common_form, film_window
 
     read = read_of(ctx, layer.source, 0, "layers")
     path, name = ctx.input(read), shown(read)
-    facts = probing.film(path, name, is_reading(ctx, f"reading {name}"))
+    facts = media_facts(ctx, read)
     if facts.ends_s and layer.start_s + given.frames / given.fps > facts.ends_s + 0.5:
         raise BadInput(
             f"args: {name} is {facts.ends_s:.1f} s long, there are no {given.frames / given.fps:g} s at "

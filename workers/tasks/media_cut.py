@@ -13,7 +13,7 @@ from conductor.base.errors import BadInput
 from conductor.model.spec import Needs
 from workers.task_api.context import JobContext
 from workers.task_api.registry import task
-from workers.task_api.toolkit import Args, is_reading, parse, read_of, shown, threads, write_of
+from workers.toolkit import Args, media_facts, parse, read_of, shown, threads, write_of
 
 if TYPE_CHECKING:
     from workers.media.common_form import FrameFormat
@@ -44,13 +44,13 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     Result: {"start_s", "duration_s", "score", "frames", "width", "height", "had_audio", "encoder",
     "changed"}; `changed`: what the pictures were not when they came («deinterlaced», «tone-mapped from PQ»).
     """
-    from workers.media import common_form, probing
+    from workers.media import common_form
     from workers.media.common_form import FrameFormat
 
     given = parse(args, CutArgs)
     read = read_of(ctx, given.source, 0)
     path, name = ctx.input(read), shown(read)
-    facts = probing.film(path, name, is_reading(ctx, f"reading {name}"))
+    facts = media_facts(ctx, read)
     start_s, duration_s, score = window(given, ctx, facts, name)
     frame = FrameFormat(width=given.width, height=given.height, fps=given.fps)
     frames = max(1, round(duration_s * frame.fps))

@@ -13,16 +13,7 @@ from conductor.base.errors import BadInput
 from conductor.model.spec import Needs
 from workers.task_api.context import JobContext
 from workers.task_api.registry import task
-from workers.task_api.toolkit import (
-    Args,
-    is_reading,
-    leave_if_told,
-    parse,
-    read_of,
-    shown,
-    threads,
-    write_of,
-)
+from workers.toolkit import Args, leave_if_told, media_facts, parse, read_of, shown, threads, write_of
 from workers.vision.onnx_session import Provider
 
 if TYPE_CHECKING:
@@ -58,13 +49,12 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     Writes an analysis as JSON (`workers.vision.analysis.Analysis`) to its first write.
     Result: {"provider", "model", "frames", "scenes", "best"}; `provider` is the one that really ran.
     """
-    from workers.media import probing
     from workers.vision import analysis, onnx_session
 
     given = parse(args, AnalyseArgs)
     read = read_of(ctx, given.source, 0)
     path, name = ctx.input(read), shown(read)
-    facts = probing.film(path, name, is_reading(ctx, f"reading {name}"))
+    facts = media_facts(ctx, read)
     onnx = warm_session(ctx, given)
     scorer, size = scorer_of(onnx, given)
     scores = scored(ctx, path, name, given, scorer, size, facts)

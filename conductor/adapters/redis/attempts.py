@@ -21,15 +21,15 @@ from conductor.model.ledger_entries import (
     FinishAnswer,
     HeldReport,
     Preloaded,
+    RenewalFacts,
     Renewed,
     RollCall,
     Started,
     Turned,
     WorkerTurn,
 )
-from conductor.model.receipt import Receipt, Usage
+from conductor.model.receipt import Receipt
 from conductor.model.snapshot import JobClass, Reservation
-from conductor.model.spec import Value
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
@@ -37,18 +37,6 @@ _class_to_json = msgspec.json.Encoder(order="deterministic").encode
 _job_class = msgspec.json.Decoder(JobClass)
 _reservation = msgspec.json.Decoder(Reservation)
 _reservations = msgspec.json.Decoder(tuple[Reservation, ...])
-
-
-class RenewalFacts(Value, frozen=True, kw_only=True):
-    """What a renewal may tell; the members of the same names in `Reservation`."""
-
-    usage: Usage | None = None
-    progress: float | None = None
-    note: str = ""
-    quiet_s: float = 0.0
-    frozen_since: float | None = None
-    frozen_for: str = ""
-    frozen_s: float = 0.0
 
 
 class RedisAttempts:

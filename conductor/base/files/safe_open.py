@@ -103,17 +103,38 @@ def create(base: Path, parts: Sequence[str]) -> BinaryIO:
 
 def write_whole(file: Path, content: bytes) -> None:
     """Under its name stands all of it or what stood there before. Raises `OSError`."""
-    handle, draft = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    with written_whole(file) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def written_whole(file: Path, is_private: bool = False) -> Generator[BinaryIO]:
+    """A new file, by another name until all of it is on disk; then it takes the place of what stood under
+    its own. Of a block that raises nothing stays. `is_private`: nobody else may read it. Raises `OSError`."""
+    with drafted(file.parent, f".{file.name}.", is_private) as (stream, draft):
+        yield stream
+        settle(stream)
+        draft.replace(file)
+
+
+@contextmanager
+def drafted(folder: Path, prefix: str, is_private: bool = False) -> Generator[tuple[BinaryIO, Path]]:
+    """The same for who knows the file's name only at its end: the block puts it there after `settle`."""
+    handle, name = tempfile.mkstemp(prefix=prefix, dir=folder)
     try:
         with os.fdopen(handle, "wb") as stream:
-            os.fchmod(stream.fileno(), usual_mode())
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(draft).replace(file)
+            if not is_private:
+                os.fchmod(stream.fileno(), usual_mode())
+            yield stream, Path(name)
     except BaseException:
-        Path(draft).unlink(missing_ok=True)
+        Path(name).unlink(missing_ok=True)
         raise
+
+
+def settle(stream: BinaryIO) -> None:
+    """All that was written is on the disk."""
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def remove(base: Path, parts: Sequence[str]) -> None:

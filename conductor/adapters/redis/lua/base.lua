@@ -69,6 +69,16 @@ local function backlog_of(class)
   return backlog
 end
 
+-- Chains that jobs tie together become one: the number under which this one goes on.
+local function chain_number(number)
+  local into = call('HGET', P .. 'chain_merged', number)
+  while into do
+    number = into
+    into = call('HGET', P .. 'chain_merged', number)
+  end
+  return number
+end
+
 -- Set by chains.lua: what a change of state means for the files of a job (id, letter before, letter after).
 local files_moved
 

@@ -13,15 +13,6 @@ local CHUNK = 4000
 local known = {}
 for i = 1, #flat, 3 do known[flat[i]] = {flat[i + 1], flat[i + 2]} end
 
-local function chain_number(number)
-  local into = call('HGET', P .. 'chain_merged', number)
-  while into do
-    number = into
-    into = call('HGET', P .. 'chain_merged', number)
-  end
-  return number
-end
-
 -- The same as candidates.lua shows at this instant.
 local function all_shown(asked)
   local found = {}

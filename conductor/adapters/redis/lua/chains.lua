@@ -32,15 +32,6 @@ local function files_of(id)
   return string.sub(text, 1, bar - 1), string.sub(text, bar + 1)
 end
 
-local function chain_number(number)
-  local into = call('HGET', P .. 'chain_merged', number)
-  while into do
-    number = into
-    into = call('HGET', P .. 'chain_merged', number)
-  end
-  return number
-end
-
 local function chain_touched(number)
   call('HINCRBY', P .. 'chain_revision', number, 1)
 end
