@@ -14,7 +14,7 @@ from conductor.adapters.stores.open_store import open_store
 from conductor.base.errors import ConductorError, ConfigError, StatementRefused, StoreFault
 from conductor.base.settings.settings import Settings, load
 from conductor.ports.store import SqlStore
-from conductor.views.doctor_stores import of_stores
+from conductor.views.doctor.stores import of_stores
 
 KINDS = ("sqlite", "postgresql")
 ITEMS = "CREATE TABLE item (id TEXT PRIMARY KEY, words TEXT, count INTEGER NOT NULL DEFAULT 0)"

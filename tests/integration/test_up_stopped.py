@@ -20,7 +20,7 @@ from conductor.adapters.open_ledger import open_ledger
 from conductor.adapters.redis import valkey
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.node.single_instance import up_file
-from conductor.views import doctor
+from conductor.views.doctor import examination
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="whether a child is stopped is read from /proc"
@@ -132,7 +132,7 @@ def test_down_ends_an_up_that_was_stopped(tmp_path: Path):
     assert pid is not None
     stop(pid)
     try:
-        (line,) = [f for f in doctor.stopped(settings) if f.what == "up"]
+        (line,) = [f for f in examination.stopped(settings) if f.what == "up"]
         assert f"kill -CONT {pid}" in line.advice
         down = Command(settings, "down")
         assert down.wait(40) == 0, down.said

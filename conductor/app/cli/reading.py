@@ -220,7 +220,7 @@ def doctor(as_json: AsJson = False) -> None:
     Example: conductor doctor
     """
     from conductor.base.text import printable
-    from conductor.views.doctor import examine
+    from conductor.views.doctor.examination import examine
 
     findings = examine(settings_here(begins=True))
     if as_json:

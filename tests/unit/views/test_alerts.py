@@ -7,8 +7,8 @@ from builders import NOW
 
 from conductor.base.settings.alerts import AlertSettings
 from conductor.model.alerts import Alert, ChannelTally
-from conductor.views import doctor_alerts
 from conductor.views.alerts import AlertsNow, alert_lines
+from conductor.views.doctor import alerts as doctor_alerts
 
 ALERT = Alert(
     rule="nas-gone",

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from conductor.adapters.host import cgroup
-from conductor.base.settings.settings import Settings
-from conductor.views import doctor
+from conductor.views.doctor import installation
 from tests.child_scene import ChildScene
 from tests.strays import folders_of, getting_away, needs_cgroups, the_stray, wait_gone
 
@@ -127,11 +126,11 @@ def test_its_own_folder_is_found_where_the_tree_or_a_part_of_it_is_mounted(
     assert found == (folder and Path(folder))
 
 
-def test_doctor_says_which_of_both_it_is(project: Settings, monkeypatch: pytest.MonkeyPatch):
+def test_doctor_says_which_of_both_it_is(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cgroup, "why_none", lambda: "")
-    (finding,) = doctor.strays(project)
+    (finding,) = installation.strays()
     assert (finding.mark, finding.advice) == ("ok ", "") and "a cgroup of its own" in finding.words
 
     monkeypatch.setattr(cgroup, "why_none", lambda: "/sys/fs/cgroup cannot be written: Permission denied")
-    (finding,) = doctor.strays(project)
+    (finding,) = installation.strays()
     assert finding.mark == "-- " and "Permission denied" in finding.words and "Delegate=yes" in finding.advice

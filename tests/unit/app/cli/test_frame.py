@@ -191,7 +191,7 @@ def test_an_interrupt_is_130(cli: Cli, monkeypatch: pytest.MonkeyPatch):
     def interrupted(settings: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("conductor.views.doctor.examine", interrupted)
+    monkeypatch.setattr("conductor.views.doctor.examination.examine", interrupted)
 
     assert cli("doctor").code == 130
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conductor.base.errors import ConductorError, ConfigError
-from conductor.views.doctor_finding import DoctorFinding, bad, less, ok
+from conductor.views.doctor.finding import DoctorFinding, bad, less, ok
 
 if TYPE_CHECKING:
     from conductor.base.files.layout import CodeSettings

@@ -14,7 +14,7 @@ from conductor.base.errors import ConfigError
 from conductor.base.project import program_launchers
 from conductor.base.project.ownership import refuse_foreign, who_else_reads
 from conductor.base.settings.settings import CONFIG_NAME, Settings
-from conductor.views.doctor_finding import DoctorFinding, bad, less, ok
+from conductor.views.doctor.finding import DoctorFinding, bad, less, ok
 
 #: In an address: a password before the host, or a key behind it.
 _ADDRESS = r"://[^/\s\"'@]*:[^\s\"'@]+@|[?&](passw(or)?d|secret|token|(api[_-]?)?key)=[^\s\"'&]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from conductor.views.doctor_finding import DoctorFinding, less, ok
+from conductor.views.doctor.finding import DoctorFinding, less, ok
 
 if TYPE_CHECKING:
     from conductor.base.settings.settings import Settings

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from conductor.base.settings.alerts import AlertSettings
 from conductor.model.alerts import ChannelTally
-from conductor.views.doctor_finding import DoctorFinding, bad, less, ok
+from conductor.views.doctor.finding import DoctorFinding, bad, less, ok
 
 INSTALL = "pip install 'conductor-jobs[alerts]'"
 

@@ -10,7 +10,7 @@ import pytest
 
 from conductor.base.project import program_launchers
 from conductor.base.settings.settings import CONFIG_NAME, Settings
-from conductor.views.doctor_rights import programs, readable_secrets
+from conductor.views.doctor.rights import programs, readable_secrets
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Is this machine ready: one look a module, put together in `examination`."""
