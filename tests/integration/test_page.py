@@ -147,6 +147,8 @@ def test_a_job_says_where_it_is_and_what_stands_against_it(seen: Watched, jobs: 
     is_whole(seen)
 
 
+#: Of a stranger: markup, a terminal's command, letters that turn the order of those behind them.
+EVIL = "<img src=x onerror=\"document.title='owned'\">\x1b[2J\u202egpj.exe"
 RAISED = "Traceback (most recent call last):\n  File 'a.py', line 3\nKeyError: <b>audio</b>"
 
 
@@ -171,7 +173,7 @@ def fail_once(jobs: NodeScene, n: int) -> str:
     jobs.admit(job_id)
     jobs.ledger.attempts.start(job_id, 2, "w1", 3600.0)
     printed = logs / f"w{n}.out"
-    printed.write_text("again\n")
+    printed.write_text(f"again\n{EVIL}\n")
     RunningNote(logs, f"w{n}").tell(
         RunningOutput(job_id=job_id, attempt=2, file=str(printed), start=0, pid=os.getpid())
     )
@@ -192,6 +194,8 @@ def test_a_job_shows_its_life_its_traceback_and_its_log_as_it_is_printed(
     log.get_by_text("── attempt 2 ──").wait_for()
     log.locator(".stderr").get_by_text("diagnostics.sleep attempt 1 failed:").wait_for()
     log.locator(".stdout").get_by_text("again").wait_for()
+    log.get_by_text("onerror=\"document.title='owned'\">\\u001b[2J\\u202egpj.exe").wait_for()
+    assert "owned" not in seen.page.title() and seen.page.locator("main img").count() == 0
     with (jobs.settings.logs_dir / "w7.out").open("a") as more:
         more.write("and on it goes\n")
     log.get_by_text("and on it goes").wait_for()

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
+from types import SimpleNamespace
 
 import httpx
 import psutil
 import pytest
+from fastapi import HTTPException, Request
 from node_scene import NodeScene, until
 from web_scene import TOKEN, WebScene, all_routes, web_with_jobs
 
@@ -64,7 +66,12 @@ def test_every_route_names_its_right_and_what_changes_something_asks_for_the_tok
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:9280", "localhost.evil.example", "127.0.0.1.nip.io", ""]
+    "host",
+    [
+        *("evil.example", "evil.example:9280", "localhost.evil.example", "127.0.0.1.nip.io", ""),
+        # What would poison the path of an address that is made of it.
+        *("localhost:1/livez?", "localhost/livez?", "[::1]/livez?", "x@localhost", "localhost:x"),
+    ],
 )
 def test_a_name_that_was_made_to_point_here_is_turned_down(web: WebScene, job: str, host: str) -> None:
     with web.friend(Host=host) as evil:
@@ -102,6 +109,18 @@ def test_without_the_token_one_looks_and_changes_nothing(web: WebScene, job: str
         assert stranger.post(f"/api/v1/jobs/{job}/cancel").status_code == 401
     with web.stranger(Cookie=f"{COOKIE}=9999999999.61.deadbeef", Origin=web.url.rstrip("/")) as forged:
         assert forged.post(f"/api/v1/jobs/{job}/cancel").status_code == 401
+
+
+@pytest.mark.parametrize("right", [acts, looks, refuse_foreign_page], ids=lambda right: right.__name__)
+def test_no_right_knows_the_path_by_which_somebody_comes(right: Callable[[Request], object]) -> None:
+    """A request without one: whoever asks for it here fails by a `KeyError`."""
+    state = SimpleNamespace(door=Door(token=TOKEN))
+    scope = {"type": "http", "headers": [], "client": ("127.0.0.1", 1), "state": {},
+             "app": SimpleNamespace(state=state)}  # fmt: skip
+    with pytest.raises(HTTPException) if right is acts else nullcontext():
+        right(Request(scope))
+    scope["headers"] = [(b"authorization", f"Bearer {TOKEN}".encode())]
+    right(Request(scope))
 
 
 @pytest.mark.parametrize(

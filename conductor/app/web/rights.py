@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ MOST_LINKS = 16
 #: Header with the name of who acts.
 ACTOR = "x-conductor-actor"
 MOST_NAME = 40
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/?#\[\]@\\]+))(?::\d{1,5})?")
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 OWN_SITES = frozenset({"same-origin", "none"})
 
@@ -75,9 +77,10 @@ class Visitor:
 
 
 def host_of(text: str) -> str:
-    """«[::1]:9280», «localhost:9280» → the name alone."""
-    name = text.partition("]")[0].removeprefix("[") if text.startswith("[") else text.partition(":")[0]
-    return name.lower().rstrip(".")
+    """«[::1]:9280», «localhost:9280» → the name alone; empty where that is no host and port: what stands
+    behind a name may be meant to become the path of an address («localhost:1/livez?»)."""
+    found = _HOST.fullmatch(text)
+    return (found[1] or found[2]).lower().rstrip(".") if found else ""
 
 
 def visitor(request: Request) -> Visitor:
