@@ -143,7 +143,7 @@ class Holds:
             opens = {name for name, _ in said if name} | paused
             closed = {name for name, v in said if name and not (v.reason in OF_KINDS and v.where)} | paused
             known = self._closed[job_class.id] = (frozenset(closed), frozenset(opens))
-        return one._replace(closed=known[0], opens=known[1])
+        return one._replace(closed=known[0], opens=known[1]) if known[0] or known[1] else one
 
     def _contenders(
         self, one: HeldClass, verdicts: Sequence[Verdict], others: Sequence[HeldClass], hopeless: Set[str]
@@ -189,11 +189,11 @@ class Holds:
         if not self.state.explains:
             return ()
         answer = self._reasons.answer(one.demand)
-        known_of = {(v.reason, _place_of(v)) for v in said if v is not None}
-        more = [v for v in self.closings(one.turn.job_class) if (v.reason, _place_of(v)) not in known_of]
-        for verdict in (*said, *more):
-            if verdict is None:
-                continue
+        told = [verdict for verdict in said if verdict is not None]
+        if closings := self.closings(one.turn.job_class):
+            known_of = {(v.reason, _place_of(v)) for v in told}
+            told += [v for v in closings if (v.reason, _place_of(v)) not in known_of]
+        for verdict in told:
             # One keeps many back: they share its word, and all that comes with it.
             known = self._denials.get((id(answer), id(verdict)))
             if known is None:
