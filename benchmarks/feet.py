@@ -44,7 +44,7 @@ ram_headroom_mib = 0
 is_on = false
 """
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-#: After the workers are up: the spare, forecasts and first looks are over.
+#: After the workers are up: forecasts and first looks are over.
 SETTLED_S = 8.0
 #: The goals: % of one core for the conductor and for the node's own process; seconds of a command that needs
 #: no ledger.
@@ -119,8 +119,8 @@ def named(pid: int, name: str) -> dict[int, str]:
 def kind_of(words: Sequence[str]) -> str:
     if "--lane" in words:
         return f"worker {words[words.index('--lane') + 1]}"
-    if "--spare" in words:
-        return "spare"
+    if "--fork-server" in words:
+        return "fork server"
     return (
         "child"
         if "workers.isolation.child_main" in words

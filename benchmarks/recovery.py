@@ -139,7 +139,7 @@ def kill_all(process: subprocess.Popen[bytes]) -> None:
 
 def of_worker(node: subprocess.Popen[bytes], held: Reservation) -> tuple[int, list[int]]:
     """Pids of the worker that holds the job and of its child."""
-    for process in psutil.Process(node.pid).children():
+    for process in psutil.Process(node.pid).children(recursive=True):
         try:
             words = process.cmdline()
         except psutil.Error:

@@ -1,7 +1,7 @@
 """`python -m workers --queue Q --lane L --node N [--name NAME] [--device gpu0]`: one worker. Started by the
 node.
 
-`python -m workers --spare`: one in reserve, which is told on its stdin whom it replaces.
+`python -m workers --fork-server LINE`: copies itself into workers (`workers.parent.fork_server`).
 """
 
 from __future__ import annotations
@@ -16,14 +16,21 @@ from conductor.base.errors import ConductorError
 from conductor.model.spec import LANES
 
 if TYPE_CHECKING:
-    from workers.isolation.child_process import ChildProcess
     from workers.isolation.stop_signals import Stopping
 
 
 def main(argv: list[str] | None = None) -> int:
     """0 when told to leave; the error's exit code, or 1 after one that nobody foresaw."""
     given = sys.argv[1:] if argv is None else argv
-    options = None if given[:1] == ["--spare"] else parser().parse_args(given)
+    loaded_at = None
+    if given[:1] == ["--fork-server"]:
+        from workers.parent import fork_server
+
+        order = fork_server.serve(int(given[1]))
+        if order is None:
+            return 0
+        given, loaded_at = list(order.argv), fork_server.LOADED_AT
+    options = parser().parse_args(given)
     from conductor.base.files.safe_open import write_for_ourselves
     from workers.isolation.stop_signals import Stopping
 
@@ -32,9 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     stopping.install()
     write_for_ourselves()
     try:
-        if options is None:
-            return spare(stopping)
-        serve(options, stopping)
+        serve(options, stopping, loaded_at)
     except ConductorError as e:
         logger.error("{}", e)
         return e.exit_code
@@ -44,21 +49,28 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def serve(options: argparse.Namespace, stopping: Stopping, host: ChildProcess | None = None) -> None:
+def serve(options: argparse.Namespace, stopping: Stopping, loaded_at: float | None) -> None:
+    """`loaded_at`: of a copy, when what it has imported was loaded (epoch seconds)."""
     from conductor.base.gc_pause import uncollected
 
     with uncollected():
         from conductor.base.logs import logs
         from conductor.base.settings.settings import load
+        from workers.isolation.child_process import ChildBroken, ChildProcess
         from workers.parent.loop import work
         from workers.parent.wiring import clean, unique_name
 
     node = clean(options.node)
     name = clean_name(options.name) or unique_name(node, options.lane)
     settings = load()
+    host = ChildProcess(settings, name, options.device)
+    if loaded_at is not None:
+        # Now: what comes next has threads and a connection.
+        try:
+            host.fork(loaded_at)
+        except ChildBroken as e:
+            logger.error("{}", e)
     logs.set_up(settings.logs_dir, f"worker-{node}-{options.lane}")
-    if host is not None:
-        host.serve(name, options.device)
     work(
         settings,
         queue=options.queue,
@@ -68,24 +80,6 @@ def serve(options: argparse.Namespace, stopping: Stopping, host: ChildProcess | 
         stopping=stopping,
         host=host,
     )
-
-
-def spare(stopping: Stopping) -> int:
-    """Wait, prepared, for somebody to replace."""
-    import os
-
-    from conductor.base.settings.settings import load
-    from workers.parent.spare import await_order, prepare, show_as
-
-    host = prepare(load())
-    order = await_order(stopping)
-    if order is None:
-        host.close()
-        return 0
-    os.environ.update(order.env)
-    show_as(order.argv)
-    serve(parser().parse_args(order.argv), stopping, host)
-    return 0
 
 
 def clean_name(name: str | None) -> str:

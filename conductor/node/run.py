@@ -42,12 +42,12 @@ from conductor.node.alerts.watch import watch_alerts
 from conductor.node.cleanup.cleaner import Cleaner
 from conductor.node.cleanup.orphaned_receipts import settle, settle_all
 from conductor.node.detached import output_file
+from conductor.node.fork_server import ForkServer, start_fork_server
 from conductor.node.health.report import Identity, Reading, Workforce
 from conductor.node.health.reporter import Reporter
 from conductor.node.orphan_rescue import Overrides, give_back, rescue
 from conductor.node.queue_plan import node_name, plan_queues
 from conductor.node.single_instance import only_one, pid_path, refuse_twin
-from conductor.node.spare_worker import Spare, start_spare
 from conductor.node.supervisor import Death, Supervisor, launcher
 from conductor.ports import Ledger
 
@@ -119,9 +119,10 @@ class Node:
         self._should_stop = should_stop
         self._service = service
         self._drain_for_s = drain_for_s
-        self._spare = Spare(lambda: start_spare(settings.project))
+        self._fork_server = ForkServer(start_fork_server(settings.project))
+        self._fork_server.start()
         self._supervisor = Supervisor(
-            launcher(settings.project, identity.node, self._spare), settings.timing.lease_s
+            launcher(settings.project, identity.node, self._fork_server), settings.timing.lease_s
         )
         catalogue = WatchedCatalogue(settings.for_code)
         self._reporter = Reporter(
@@ -144,8 +145,6 @@ class Node:
         self._closed: set[str] = set()
         self._limits = limits_of(settings)
         self._oom_kills = oom_counter.kills()
-        #: Until the spare wants to be looked after.
-        self._spare_s: float | None = None
 
     def run(self) -> int:
         pid_file = pid_path(self._settings.layout, self._identity.node)
@@ -156,6 +155,7 @@ class Node:
         self._settle_all()
         self._vram_claims.sweep()
         end_leftovers(self._frozen)
+        self._fork_server.await_prepared()
         self._turn()
         self._give_back("no worker of this node serves its queue any more")
         self._reporter.start()
@@ -192,7 +192,6 @@ class Node:
         self._bury(self._supervisor.reap())
         self._leave_closed_queues()
         self._supervisor.start_due()
-        self._spare_s = self._spare.tend()
         self._tell()
         if self._draining_since is not None and not self._gave_back:
             is_time = time.monotonic() - self._draining_since > GIVE_BACK_AFTER_S
@@ -220,7 +219,6 @@ class Node:
         self._draining_since = time.monotonic()
         self._tell()
         self._supervisor.drain()
-        self._spare.close()
 
     def _drain_left_s(self) -> float | None:
         """None: not draining, or without a limit, or not draining any more."""
@@ -336,18 +334,17 @@ class Node:
             limits.append(RETRY_S)
         if self._draining_since is not None and not self._gave_back:
             limits.append(GIVE_BACK_AFTER_S)
-        if self._spare_s is not None:
-            limits.append(self._spare_s)
         if (left_s := self._drain_left_s()) is not None:
             limits.append(max(0.0, left_s))
-        if (next_look := self._supervisor.next_look_s) is not None:
-            limits.append(next_look)
+        for next_look in (self._supervisor.next_look_s, self._fork_server.next_look_s):
+            if next_look is not None:
+                limits.append(next_look)
         return min(limits)
 
     def _leave(self, pid_file: Path) -> None:
         """Also after an error in the loop: no worker stays behind without its supervisor."""
         self._supervisor.kill()
-        self._spare.close()
+        self._fork_server.close()
         self._reporter.stop()
         self._alerts.stop()
         try:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,9 +17,9 @@ from msgspec import Struct
 from conductor.adapters.host.processes import kill_session, spawn
 from conductor.adapters.host.stopped_processes import LOOK_EVERY_S, StoppedProcesses
 from conductor.model.report import QueueReport
+from conductor.node.fork_server import ForkServer, Running
 from conductor.node.queue_plan import QueuePlan
 from conductor.node.restart_backoff import SETTLED_S, Backoff
-from conductor.node.spare_worker import Spare
 from conductor.node.start_output import StartOutput
 
 
@@ -64,7 +63,7 @@ def signal_name(number: int) -> str:
 @dataclass
 class WorkerProcess:
     name: str
-    process: subprocess.Popen[bytes]
+    process: Running
     started_at: float
     #: Of one that is started after another died at start.
     overheard: StartOutput | None = None
@@ -95,7 +94,7 @@ class Seat:
 
 
 #: Where what it says goes, None: where ours goes.
-Launch = Callable[[QueuePlan, str, "StartOutput | None"], "subprocess.Popen[bytes]"]
+Launch = Callable[[QueuePlan, str, "StartOutput | None"], "Running"]
 
 
 class Supervisor:
@@ -261,10 +260,10 @@ class Supervisor:
                 os.kill(seat.worker.process.pid, signal.SIGTERM)
 
 
-def launcher(project: Path, node: str, spare: Spare | None = None) -> Launch:
-    """Starts `python -m workers` for a queue, or makes the spare that worker."""
+def launcher(project: Path, node: str, server: ForkServer | None = None) -> Launch:
+    """Starts a worker for a queue: a copy of the fork server, or `python -m workers` where there is none."""
 
-    def launch(plan: QueuePlan, name: str, overheard: StartOutput | None) -> subprocess.Popen[bytes]:
+    def launch(plan: QueuePlan, name: str, overheard: StartOutput | None) -> Running:
         words = ["--queue", plan.queue, "--lane", plan.lane, "--node", node]
         words += ["--name", name, *(("--device", plan.device) if plan.device else ())]
         env = {"CONDUCTOR_PROJECT": str(project)}
@@ -273,8 +272,9 @@ def launcher(project: Path, node: str, spare: Spare | None = None) -> Launch:
             env["CUDA_VISIBLE_DEVICES"] = plan.uuid
         elif plan.lane != "gpu" or plan.device is None:
             env["CUDA_VISIBLE_DEVICES"] = ""
-        if overheard is None and spare is not None and (process := spare.take(words, env)) is not None:
-            return process
+        # One that keeps dying is started afresh: what the server has imported may be what it dies of.
+        if overheard is None and server is not None and (copy := server.launch(words, env)) is not None:
+            return copy
         # -P: a folder of the project's that is called `workers` is not ours.
         return spawn(
             [sys.executable, "-P", "-m", "workers", *words],

@@ -7,7 +7,6 @@ A worker's name is its own, so each death would leave a file for ever.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -15,10 +14,6 @@ from pathlib import Path
 from conductor.base.logs.two_streams import names_folder, ranges_file
 
 KEPT = 50
-#: A spare's file takes the name of the worker that it becomes; of one that never became any, it stays behind.
-SPARE = re.compile(r"worker-spare-[0-9]+\.out")
-#: Whose spare it is cannot be told, and one that lives needs its file: by then it is another one.
-SPARE_S = 30 * 86_400.0
 
 
 def sweep(folder: Path, node: str, live: Collection[str], kept: int = KEPT) -> list[Path]:
@@ -28,7 +23,7 @@ def sweep(folder: Path, node: str, live: Collection[str], kept: int = KEPT) -> l
     dead = list(files_of(folder, node, live))
     empty = [file for file, (_, size) in dead if size == 0]
     spoke = sorted((at, file) for file, (at, size) in dead if size)
-    gone = [*empty, *left_by_spares(folder), *(file for _, file in spoke[: max(0, len(spoke) - kept)])]
+    gone = [*empty, *(file for _, file in spoke[: max(0, len(spoke) - kept)])]
     for file in gone:
         # another node of this name took it, or the folder is read-only: no harm either way
         with suppress(OSError):
@@ -49,10 +44,3 @@ def files_of(folder: Path, node: str, live: Collection[str]) -> Iterable[tuple[P
             with suppress(OSError):
                 stat = file.stat()
                 yield file, (stat.st_mtime, stat.st_size)
-
-
-def left_by_spares(folder: Path) -> Iterable[Path]:
-    for file in folder.glob("worker-spare-*.out"):
-        with suppress(OSError):
-            if SPARE.fullmatch(file.name) and time.time() - file.stat().st_mtime > SPARE_S:
-                yield file

@@ -27,6 +27,7 @@ WEIGHTS: dict[str, int] = {
     "redis": 9,
     "node": 4,
     "host": 1,
+    "fork server": 2,
     "stop worker": 5,
     "stop leader": 3,
 }
@@ -106,6 +107,8 @@ class Nemesis:
                 self._conductor(blow)
             case "node" | "host":
                 self._node(blow)
+            case "fork server":
+                self._fork_server(blow)
             case _:
                 self._redis()
 
@@ -167,7 +170,7 @@ class Nemesis:
         if node is None:
             return
         workers = (
-            [w for w in self.world.of_kind("worker") if parent_of(w.pid) == node.pid]
+            [w for w in self.world.of_kind("worker") if node.pid in (parent_of(w.pid), node_of(w.pid))]
             if blow.kind == "host"
             else []
         )
@@ -177,6 +180,12 @@ class Nemesis:
         for pid in (node.pid, *(w.pid for w in workers)):
             send(pid, signal.SIGKILL)
         self.kills.append(Kill(at, blow.kind, node.pid, held))
+
+    def _fork_server(self, blow: Blow) -> None:
+        """Its copies are told to leave, and finish what they have in hand."""
+        server = _pick(self.world.of_kind("fork server"), blow.pick)
+        if server is not None and send(server.pid, signal.SIGKILL):
+            self.kills.append(Kill(time.time(), blow.kind, server.pid))
 
     def _redis(self) -> None:
         pid = self.world.valkey_pid()
@@ -192,6 +201,11 @@ class Nemesis:
 
 def _pick(those: list[Proc], pick: float) -> Proc | None:
     return those[int(pick * len(those))] if those else None
+
+
+def node_of(worker: int) -> int:
+    """The fork server's parent, where it made that worker."""
+    return parent_of(parent_of(worker))
 
 
 def parent_of(pid: int) -> int:

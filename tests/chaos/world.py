@@ -52,6 +52,8 @@ lease_s = 1.5
 admitted_grace_s = 1.0
 report_every_s = 0.5
 report_ttl_s = 3.0
+[breaker]
+first_probe_s = 1.0
 [limits]
 ram_headroom_mib = 0
 [web]
@@ -71,7 +73,7 @@ headroom_bytes = 0
 
 @dataclass(frozen=True)
 class Proc:
-    """One process of the world. `kind`: conductor, node, worker, body, program."""
+    """One process of the world. `kind`: conductor, node, fork server, worker, body, program."""
 
     pid: int
     kind: str
@@ -266,6 +268,8 @@ def _proc(pid: int, words: list[str]) -> Proc:
         return Proc(pid, "body")
     if "workers" in words and "--queue" in words:
         return Proc(pid, "worker", words[words.index("--name") + 1])
+    if "workers" in words and "--fork-server" in words:
+        return Proc(pid, "fork server")
     for word, kind in (("conduct", "conductor"), ("node", "node")):
         if "conductor" in words and word in words:
             return Proc(pid, kind)

@@ -5,6 +5,7 @@ move.
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from node_scene import CONFIG, Command, NodeScene, configure, until, until_gone, with_tasks, words_of
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 
+from conductor.adapters.host.processes import SESSION
 from conductor.adapters.host.wakeup import SERVE_ALL
 from conductor.adapters.open_ledger import connect, redis_ledger
 from conductor.adapters.redis import valkey
@@ -103,13 +105,13 @@ def test_who_got_away_from_a_killed_worker_is_ended_by_its_node_and_no_cgroup_is
         scene.close()
 
 
-def test_the_spare_that_takes_a_dead_worker_s_place_is_there_at_once_and_shows_as_that_worker(
-    scene: NodeScene,
-):
-    node = scene.node()
-    spare = until(lambda: next((p for p in spares(node) if p.children()), None))
+def test_a_dead_worker_s_place_is_taken_at_once_by_a_copy_that_shows_as_that_worker(scene: NodeScene):
+    node = scene.node(
+        {"CONDUCTOR_DASHBOARD__PASSWORD_ENV": "NOT_FOR_BODIES", "NOT_FOR_BODIES": "hidden word"}
+    )
     job = scene.begin(1)
     worker = node.worker()
+    assert worker.ppid() == server_of(node).pid
 
     worker.kill()
     scene.until_state(job, "waiting")
@@ -118,19 +120,50 @@ def test_the_spare_that_takes_a_dead_worker_s_place_is_there_at_once_and_shows_a
     held = scene.until_state(job, "running").reservation
     assert held is not None and held.worker is not None
     again = node.worker()
-    assert again.pid == spare.pid
     assert [again.cmdline()[i + 1] for i, word in enumerate(again.cmdline()) if word == "--name"] == [
         held.worker
     ]
-    until(lambda: spares(node))
+    (body,) = again.children()
+    assert is_copy(again) and is_copy(body)
+    assert body.cmdline()[:3] == [sys.executable, "-m", "workers.isolation.child_main"]
+    shown = body.environ()
+    assert shown[SESSION] == str(again.pid) and shown["CONDUCTOR_PROJECT"] == str(scene.settings.project)
+    assert "NOT_FOR_BODIES" not in shown
+    # Of what it had as its parent's copy it holds nothing open but its own ends and its log.
+    there = [str(held.readlink()) for held in Path(f"/proc/{body.pid}/fd").iterdir()]
+    assert not [name for name in there if name.endswith(".jsonl")], there
+    assert len([name for name in there if name.startswith("socket:")]) == 1, there
     node.process.send_signal(signal.SIGTERM)
     node.process.send_signal(signal.SIGINT)
     assert node.wait() == 130
-    until_gone([spare, *node.below()])
+    until_gone([again, body, *node.below()])
 
 
-def spares(node: Command) -> list[psutil.Process]:
-    return [process for process in node.below() if "--spare" in words_of(process)]
+def test_a_node_whose_fork_server_is_killed_finishes_what_runs_and_goes_on(scene: NodeScene):
+    node = scene.node()
+    job = scene.begin(1)
+    worker = node.worker()
+
+    server_of(node).kill()
+
+    # Its copies are told to leave, and finish what they have in hand.
+    scene.release(1)
+    scene.until_state(job, "done")
+    until(lambda: "fork server ended" in node.said)
+    until(lambda: node.workers() and node.workers()[0].pid != worker.pid)
+    second = scene.sleep(2, 0.0)
+    scene.until_state(second, "done")
+    assert scene.job(job).attempts == 1
+
+
+def is_copy(process: psutil.Process) -> bool:
+    """It became no other program since it was forked (PF_FORKNOEXEC of Linux's `include/linux/sched.h`)."""
+    flags = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[6]
+    return bool(int(flags) & 0x40)
+
+
+def server_of(node: Command) -> psutil.Process:
+    return until(lambda: next((p for p in node.below() if "--fork-server" in words_of(p)), None))
 
 
 def test_a_drain_finishes_the_job_in_hand_gives_back_the_rest_and_leaves_nothing(scene: NodeScene):

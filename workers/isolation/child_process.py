@@ -24,6 +24,7 @@ from conductor.adapters.host.processes import SESSION
 from conductor.base import secrets
 from conductor.base.logs.events import emit_event
 from workers.isolation.code_stamps import stamp_as_loaded, stamp_of
+from workers.isolation.forked_child import ForkedChild, forked
 from workers.isolation.frozen_family import FrozenFamily
 from workers.isolation.leaks import Leaks
 from workers.isolation.pipe_tickets import drain, pipe, waiting_in
@@ -60,7 +61,7 @@ class ChildProcess:
         self._settings = settings
         self._device = device
         self.printed = Printed(_log_of(settings, name), settings.logs_dir, settings.clean.body_bytes)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedChild | None = None
         self._channel: Channel | None = None
         self._visible = ""
         self._jobs = 0
@@ -100,10 +101,12 @@ class ChildProcess:
         assert self._channel is not None, "ensure() comes first"
         return self._channel
 
-    def serve(self, name: str, device: str | None) -> None:
-        """What was prepared becomes that worker's: its log takes the worker's name, whoever writes to it."""
-        self.printed.rename(_log_of(self._settings, name))
-        self._device = device
+    def fork(self, loaded_at: float) -> None:
+        """The first child, as a copy of this process: before it has threads, connections or a device.
+        `loaded_at`: epoch seconds, before all that both have imported. Raises `ChildBroken`.
+        """
+        self._start(self._visible_for(()), is_copy=True)
+        self._born_at_epoch = loaded_at
 
     def ensure(self, devices: Sequence[str]) -> None:
         """A child that is alive, fresh enough and sees exactly these devices (keys, or what CUDA knows them
@@ -321,13 +324,14 @@ class ChildProcess:
         changed = [file for file, stamp in self._stamps.items() if stamp_of(file) != stamp]
         return f"{changed[0]} changed" if changed else ""
 
-    def _start(self, visible: str) -> None:
+    def _start(self, visible: str, is_copy: bool = False) -> None:
         ours, theirs = socket.socketpair()
         self._tickets, self._stop = pipe(), pipe()
         try:
-            self._process = self._spawn(theirs, visible)
+            self._process = self._spawn(theirs, visible, is_copy)
         finally:
             theirs.close()
+        self.printed.watch()
         self._visible, self._jobs, self._broke_off, self._stamps = visible, 0, 0, {}
         self._born_at, self._born_at_epoch = time.monotonic(), time.time()
         self._tired, self._leaks, self._warm = "", Leaks(self._settings.workers), ()
@@ -343,7 +347,9 @@ class ChildProcess:
                 f"the worker's child does not start (exit status {status}): {self.last_words()}"
             )
 
-    def _spawn(self, theirs: socket.socket, visible: str) -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, theirs: socket.socket, visible: str, is_copy: bool
+    ) -> subprocess.Popen[bytes] | ForkedChild:
         environment = secrets.for_bodies(self._settings.secrets)
         # NVML's numbers are by bus; CUDA's own order would put the fastest first.
         environment |= {
@@ -360,6 +366,8 @@ class ChildProcess:
             sinks.ranges.fileno(),
         )
         try:
+            if is_copy:
+                return forked((sinks.stdout.fileno(), sinks.stderr.fileno()), ends, environment)
             return subprocess.Popen(
                 [sys.executable, "-m", "workers.isolation.child_main", str(os.getpid()), *map(str, ends)],
                 cwd=_PACKAGES,

@@ -97,6 +97,12 @@ class Printed:
             self._watch = WriteWatch(names_folder(self.file), self.look)
         return sinks
 
+    def watch(self) -> None:
+        """From now on a thread looks at what is written: once the child is there, which may be a copy of this
+        process."""
+        if self._watch is not None:
+            self._watch.start()
+
     def _opened(self) -> tuple[BinaryIO, BinaryIO]:
         """By a name for each stream: the kernel says by which name of a file somebody wrote."""
         folder = names_folder(self.file)
@@ -107,13 +113,6 @@ class Printed:
             return out, error
         except OSError:  # a disk without hard links
             return self.file.open("ab", 0), self.file.open("ab", 0)
-
-    def rename(self, file: Path) -> None:
-        """Whoever writes into it goes on."""
-        for of in (Path, ranges_file, names_folder):
-            if of(self.file).exists():
-                of(self.file).replace(of(file))
-        self.file = file
 
     def size(self) -> int:
         try:

@@ -38,11 +38,16 @@ class WriteWatch:
         self._woken, self._wake = os.pipe()
         self._events = _events_in(folder)
         self._thread = threading.Thread(target=self._work, name="printed", daemon=True)
-        self._thread.start()
+
+    def start(self) -> None:
+        """What was written since it was made is looked at now. A second time is no matter."""
+        if not self._thread.is_alive():
+            self._thread.start()
 
     def close(self) -> None:
         os.close(self._wake)
-        self._thread.join(2.0)
+        if self._thread.is_alive():
+            self._thread.join(2.0)
 
     def names(self) -> list[str]:
         """By which name was written since it was asked last, in order; writes by one name that follow each

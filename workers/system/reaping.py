@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from conductor.base.errors import ConductorError
 
 #: What was killed ends at once, or when the disk that it waits for answers.
 REAP_LIMIT_S = 30.0
 _PF_EXITING = 0x4
+
+
+class EndedProcess(Protocol):
+    """A child of this process: a program, or a copy."""
+
+    pid: int
+    returncode: int | None
+
+    def wait(self) -> int: ...
 
 
 class Unkillable(ConductorError):
@@ -26,7 +35,7 @@ class Unkillable(ConductorError):
         )
 
 
-def has_ended(process: subprocess.Popen[bytes], limit_s: float) -> bool:
+def has_ended(process: EndedProcess, limit_s: float) -> bool:
     """Without reaping it: who does that is told what it used."""
     deadline = time.monotonic() + limit_s
     while process.returncode is None:
@@ -51,7 +60,7 @@ def is_ending(pid: int) -> bool:
     return bool(flags & _PF_EXITING)
 
 
-def reap(process: subprocess.Popen[bytes]) -> tuple[int, int | None]:
+def reap(process: EndedProcess) -> tuple[int, int | None]:
     """Its exit status as `subprocess` gives it, and its peak in MiB where the kernel says so."""
     if process.returncode is not None:
         return process.returncode, None

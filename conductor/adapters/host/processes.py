@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -38,11 +38,12 @@ def spawn(
     cwd: Path | None = None,
     output: IO[bytes] | int | None = None,
     stdin: int = subprocess.DEVNULL,
+    pass_fds: Collection[int] = (),
 ) -> subprocess.Popen[bytes]:
     """A child in its own session that gets SIGTERM when this process dies (on Linux; elsewhere it lives on).
 
     `argv[0]`: a full path. `env`: added to ours. `output`: where its stdout and stderr go, None: where ours
-    go.
+    go. `pass_fds`: descriptors of ours that it has too.
     """
     tie = (sys.executable, "-I", "-S", str(TIED), str(os.getpid())) if sys.platform == "linux" else ()
     return subprocess.Popen(
@@ -53,6 +54,7 @@ def spawn(
         stdout=output,
         stderr=None if output is None else subprocess.STDOUT,
         start_new_session=True,
+        pass_fds=pass_fds,
     )
 
 

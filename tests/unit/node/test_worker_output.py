@@ -1,7 +1,6 @@
 """Files of what bodies printed do not add up for ever."""
 
 import os
-import time
 from pathlib import Path
 
 from conductor.node.worker_output import sweep
@@ -29,15 +28,8 @@ def test_those_that_live_and_those_of_others_are_left_alone(tmp_path: Path):
         a_file(tmp_path, "cpu-here-00000001"),
         a_file(tmp_path, "cpu-there-00000002"),
         a_file(tmp_path, "cpu-here-too-00000003"),
-        a_file(tmp_path, "spare-4711", at=time.time()),
         a_file(tmp_path, "cpu-here-mine"),
     }
 
     assert sweep(tmp_path, "here", {"cpu-here-00000001"}, kept=0) == []
     assert {*tmp_path.iterdir()} == files
-
-
-def test_what_a_spare_of_last_month_left_goes(tmp_path: Path):
-    old = a_file(tmp_path, "spare-4711", at=time.time() - 31 * 86_400)
-
-    assert sweep(tmp_path, "here", ()) == [old]

@@ -1,0 +1,129 @@
+"""The line between a node and its fork server: orders and ends, and a server that dies, is stopped or never
+starts.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from node_scene import until
+
+from conductor.node import fork_server
+from conductor.node.fork_server import ForkedWorker, ForkServer
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux only")
+
+#: A server whose copies sleep, or end with the exit code that they are ordered.
+SERVER = """
+import os, signal, socket, sys, time
+from msgspec import json
+from conductor.node.fork_server import MOST_BYTES, CopyEnded, Forked, Order, Prepared
+line = socket.socket(fileno=int(sys.argv[1]))
+line.send(json.encode(Prepared()))
+def reap(*_):
+    try:
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            line.send(json.encode(CopyEnded(pid=found[0], exit_code=os.waitstatus_to_exitcode(found[1]))))
+    except ChildProcessError:
+        pass
+signal.signal(signal.SIGCHLD, reap)
+while data := line.recv(MOST_BYTES):
+    order = json.decode(data, type=Order)
+    pid = os.fork()
+    if not pid:
+        time.sleep(60) if order.argv == ("sleep",) else os._exit(int(order.env["code"]))
+    line.send(json.encode(Forked(pid=pid)))
+"""
+
+
+class Line:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.program = SERVER
+        self.started: list[subprocess.Popen[bytes]] = []
+        self.server = ForkServer(self._start, lambda: self.now)
+
+    def _start(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-c", self.program, str(theirs.fileno())]
+        self.started.append(subprocess.Popen(argv, pass_fds=[theirs.fileno()]))
+        return self.started[-1]
+
+    def asleep(self) -> ForkedWorker:
+        copy = self.server.launch(["sleep"], {})
+        assert copy is not None and copy.poll() is None
+        return copy
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    it = Line()
+    it.server.start()
+    it.server.await_prepared()
+    yield it
+    for process in it.started:
+        process.kill()
+        process.wait()
+    it.server.close()
+
+
+def test_a_copy_is_there_at_once_and_how_it_ends_is_told(line: Line) -> None:
+    ends = {code: line.server.launch([], {"code": str(code)}) for code in (0, 3)}
+    killed = line.asleep()
+    os.kill(killed.pid, signal.SIGKILL)
+
+    for code, copy in ends.items():
+        assert copy is not None
+        until(lambda copy=copy: copy.poll() is not None)
+        assert copy.exit_code == code
+    until(lambda: killed.poll() is not None)
+    assert killed.exit_code == -signal.SIGKILL
+    assert line.server.next_look_s is None and len(line.started) == 1
+
+
+def test_copies_of_a_server_that_was_killed_are_looked_at_until_they_are_gone(line: Line) -> None:
+    copy = line.asleep()
+
+    line.started[0].kill()
+    line.started[0].wait()
+
+    assert copy.poll() is None and line.server.next_look_s == fork_server.LOOK_EVERY_S
+    os.kill(copy.pid, signal.SIGKILL)
+    until(lambda: copy.poll() is not None)
+    assert copy.exit_code == 0 and line.server.next_look_s is None
+    # The next one is started at once; until it has imported everything there are none of it.
+    assert line.server.launch(["sleep"], {}) is None
+    line.server.await_prepared()
+    line.asleep()
+    assert len(line.started) == 2
+
+
+def test_a_server_that_is_stopped_holds_nobody_up_for_long(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork_server, "ORDER_LIMIT_S", 0.05)
+    line.started[0].send_signal(signal.SIGSTOP)
+
+    assert line.server.launch(["sleep"], {}) is None
+    assert line.started[0].poll() == -signal.SIGKILL
+
+
+def test_a_server_that_cannot_start_is_started_ever_later(line: Line) -> None:
+    line.started[0].kill()
+    line.program = "raise SystemExit(1)"
+    starts: list[float] = []
+    for _ in range(400):
+        before = len(line.started)
+        assert line.server.launch(["sleep"], {}) is None
+        if len(line.started) > before:
+            starts.append(line.now)
+            line.server.await_prepared()
+        line.now += 0.25
+    gaps = [later - earlier for earlier, later in itertools.pairwise(starts[1:])]
+    assert 4 <= len(starts) < 12 and gaps == sorted(gaps) and gaps[-1] >= 8
