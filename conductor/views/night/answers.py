@@ -120,7 +120,7 @@ def _what_is_not(report: NightReport) -> Answer:
         *([f"{jobs.behind} that never ran, being behind them"] if jobs.behind else []),
         *([f"{jobs.review} in review"] if jobs.review else []),
         *([f"{jobs.running} under way"] if jobs.running else []),
-        *([f"{jobs.waiting} waiting"] if jobs.waiting else []),
+        *([f"{jobs.waiting} waiting{_behind_words(report)}"] if jobs.waiting else []),
         *([f"{jobs.cancelled} cancelled"] if jobs.cancelled else []),
     ]
     earlier = f" Of these {jobs.earlier} were dead or cancelled before it began." if jobs.earlier else ""
@@ -133,6 +133,16 @@ def _what_is_not(report: NightReport) -> Answer:
         tone="act" if needs_person else "plain" if parts else "good",
         filter=f"state:{','.join(states)}" if states else "",
     )
+
+
+def _behind_words(report: NightReport) -> str:
+    """« (12 behind those in review, 3 behind others)»."""
+    jobs = report.jobs
+    parts = [
+        *([f"{jobs.behind_review} behind those in review"] if jobs.behind_review else []),
+        *([f"{jobs.behind_others} behind others that are not done"] if jobs.behind_others else []),
+    ]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _why(report: NightReport) -> Answer:
@@ -168,16 +178,31 @@ def _gates(gates: tuple[str, ...]) -> str:
 
 def _waited_for(report: NightReport) -> Answer:
     question = "What was it waiting for?"
+    still = _waits_still(report)
     if not report.sources.ticks:
-        return Answer(question=question, words="Nothing was recorded: no tick of this time is kept.")
+        words = "Nothing was recorded: no tick of this time is kept."
+        return Answer(question=question, words=f"{words}{still}")
     if not report.gates:
-        return Answer(question=question, words="For nothing: no gate held a job back.", tone="good")
+        words = f"For nothing: no gate held a job back.{still}"
+        return Answer(question=question, words=words, tone="plain" if still else "good")
     named = [
         f"{GATE_WORDS.get(row.gate, row.gate)} ({row.gate}) for {duration(row.held_s)}"
         for row in report.gates[:SHOWN]
     ]
     more = f", and {many(len(report.gates) - SHOWN, 'more gate')}" if len(report.gates) > SHOWN else ""
-    return Answer(question=question, words=f"For {', '.join(named)}{more}.")
+    return Answer(question=question, words=f"For {', '.join(named)}{more}.{still}")
+
+
+def _waits_still(report: NightReport) -> str:
+    """What no gate knows of: jobs before it that are not done."""
+    jobs, said = report.jobs, ""
+    if jobs.behind_review:
+        waits = "waits" if jobs.behind_review == 1 else "wait"
+        said += f" {many(jobs.behind_review, 'job')} {waits} for a person's word on what is in review."
+    if jobs.behind_others:
+        waits = "waits" if jobs.behind_others == 1 else "wait"
+        said += f" {many(jobs.behind_others, 'job')} {waits} for jobs before them that are not done."
+    return said
 
 
 def _which_files(report: NightReport) -> Answer:

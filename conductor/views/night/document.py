@@ -50,6 +50,10 @@ class JobFigures(Value, frozen=True, kw_only=True):
     shown: int = 0
     running: int = 0
     waiting: int = 0
+    #: Of what waits: so many come after one that is in review, at whatever distance, and so many others after
+    #: one that is not done.
+    behind_review: int = 0
+    behind_others: int = 0
     #: Of the dead and cancelled: so many were so before it began.
     earlier: int = 0
     done_before: int = 0

@@ -39,6 +39,9 @@ class JobFates(Struct, kw_only=True):
     of: dict[str, JobFate]
     done_before: int
     since: float
+    #: Of those that wait: after what is in review, and after others that are not done.
+    behind_review: int = 0
+    behind_others: int = 0
 
     def figures(self) -> JobFigures:
         count = Counter(fate.state for fate in self.of.values())
@@ -54,6 +57,8 @@ class JobFates(Struct, kw_only=True):
             shown=sum(fate.is_shown for fate in self.of.values()),
             running=count["running"],
             waiting=count["waiting"],
+            behind_review=self.behind_review,
+            behind_others=self.behind_others,
             earlier=earlier,
             done_before=self.done_before,
         )
@@ -81,7 +86,14 @@ def fates_of(record: NightRecord, running: Collection[str]) -> JobFates:
             fate = JobFate(state="review", message=aside[line.kind])
         found[job_id] = fate
     _take_along(record.lines, found)
-    return JobFates(of=found, done_before=record.done_before, since=record.since)
+    seen, others = _waiting_behind(record.lines, found)
+    return JobFates(
+        of=found,
+        done_before=record.done_before,
+        since=record.since,
+        behind_review=seen,
+        behind_others=others,
+    )
 
 
 def _not_done(
@@ -114,12 +126,37 @@ def _failure(receipt: Receipt) -> Failure:
     )
 
 
-def _take_along(lines: Mapping[str, NightLine], found: dict[str, JobFate]) -> None:
-    """Jobs behind those that are dead or cancelled, each under the first of them that it comes down to."""
+def _waiting_behind(lines: Mapping[str, NightLine], found: Mapping[str, JobFate]) -> tuple[int, int]:
+    """Of those that wait: how many come after one in review, and how many others after one not done."""
+    behind = _behind(lines)
+    seen: set[str] = set()
+    row = deque(job_id for job_id, fate in found.items() if fate.state == "review")
+    while row:
+        for other in behind.get(row.popleft(), ()):
+            if other not in seen and found[other].state == "waiting":
+                seen.add(other)
+                row.append(other)
+    others = sum(
+        fate.state == "waiting"
+        and job_id not in seen
+        and any(other in found and found[other].state != "done" for other in lines[job_id].after)
+        for job_id, fate in found.items()
+    )
+    return len(seen), others
+
+
+def _behind(lines: Mapping[str, NightLine]) -> dict[str, list[str]]:
+    """Job → those that come after it."""
     behind: dict[str, list[str]] = {}
     for job_id, line in lines.items():
         for other in line.after:
             behind.setdefault(other, []).append(job_id)
+    return behind
+
+
+def _take_along(lines: Mapping[str, NightLine], found: dict[str, JobFate]) -> None:
+    """Jobs behind those that are dead or cancelled, each under the first of them that it comes down to."""
+    behind = _behind(lines)
     roots = sorted((fate.at, each) for each, fate in found.items() if fate.state in ("dead", "cancelled"))
     row = deque((job_id, job_id) for _, job_id in roots)
     while row:

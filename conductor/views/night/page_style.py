@@ -43,6 +43,7 @@ table { border-collapse: collapse; width: 100%; }
 th, td {
   text-align: left; vertical-align: top; padding: 4px 16px 4px 0; border-bottom: 1px solid var(--line);
 }
+td[data-label="Task"], td[data-label="Cause"] { overflow-wrap: normal; }
 th { font-size: 13px; font-weight: 500; color: var(--grey); white-space: nowrap; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 svg {

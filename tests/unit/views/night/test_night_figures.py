@@ -209,6 +209,21 @@ def test_what_waits_for_a_persons_eyes_is_in_review_until_her_word_and_no_failur
     todo = report.answers[-1]
     assert "say yes or no to what 3 jobs show" in todo.words and "conductor review" in todo.commands
     assert night.report(until=SINCE + 250.0).jobs.shown == 5
+    left, waited = report.answers[1].words, report.answers[3].words
+    assert "1 waiting (1 behind those in review)" in left
+    assert waited.endswith(" 1 job waits for a person's word on what is in review.")
+
+
+def test_what_waits_for_jobs_before_it_is_said_for_no_gate_knows_of_it(night: ReportScene) -> None:
+    first, *_ = night.jobs(1)
+    second = a_spec(98, after=(first.id,))
+    night.dispatch([first, second, a_spec(99, after=(second.id,))])
+
+    report = night.report()
+
+    assert (report.jobs.waiting, report.jobs.behind_others, report.jobs.behind_review) == (3, 2, 0)
+    assert report.answers[1].words == "3 waiting (2 behind others that are not done)."
+    assert report.answers[3].words.endswith(" 2 jobs wait for jobs before them that are not done.")
 
 
 def test_of_several_receipts_one_counts_and_what_is_taken_back_does_not(night: ReportScene) -> None:

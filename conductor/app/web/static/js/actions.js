@@ -7,7 +7,19 @@ import { say } from "./dom.js";
 import { sayDone } from "./deeds.js";
 import { many } from "./format.js";
 
-export const BULK = ["retry", "requeue", "cancel", "drop"];
+const BULK = {
+  retry: ["dead", "cancelled", "review"],
+  requeue: ["waiting", "admitted", "running"],
+  cancel: ["waiting", "admitted", "running", "review", "dead"],
+  drop: ["waiting", "review", "dead"],
+};
+
+/** The actions in which there may be something to do for the jobs of a filter. */
+export function bulkVerbs(filter) {
+  const states = /(?:^|\s)state:(\S+)/.exec(filter)?.[1].split(",");
+  return Object.keys(BULK).filter((verb) => !states || states.some((state) => BULK[verb].includes(state)));
+}
+
 export const OF_ONE = {
   waiting: ["cancel"],
   admitted: ["requeue", "cancel"],

@@ -7,7 +7,7 @@ import { fetched, get, query, Refused } from "../api.js";
 import { go } from "../navigation.js";
 import { session } from "../session.js";
 import { windowed } from "../windowed.js";
-import { bulk, BULK } from "../actions.js";
+import { bulk, bulkVerbs } from "../actions.js";
 import { completing } from "../completion.js";
 import { cellsOf, chooser, heads, widths } from "./job_columns.js";
 import { command, stateMark } from "./parts.js";
@@ -143,7 +143,7 @@ export function show(main) {
     put(heading, accepted ? `${number} of «${accepted}»` : number);
     const picked = list.chosen.size ? `${list.chosen.size} chosen` : "";
     const what = list.chosen.size ? `id:${[...list.chosen].join(",")}` : refused === null ? accepted : "";
-    const buttons = session.mayAct && what ? BULK.map((action) => h("button", { type: "button", onclick: () => bulk(action, what) }, action)) : [];
+    const buttons = session.mayAct && what ? bulkVerbs(what).map((action) => h("button", { type: "button", onclick: () => bulk(action, what) }, action)) : [];
     const maybe = what ? h("a", { href: query("/what-if", { q: what, priority: 10 }) }, "what if these went first?") : null;
     const how = session.mayAct ? null : h("span", {}, "Actions need a token: ", command("conductor web --link"));
     const far = known.length < count || !isExact ? `${known.length.toLocaleString("en")} of ${number} loaded` : null;
