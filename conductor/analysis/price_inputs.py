@@ -27,7 +27,7 @@ from conductor.analysis.simulation.run import known
 from conductor.analysis.simulation.workload import Workload
 from conductor.analysis.simulation.world import World
 from conductor.analysis.what_if import Change, ChangedEnds, what_if
-from conductor.base.errors import UsageError
+from conductor.base.errors import NothingFound, UsageError
 from conductor.base.settings.endpoint_settings import Rate
 from conductor.base.settings.limits import live
 from conductor.base.settings.settings import did_you_mean
@@ -96,7 +96,8 @@ class LiveWork(NamedTuple):
 
 def live_work(predictor: Predictor, is_some_enough: bool = False) -> LiveWork:
     """`is_some_enough`: where something is known of how long some of it takes. Raises `UsageError` where
-    there is nothing to play, or nobody can say what it takes; `Unreachable`."""
+    more waits than can be played, or a backlog is not known; `NothingFound` where nothing waits, or nobody
+    can say what it takes; `Unreachable`."""
     if unknown := predictor.unknown_backlogs():
         known_ones = ", ".join(predictor.ledger.tallies.backlogs()) or "none yet"
         near = did_you_mean(unknown[0], predictor.ledger.tallies.backlogs())
@@ -108,7 +109,7 @@ def live_work(predictor: Predictor, is_some_enough: bool = False) -> LiveWork:
             f"more than {MOST} jobs wait: price one backlog (--backlog), or a part of the manifest"
         )
     if not pending:
-        raise UsageError(NOTHING)
+        raise NothingFound(NOTHING)
     first = LiveWorkload(pending, snapshot, past)
     classes = [job.job_class for job in first.jobs]
     is_enough = is_some_enough and first.unknown < {c.task for c in classes}
@@ -119,12 +120,12 @@ def live_work(predictor: Predictor, is_some_enough: bool = False) -> LiveWork:
             else ": `conductor up`, or price a manifest (MANIFEST --cluster CLUSTER.toml)"
         )
         remedy = "; a few of them have to run first" if first.unknown and snapshot.nodes else remedy
-        raise UsageError(f"nobody can say how long it takes: {why}{remedy}")
+        raise NothingFound(f"nobody can say how long it takes: {why}{remedy}")
     return LiveWork(snapshot, past, pending, classes, tuple(sorted(first.unknown)))
 
 
 def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Price:
-    """Raises `UsageError` where there is nothing to play, or nobody can say what it takes; `Unreachable`."""
+    """Raises as `live_work`."""
     work = live_work(predictor)
     snapshot, past = work.snapshot, work.past
 

@@ -1,7 +1,10 @@
 """One tree of errors, by what the caller should do. The message is for the user: what is wrong, what to do.
 
 A task raises the subclasses of `JobError`; each maps to one cause (`conductor.model.causes`) that the retry
-table reads. Everything else is raised by the conductor itself and ends a command with `exit_code`.
+table reads. Everything else is raised by the conductor itself and ends a command with `exit_code`: 1 ran and
+found something, or nothing where there was to be something; 2 usage, also a name that nobody knows; 3 a bad
+configuration or manifest; 4 a service cannot be reached. 0 and 130 (interrupted) are no errors of ours. What
+HTTP answers follows from the same classes (`conductor.app.web.answers`).
 """
 
 from __future__ import annotations
@@ -22,6 +25,10 @@ class UsageError(ConductorError):
     """The command was called with something it cannot take."""
 
     exit_code = 2
+
+
+class NothingFound(ConductorError):
+    """All is well, and there is nothing that an answer could be made from: no job that waits, no record."""
 
 
 class ConfigError(ConductorError):

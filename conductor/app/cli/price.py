@@ -49,7 +49,7 @@ def price(
 
     The jobs are played through by the live decision and the rule of conductor.toml, once as it is and once
     with each of these; nothing is executed. What waits takes as long as receipts taught, a manifest's jobs as
-    long as they declare.
+    long as they declare. Exit 1 where nothing waits, or nobody can say yet how long it takes.
 
     Example: conductor price --backlog backlog:night
 
@@ -92,6 +92,7 @@ def what_if(
     """The new time of the end, before anything is changed.
 
     What waits is played through by the live decision, as it is and with the change; nothing is executed.
+    Exit 1 where nothing waits, or nobody can say yet how long it takes.
 
     Example: conductor what-if --priority 50 file:wedding
 
@@ -102,7 +103,7 @@ def what_if(
     from conductor.analysis.price_inputs import NOTHING, what_if_of_ledger
     from conductor.analysis.what_if import Change, lines
     from conductor.app.cli.jobs import filter_of
-    from conductor.base.errors import UsageError
+    from conductor.base.errors import NothingFound, UsageError
     from conductor.record.project_folder import has_ledger
     from conductor.views.job_list import JobList
     from conductor.views.meant_jobs import ids_meant
@@ -114,7 +115,7 @@ def what_if(
         raise UsageError("a priority and a filter go together: --priority 50 file:wedding")
     settings = settings_here()
     if not has_ledger(settings):
-        raise UsageError(NOTHING)
+        raise NothingFound(NOTHING)
     with redis_of(settings, is_lenient=True) as client:
         predictor, meant = Predictor(settings, client, ()), frozenset[str]()
         if priority is not None:
@@ -142,12 +143,12 @@ def _of_ledger(settings: Settings, backlog: str | None, wish: Wish) -> Price:
     from conductor.adapters.open_ledger import redis_of
     from conductor.analysis.forecast.predict import Predictor
     from conductor.analysis.price_inputs import NOTHING, of_ledger
-    from conductor.base.errors import UsageError
+    from conductor.base.errors import NothingFound
     from conductor.dispatch.backlog_name import backlog_name
     from conductor.record.project_folder import has_ledger
 
     names = (backlog_name(backlog),) if backlog else ()
     if not has_ledger(settings):
-        raise UsageError(NOTHING)
+        raise NothingFound(NOTHING)
     with redis_of(settings, is_lenient=True) as client:
         return of_ledger(Predictor(settings, client, names), settings.rates, wish)

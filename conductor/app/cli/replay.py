@@ -39,7 +39,7 @@ def replay(
     Example: conductor replay --job k3v7 --at 02:14
     """
     from conductor.analysis.replay.recording import files_of, folder_of
-    from conductor.base.errors import UsageError
+    from conductor.base.errors import NothingFound, UsageError
 
     folder = recording or folder_of(settings_here().layout)
     if tick is not None and (at is not None or job is not None):
@@ -47,7 +47,9 @@ def replay(
     if recording is not None and not folder.exists():
         raise UsageError(f"{folder} does not exist: give a folder of recorded ticks, or one file of it")
     if not folder.exists() or (folder.is_dir() and not files_of(folder)):
-        raise UsageError(f"{folder} holds no recorded ticks: `conductor conduct` records them (ticks.is_on)")
+        raise NothingFound(
+            f"{folder} holds no recorded ticks: `conductor conduct` records them (ticks.is_on)"
+        )
     if job is not None:
         _job(folder, job, at, as_json)
     elif tick is not None or at is not None:

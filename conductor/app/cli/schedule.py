@@ -101,14 +101,14 @@ def code_of(end: FireEnd) -> int:
 
 
 def taken_now(ledger: Ledger, name: str) -> ScheduleState:
-    """What somebody broke off is taken up; else it fires as of this second. Raises `UsageError` while it
+    """What somebody broke off is taken up; else it fires as of this second. Raises `ConductorError` while it
     fires.
     """
     import os
     import socket
 
     from conductor.app.schedules.fire import LEASE_S
-    from conductor.base.errors import UsageError
+    from conductor.base.errors import ConductorError
 
     now, state = ledger.bell.now(), ledger.schedules.states().get(name)
     instant = int(now) if state is None or state.taken is None else state.taken.instant
@@ -116,7 +116,7 @@ def taken_now(ledger: Ledger, name: str) -> ScheduleState:
         ledger.schedules.know(name, int(now))
     taken = ledger.schedules.take(name, instant, f"{socket.gethostname()}-{os.getpid()}", LEASE_S)
     if taken is None:
-        raise UsageError(f"{name} fires just now: `conductor schedule` shows when it is over")
+        raise ConductorError(f"{name} fires just now: `conductor schedule` shows when it is over")
     return taken
 
 

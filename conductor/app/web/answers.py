@@ -11,19 +11,43 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from conductor.base.errors import ConductorError, ConfigError, ManifestError, Unreachable, UsageError
+from conductor.base.errors import (
+    ConductorError,
+    ConfigError,
+    ManifestError,
+    NothingFound,
+    Unreachable,
+    UsageError,
+)
 from conductor.base.secrets import scrub
 from conductor.base.text import escaped, printable
 from conductor.views.as_json import json_text
 
+
+class NotThere(UsageError):
+    """What the address names is not known."""
+
+
 COMPONENTS = "#/components/schemas/{name}"
-#: By what the caller should do.
+#: By what the caller should do; the first that fits.
 STATUS_OF: tuple[tuple[type[ConductorError], int], ...] = (
+    (NotThere, 404),
     (UsageError, 400),
+    (NothingFound, 409),
     (ManifestError, 422),
     (ConfigError, 409),
     (Unreachable, 503),
 )
+
+
+def status_of(error: ConductorError) -> int:
+    return next((status for kind, status in STATUS_OF if isinstance(error, kind)), 500)
+
+
+def status_of_exit(exit_code: int) -> int:
+    """Of a command that gave no answer, of which no more than that is known."""
+    kinds = (kind for kind, _ in STATUS_OF if kind is not NotThere)
+    return next((status_of(kind("")) for kind in kinds if kind.exit_code == exit_code), 500)
 
 
 NO_HEADERS: Mapping[str, str] = {}
@@ -41,10 +65,6 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int = 1
     #: Of a manifest: «file:line: what is wrong».
     problems: tuple[str, ...] = ()
-
-
-class NotThere(UsageError):
-    """What the address names is not known."""
 
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] = NO_HEADERS) -> Response:
@@ -65,11 +85,8 @@ def problem(sentence: str, status: int, exit_code: int = 1, problems: tuple[str,
 async def failed(request: Request, error: Exception) -> Response:
     """An error of ours as an answer."""
     assert isinstance(error, ConductorError)
-    status = next((code for kind, code in STATUS_OF if isinstance(error, kind)), 500)
-    if isinstance(error, NotThere):
-        status = 404
     problems = error.problems[:100] if isinstance(error, ManifestError) else ()
-    return problem(str(error), status, error.exit_code, problems)
+    return problem(str(error), status_of(error), error.exit_code, problems)
 
 
 async def unexpected(request: Request, error: Exception) -> Response:

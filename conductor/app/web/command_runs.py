@@ -20,15 +20,13 @@ from fastapi import Response
 
 from conductor.app import forked_commands
 from conductor.app.forked_commands import WantedCommand
-from conductor.app.web.answers import json_answer, problem
-from conductor.base.errors import ManifestError, Unreachable
+from conductor.app.web.answers import json_answer, problem, status_of_exit
+from conductor.base.errors import Unreachable
 
 #: Longer takes a manifest of a million lines; then it goes on, and is asked for once more.
 LIMIT_S = 600.0
 #: So many at once; others wait.
 AT_ONCE = asyncio.Semaphore(2)
-#: Exit code → status, where nothing was done.
-STATUS_OF = {2: 400, ManifestError.exit_code: 422, Unreachable.exit_code: 503}
 
 
 class CommandResult(NamedTuple):
@@ -156,6 +154,4 @@ def answered(found: CommandResult) -> Response:
         return json_answer({"exit_code": found.exit_code, **found.said})
     first, *rest = found.words.strip().splitlines() or ["it ended without a word"]
     sentence = first.removeprefix("conductor: ")
-    return problem(
-        sentence, STATUS_OF.get(found.exit_code, 500), found.exit_code, tuple(map(str.strip, rest))
-    )
+    return problem(sentence, status_of_exit(found.exit_code), found.exit_code, tuple(map(str.strip, rest)))

@@ -11,9 +11,9 @@ import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 
 from conductor.app import workflow_lookup
-from conductor.app.web.answers import NotThere, Problem, gives, json_answer, problem, takes
+from conductor.app.web.answers import NotThere, Problem, gives, json_answer, problem, status_of_exit, takes
 from conductor.app.web.body import sent
-from conductor.app.web.command_runs import STATUS_OF, answered, run_command
+from conductor.app.web.command_runs import answered, run_command
 from conductor.app.web.rights import Visitor, acts, looks
 from conductor.app.web.routes.overview import stack_of
 from conductor.app.web.stack import Stack
@@ -118,7 +118,7 @@ async def plan(request: Request, who: Annotated[Visitor, Depends(acts)]) -> Resp
         said = found.words.strip().splitlines() or ["it ended without a word"]
         sentence = said[-1 if found.exit_code == UsageError.exit_code else 0].removeprefix("conductor: ")
         problems = tuple(map(str.strip, said[1:])) if found.exit_code == 3 else ()
-        return problem(sentence, STATUS_OF.get(found.exit_code, 500), found.exit_code, problems)
+        return problem(sentence, status_of_exit(found.exit_code), found.exit_code, problems)
     # 1: there was nothing to plan, and what may lie there is of another day.
     jobs = await stack.ask_files(lambda: file.read_bytes().count(b"\n")) if found.exit_code == 0 else 0
     emit_event("operator.dispatched", "{who}: plan {file}", who=who.name, file=str(file))
