@@ -70,3 +70,48 @@ def test_no_two_files_of_the_page_import_each_other() -> None:
         for path, names in modules.items()
     }
     assert in_rings(known) == {}
+
+
+SETTINGS = "conductor.base.settings"
+
+
+def names_imported(path: Path) -> Iterator[str]:
+    """«conductor.base.settings.settings.Settings», by whatever form it is imported, also for a type only."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def importers(*names: str) -> set[str]:
+    """Files outside of the settings' own room that import one of these from it. A module of it that is
+    imported whole is as good as all that it has."""
+    whole = {SETTINGS, f"{SETTINGS}.settings"}
+    return {
+        str(path.relative_to(ROOT))
+        for path in files(("conductor", "workers", "workflows"), ".py")
+        if ROOT / SETTINGS.replace(".", "/") not in path.parents
+        and any(
+            name in whole or (name.startswith(SETTINGS) and name.rpartition(".")[2] in names)
+            for name in names_imported(path)
+        )
+    }
+
+
+def test_few_files_get_all_settings() -> None:
+    """All others get the values that they need: a section, or what plans and bodies may see. The second
+    figure counts those too that read conductor.toml themselves, and so have all of it without its name."""
+    whole = importers("Settings")
+    assert 15 < len(whole) <= 25, sorted(whole)
+    assert len(importers("Settings", "load", "settings_with_origin")) <= 35
+
+
+def test_a_level_of_the_tree_is_a_table_of_contents() -> None:
+    """At most 16 rooms and public files in `conductor`, beside its entry point; at most 10 in the two rooms
+    that would grow without end."""
+    most = {"conductor": 16, "conductor/core": 10, "conductor/adapters": 10}
+    for folder, count in most.items():
+        entries = {path.name.removesuffix(".py") for path in (ROOT / folder).iterdir()}
+        entries -= {"__init__", "__main__", "__pycache__", "typed", "py.typed"}
+        assert len(entries) <= count, sorted(entries)
