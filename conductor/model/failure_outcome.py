@@ -1,5 +1,5 @@
-"""What becomes of a job whose attempt failed. Decided by `core.retry`, carried out in one step by the
-ledger.
+"""What becomes of a job whose attempt failed. `core.failures.retry` decides it, and the ledger
+carries it out in one step.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class JobClass(Value, frozen=True, kw_only=True):
     task: str
     lane: Lane
     needs: Needs
-    #: What its jobs' lines ask, where failed attempts have raised that since (`core.raising`).
+    #: What its jobs' lines ask, where failed attempts have raised that since (`core.needs.escalation`).
     planned: Needs | None = None
     priority: int = 0
     #: Root → bytes its outputs will take there (from `writes`); charged with `needs.scratch_bytes`.
@@ -57,7 +57,7 @@ class JobClass(Value, frozen=True, kw_only=True):
     #: Where receipts taught other needs than its jobs declare: each as a sentence
     #: (`conductor.tick.learned_needs`).
     learned: tuple[str, ...] = ()
-    #: No receipt of its kind tells yet what such jobs take (`core.untried`).
+    #: No receipt of its kind tells yet what such jobs take (`core.admission.unmeasured_tasks`).
     is_untried: bool = False
 
 
@@ -65,7 +65,7 @@ class JobClass(Value, frozen=True, kw_only=True):
 
 
 def class_of(spec: JobSpec, decl: TaskDecl, backlog: str) -> JobClass:
-    """The class of a job, before any attempt taught better (`core.raising`)."""
+    """The class of a job, before any attempt taught better (`core.needs.escalation`)."""
     return named(_nameless(spec, decl, backlog))
 
 

@@ -139,7 +139,7 @@ class JobView(Struct, frozen=True, kw_only=True):
     state: JobState
     backlog: str
     class_id: str
-    #: With what failed attempts taught of its needs (`core.raising`).
+    #: With what failed attempts taught of its needs (`core.needs.escalation`).
     job_class: JobClass
     attempts: int
     since: float

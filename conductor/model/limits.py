@@ -36,7 +36,7 @@ class BreakerRule(Value, frozen=True, kw_only=True):
 #: Over which the sum of what is held stays within the limit.
 Per = Literal["cluster", "node", "device"]
 OnStale = Literal["open", "shut"]
-#: Names that would be mistaken for what Conductor counts by itself (`core.resources`, `core.charges`).
+#: Names that would be mistaken for what Conductor counts by itself (`core.capacity.resources`).
 TAKEN_NAMES = frozenset({"bytes", "vram", "vram_mib", "ram_mib", "cpu_milli", *get_args(ResourceName)})
 
 
@@ -80,7 +80,7 @@ class Limits(Value, frozen=True, kw_only=True):
     tick_s: float = 1.0
     order: Order = "oldest"
     place: PlaceRule = "tightest"
-    #: Admit only where all that was begun can still finish on its disk (`core.life`).
+    #: Admit only where all that was begun can still finish on its disk (`core.chains.bankers_check`).
     is_safe: bool = True
     #: Of the place rule «random» only: the same seed gives the same places.
     seed: int = 0
@@ -106,7 +106,7 @@ class Limits(Value, frozen=True, kw_only=True):
     breaker: BreakerRule = BreakerRule()
     #: A backlog with more jobs in review than this starts nothing; None: no limit.
     review_debt: int | None = None
-    #: Is a job named, while another runs, that is started in the step that ends it (`core.successors`).
+    #: Is a job named while another runs, to start in the step that ends it (`core.admission.successors`).
     has_successors: bool = False
     #: Task → so many of each new kind are shown to a person, who has to accept them before the rest starts.
     #: Over `canary`.

@@ -59,7 +59,7 @@ class Usage(Value, frozen=True, kw_only=True):
 
 
 class AdmittedNeeds(Value, frozen=True, kw_only=True):
-    """What the attempt was admitted as: what its use is to be compared with (`core.learned`)."""
+    """What the attempt was admitted as: what its use is to be compared with (`core.needs.estimates`)."""
 
     #: Of its class; empty: the task's name.
     kind: str = ""

@@ -68,7 +68,7 @@ class QueueReport(Value, frozen=True, kw_only=True):
 
 class Obstacle(Value, frozen=True, kw_only=True):
     """Why a host, or one of its devices, starts nothing new: what a node-side gate found there
-    (`node.gates`).
+    (`node.health.node_gates`).
     """
 
     #: The gate's name: «temperature», «input».

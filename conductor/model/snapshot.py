@@ -71,7 +71,7 @@ class Reservation(Value, frozen=True, kw_only=True):
     cpu: float = 0.0
     #: Root → bytes.
     disk: dict[str, int] = {}
-    #: Charge key → amount, of what is counted by name (`core.counters`).
+    #: Charge key → amount, of what is counted by name (`core.capacity.counters`).
     held: dict[str, int] = {}
     state: ActiveState = "admitted"
     worker: str | None = None

@@ -80,7 +80,7 @@ class Story(Value, frozen=True, kw_only=True):
     #: The same as this job's own answer, every gate with its numbers.
     waiting: WaitingJob | None = None
     receipts: tuple[Receipt, ...] = ()
-    #: How often it was tried. Attempts bear numbers that leap when Redis is emptied (`core.past`).
+    #: How often it was tried. Numbers of attempts leap when Redis is emptied (`core.failures.history`).
     tries: int = 0
     notes: tuple[str, ...] = ()
     #: Needs that failed attempts raised above the line's own.

@@ -1,4 +1,4 @@
-"""The stuck jobs of a live ledger: read here, judged in `core.stuck`."""
+"""The stuck jobs of a live ledger: read here, judged in `core.failures.stuck`."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class ScratchNight:
         assert self.ledger.attempts.accept(receipt) == "accepted"
 
     def make_room(self) -> None:
-        """As `node.room` does: what the gates lack, and no more."""
+        """As `node.cleanup.disk_room` does: what the gates lack, and no more."""
         there = self.ledger.files.removable(NODE, ["scratch"]).get("scratch", 0)
         assert there <= sum(self.lying.values())
         free = self.disk - sum(self.lying.values()) - sum(map(self.written, self.going))

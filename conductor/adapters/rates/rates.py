@@ -35,8 +35,9 @@ class LimitsRates(BudgetLog):
     """`Rates` for the leader: it alone takes, logs and learns; workers only tell what came of a call.
 
     Against a configured limit what is handed out counts whole until it is told of, however slowly a body
-    starts, and then for one window from its call (`core.quota`). A limit that nobody configured is learned
-    from a log of what began. Tokens and money count as estimated until the answer says what they were.
+    starts, and then for one window from its call (`core.rates.quota`). A limit that nobody configured is
+    learned from a log of what began. Tokens and money count as estimated until the answer says what they
+    were.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class DecisionState:
         self._demands: dict[str, tuple[JobClass, Demand]] = {}
         #: Requests that no node could ever take, and those that one could: while the nodes are the same.
         self.never: dict[Hashable, bool] = {}
-        #: What the gates were asked before (`core.reasons`).
+        #: What the gates were asked before (`core.admission.refusals`).
         self.questions: dict[Hashable, Question] = {}
         #: False: held classes are named without the answers of their gates, which cost most of a large tick.
         self.explains = True

@@ -1,5 +1,5 @@
 """What is left to give, everywhere: built from the snapshot, or brought to the next one, and reduced by what
-is admitted. Of one node: `core.nodes`.
+is admitted. Of one node: `core.capacity.node`.
 """
 
 from __future__ import annotations
@@ -75,13 +75,13 @@ class Free:
                     queue.number = number
                 self.queues[lane] += queues
         self._whole: Steps | None = None
-        #: Of classes as they were asked about last (`core.orders`): since when their heads wait, what share
-        #: they take.
+        #: Of classes as they were asked about last (`core.ordering.orders`): since when their heads wait, and
+        #: what share they take.
         self.spans: dict[str, Span] = {}
         self.shares: dict[str, tuple[JobClass, float]] = {}
         self._places: dict[Lane, int] | None = None
         self._work: Work | None = None
-        #: What `core.guard` found of a node, for as long as it stays so.
+        #: What `core.ordering.backfill` found of a node, for as long as it stays so.
         self.found: dict[tuple[str, Hashable], tuple[int, float, Any]] = {}
         #: A node could ever give more, or less, than before `follow`.
         self.is_resized = False
@@ -90,8 +90,8 @@ class Free:
         self._by_name = {queue.name: queue for queues in self.queues.values() for queue in queues}
         #: Node → its version, and its place among those with most to give.
         self._gives: dict[str, tuple[int, tuple[bool, int, int, str]]] = {}
-        #: What the gates said of its pools (`core.gates`): in this tick, and in the one before, by node and
-        #: amount.
+        #: What the gates said of its pools (`core.admission.gates`): in this tick, and in the one before, by
+        #: node and amount.
         self.told: dict[Pool, Any] = {}
         self.telling: dict[tuple[str, str], Any] = {}
         self.told_before: dict[tuple[str, str], Any] = {}

@@ -51,8 +51,9 @@ class DeviceFree:
         self.vram = Pool(max(0, device.vram_total_mib - headroom_mib), device.vram_used_mib)
         #: Resource → what it has of it.
         self.amounts: dict[str, Pool | None] = {VRAM: self.vram}
-        #: Worker → MiB; None: not told. Not foreign, and free where no reservation covers it: what a worker
-        #: keeps warm between jobs gives way to the next attempt on the device (`workers.room`).
+        #: Worker → MiB; None: not told. It is not foreign, and is free where no reservation covers it. What a
+        #: worker keeps warm between jobs gives way to the next attempt on the device
+        #: (`workers.isolation.vram_claim`).
         self.ours = device.ours
         if device.ours is not None:
             self.vram.taken = sum(device.ours.values())

@@ -84,9 +84,10 @@ class Demand:
         self.rates: tuple[tuple[str, RateNeed], ...] = ()
         if needs.rates:
             self.rates = tuple(sorted(needs.rates.items(), key=lambda item: item[0]))
-        #: What the gates are asked of it (`core.reasons`), once they were.
+        #: What the gates are asked of it (`core.admission.refusals`), once they were.
         self.questions: list[Any] | None = None
-        #: Its sort (`core.worth`), and what it takes a part of (`core.passing`), once they were asked.
+        #: Its shape (`core.placement.fragmentation`), and the kinds of resources that it takes as bits
+        #: (`core.ordering.starvation`); None until they are asked for.
         self.kind: Any = None
         self.bits: int | None = None
         self.key: Hashable = (

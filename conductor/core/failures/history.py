@@ -122,7 +122,7 @@ def lessons(
 
 
 def as_admitted(job_class: JobClass, asked: AdmittedNeeds | None) -> JobClass:
-    """With what its receipt says was reserved, where that was more (`core.raising.as_reserved`)."""
+    """With what its receipt says was reserved, where that was more (`core.needs.escalation.as_reserved`)."""
     if asked is None:
         return job_class
     return with_at_least(

@@ -73,8 +73,8 @@ def _wanted(row: LearnedAmount, asked: int, peak: int | None) -> int:
 
 
 def as_reserved(job_class: JobClass, reservation: Reservation) -> JobClass:
-    """With what was reserved where that was more than the class asks: it was learned (`core.learned`), and
-    ran out.
+    """With what was reserved where that was more than the class asks: such a need was learned
+    (`core.needs.estimates`), and the attempt ran out of it.
     """
     return with_at_least(job_class, {row.name: getattr(reservation, row.name) for row in RESERVED})
 

@@ -1,4 +1,4 @@
-"""What a node could still give: the measure by which `placement.packing` compares places."""
+"""What a node could still give: the measure by which `core.placement.packing` compares places."""
 
 from __future__ import annotations
 

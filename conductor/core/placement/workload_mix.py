@@ -1,4 +1,4 @@
-"""Which kinds of jobs are usual here, and how much each counts: what `placement.packing` goes by."""
+"""Which kinds of jobs are usual here, and how much each counts: what `core.placement.packing` goes by."""
 
 from __future__ import annotations
 

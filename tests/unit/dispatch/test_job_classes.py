@@ -91,7 +91,7 @@ def test_parameters_set_kinds_apart_and_name_what_is_kept_warm() -> None:
 #: What a line says and the decision does not look at by its class; all else makes classes of its own.
 DOES_NOT_DECIDE = {
     "v", "id", "workflow", "inputs", "updates", "tag", "timeout_s", "retry", "retry_wait", "expect",
-    # Those that share files or wait for others are told apart job by job (`model.files`).
+    # Those that share files or wait for others are told apart job by job (`model.chains`).
     "reads", "after", "after_ended",
 }  # fmt: skip
 #: Another value than `a_spec` has, by field of a line.

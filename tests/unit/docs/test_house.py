@@ -72,6 +72,38 @@ def test_no_two_files_of_the_page_import_each_other() -> None:
     assert in_rings(known) == {}
 
 
+#: `core.capacity.node`, `workers.task_api.context.JobContext`: a module, or a name in it. What begins like
+#: settings and events do (`node.up`) is looked at where three names stand.
+DOTTED = re.compile(
+    r"`((?:conductor(?!\.toml)|workflows|core|adapters)(?:\.\w+)+|(?:workers|node|model|tick)(?:\.\w+){2,})`"
+)
+
+
+def is_there(name: str) -> bool:
+    first, *rest = name.split(".")
+    here = ROOT / first if first in CODE else ROOT / "conductor" / first
+    for at, part in enumerate(rest):
+        if (here / part).is_dir():
+            here /= part
+            continue
+        module, inner = here / f"{part}.py", rest[at + 1 :]
+        if not module.is_file():
+            module, inner = here / "__init__.py", rest[at:]
+        text = module.read_text(encoding="utf-8")
+        return all(re.search(rf"\b{each}\b", text) for each in inner)
+    return True
+
+
+def test_modules_that_docstrings_name_are_there() -> None:
+    named = {
+        (str(path.relative_to(ROOT)), name)
+        for path in files(("conductor", "workers", "workflows"), ".py")
+        for name in DOTTED.findall(path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 20
+    assert sorted(one for one in named if not is_there(one[1])) == []
+
+
 SETTINGS = "conductor.base.settings"
 
 
