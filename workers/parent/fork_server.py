@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -19,6 +20,8 @@ from types import FrameType
 
 import msgspec
 
+import conductor.adapters.redis as redis_adapters
+from conductor.dispatch.catalogue import load_catalogue
 from conductor.node.fork_server import MOST_BYTES, ROOM, CopyEnded, Forked, Order, Prepared
 from workers.system.process_tree import die_with_parent
 from workers.system.shown_words import become, show_as
@@ -30,7 +33,9 @@ PREPARED = (
     "redis.connection",
     "rq.serializers",
     "conductor.base.logs.logs",
-    "conductor.dispatch.catalogue",
+    "conductor.core.admission.successors",
+    "conductor.base.gc_pause",
+    "workers.task_api.toolkit",
 )
 #: Signals of which Python has a handler from the start, or that this server handles.
 HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -48,8 +53,7 @@ def serve(line_fd: int) -> Order | None:
         signal.signal(signal.SIGCHLD, _noted)
         # A Ctrl-C at the terminal is for the node.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for module in PREPARED:
-            importlib.import_module(module)
+        prepare()
         # Pages that nothing writes to are shared by all copies.
         gc.collect()
         gc.freeze()
@@ -80,6 +84,15 @@ def serve(line_fd: int) -> Order | None:
     order = msgspec.json.decode(data, type=Order)
     _settle(order, server)
     return order
+
+
+def prepare() -> None:
+    for module in PREPARED:
+        importlib.import_module(module)
+    for module in pkgutil.iter_modules(redis_adapters.__path__, f"{redis_adapters.__name__}."):
+        importlib.import_module(module.name)
+    # The built-in tasks; those of a project are its own code, and loaded by its workers.
+    load_catalogue()
 
 
 def _tell_ends(line: socket.socket, node: int) -> int:
