@@ -55,7 +55,9 @@ class PageFiles:
         """Its files by where they are kept; the modules all at once, and not as one after another asks for
         them."""
         modules = (name for name in names if name.endswith(".js"))
-        ahead = "".join(f'  <link rel="modulepreload" href="/static/{name}">\n' for name in modules)
+        ahead = "".join(
+            f'  <link rel="modulepreload" fetchpriority="low" href="/static/{name}">\n' for name in modules
+        )
         return _PLACE.sub(
             f"/static/{self.version}/".encode(), index.replace(b"</head>", ahead.encode() + b"</head>")
         )

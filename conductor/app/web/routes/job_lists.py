@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 
 from conductor.app.web.answers import Problem, gives, json_answer, problem, takes
 from conductor.app.web.body import sent
+from conductor.app.web.lookout import Seen
 from conductor.app.web.rights import Visitor, acts, looks
 from conductor.app.web.routes.deeds import note_jobs, told_of
 from conductor.app.web.routes.overview import WAIT_S, stack_of
@@ -38,6 +39,7 @@ SHOWN_IDS = 20
 #: What came to pass since the last feed is waited for so long; behind a million jobs a feed takes longer, and
 #: who asks again has it then. States are those of the ledger at any time.
 FEED_WAIT_S = 0.04
+BEING_READ = "the record is being read for the first time since this process began: this is as far as it is"
 #: Who types does not wait for the very last name.
 WORDS_AGE_S = 30.0
 
@@ -71,6 +73,12 @@ class FilterWords(Value, frozen=True, kw_only=True):
     names: dict[str, dict[str, int]] = {}
 
 
+def feed_wait_s(seen: Seen[bool]) -> float:
+    """The first feed is waited for, from its beginning on: whoever asks while it goes on for longer has what
+    is there so far."""
+    return FEED_WAIT_S if seen.age_s is not None else max(FEED_WAIT_S, WAIT_S - seen.silent_s)
+
+
 def filter_of(words: str) -> JobFilter:
     """Raises `UsageError`."""
     try:
@@ -100,8 +108,7 @@ async def jobs(
     stack = stack_of(request)
     given = ((name, value) for name in QUALIFIERS for value in request.query_params.getlist(name))
     wanted = filter_of(" ".join([q, *(f"{name}:{value}" for name, value in given)]))
-    is_fed = stack.records.seen().age_s is not None
-    seen = await stack.records.fresh(FEED_EVERY_S, FEED_WAIT_S if is_fed else WAIT_S)
+    seen = await stack.records.fresh(FEED_EVERY_S, feed_wait_s(stack.records.seen()))
 
     def page() -> JobPage:
         try:
@@ -110,7 +117,8 @@ async def jobs(
             return stack.recorded_jobs.page(wanted, limit, cursor)
 
     found = await stack.ask_files(page)
-    notes = (*found.notes, *((seen.fault,) if seen.fault else ()))
+    being_read = (BEING_READ,) if seen.age_s is None and not seen.fault else ()
+    notes = (*found.notes, *being_read, *((seen.fault,) if seen.fault else ()))
     return json_answer(msgspec.structs.replace(found, notes=notes))
 
 
@@ -123,7 +131,7 @@ async def sums(
     """How many jobs a filter means, how long their last attempts ran, on devices too; as the index has
     them."""
     stack, wanted = stack_of(request), filter_of(q)
-    await stack.records.fresh(FEED_EVERY_S, WAIT_S if stack.records.seen().age_s is None else FEED_WAIT_S)
+    await stack.records.fresh(FEED_EVERY_S, feed_wait_s(stack.records.seen()))
     return json_answer(await stack.ask_files(lambda: stack.jobs.index.sums(wanted, by)))
 
 
