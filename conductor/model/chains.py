@@ -1,7 +1,7 @@
 """Chains: jobs that read each other's files on one disk, as the decision sees them.
 
-A file stays on the disk until its last reader has ended; one that nobody reads leaves with the job that wrote
-it, unless it is a result, which stays.
+A file stays on the disk until its last reader has ended. A file that nobody reads is removed with the job
+that wrote it, unless it is a result: a result stays.
 """
 
 from __future__ import annotations

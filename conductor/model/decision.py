@@ -90,9 +90,9 @@ class Admission(Value, frozen=True, kw_only=True):
 
 
 class Successor(Value, frozen=True, kw_only=True):
-    """Who goes next where a running attempt ends well. It waits on, and holds nothing; the step that ends
-    that attempt hands it over, if all that was asked still holds then. The next tick takes it back, or says
-    the same again."""
+    """The job that goes next where a running attempt ends well. Until then it waits and holds nothing. The
+    step that ends the attempt hands it over, if all that the tick saw still holds. The next tick names it
+    again or takes it back."""
 
     predecessor: str
     attempt: int

@@ -74,9 +74,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Unsettled(Struct, frozen=True, kw_only=True):
-    """Redis may have forgotten the last that it was told: it was started again, or another one took its
-    place.
-    """
+    """Redis may have forgotten its last writes: it was started again, or another server took its place."""
 
     #: Seconds since the leader called the roll.
     for_s: float
@@ -210,9 +208,8 @@ class RenewalFacts(Value, frozen=True, kw_only=True):
 
 
 class HeldReport(RenewalFacts, frozen=True, kw_only=True):
-    """A worker's word that it holds an attempt, and where there is anything to tell: what it uses and how
-    far it is.
-    """
+    """A worker's word that it holds an attempt, with what the attempt uses and how far it is, where that is
+    known."""
 
     job_id: str
     attempt: int

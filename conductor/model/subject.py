@@ -63,7 +63,7 @@ def with_subjects(words: str, subjects: Mapping[str, str]) -> str:
 
 
 class FileNames:
-    """Job → the file that it is about. A line never changes what it is about under its id: each is read once,
+    """Job → the file that it is about. Under one id a line never changes its file, so each line is read once
     for as long as it is asked for."""
 
     def __init__(self, read: Callable[[Sequence[str]], Mapping[str, bytes]]) -> None:

@@ -6,7 +6,7 @@ from conductor.model.spec import Value
 
 
 class SeenWorker(Value, frozen=True, kw_only=True):
-    """One that has said that it is there, and has not said that it leaves."""
+    """A worker that has said that it is there, and has not said that it leaves."""
 
     name: str
     queue: str = ""

@@ -347,7 +347,8 @@ class Deciding:
         )
 
     def _successors(self) -> tuple[Successor, ...]:
-        """Not of a tick that was cut short: who it did not come to may be before those that it held."""
+        """None in a tick that was cut short: a job that the tick did not reach may come before those that it
+        held."""
         if self.is_stopped or len(self.admissions) >= MOST_ADMITTED or self.has_more_heads:
             return ()
         paused, life = self.snapshot.controls.paused_lanes, self.state.life

@@ -1,6 +1,7 @@
-"""The gates of amounts: is there enough of a resource at one place, and who holds what is missing.
+"""The gates of amounts: is there enough of a resource at one place, and which jobs hold the rest.
 
-One answer is made for all of them, of a pool: VRAM of each device, disks of each root, what a node has.
+One function answers for all of them, about a pool: VRAM of each device, a disk of each root, the amounts of a
+node.
 """
 
 from __future__ import annotations
@@ -109,9 +110,8 @@ def _on_device(key: str) -> Callable[[Reservation], int]:
 
 
 class DeviceAnswers:
-    """What one device has said, by what was asked of it; true as long as neither it nor who holds it is
-    another.
-    """
+    """What one device has answered, by the MiB that were asked for. The answers hold as long as the device
+    has the same amounts and the same holders."""
 
     __slots__ = ("said", "state")
 

@@ -1,8 +1,8 @@
-"""Who may go before a job that nobody goes before as things are.
+"""Which jobs may start before a held job that has no job ahead of it now.
 
-What ends gives back the share of its backlog, so a backlog that holds more now may hold less then; and where
-orders are played through, another one may win once more is free. A hold says so, or «would start» would be a
-promise that others may take.
+A running job that ends gives back the share of its backlog, so the backlog that holds more now may hold less
+then; and where orders are played through, another order may win once more is free. A hold names these jobs:
+otherwise «would start» would be a promise that others may break.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ def contenders(
     bits: Callable[[HeldClass], int],
     hopeless: Set[str],
 ) -> Front | None:
-    """Of `others` those that take a part of what it needs, and may come before it when `over`, which hold it
-    now, have ended. None: nobody may.
+    """Those of `others` that take a part of what the job needs and may come before it when `over`, the jobs
+    that hold it now, have ended. None: no job may.
 
-    A kind that is held back for one that goes first may be open once that one has ended."""
+    A kind that is held back behind another job may be open once that job has ended.
+    """
     own, wanted, over = one.turn.job_class.backlog, bits(one), list(over)
     opened = one.opens | {r.kind for r in over}
     may: dict[str, bool] = {}

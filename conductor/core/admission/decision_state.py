@@ -23,7 +23,7 @@ MOST_DEMANDS = 10_000
 
 
 class DecisionState:
-    """Mutable. The decision takes from it what it admits; its keeper gives back what ended."""
+    """Mutable. The decision takes from it what it admits; who keeps it gives back what has ended."""
 
     def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
         self.limits = limits
@@ -113,7 +113,8 @@ class DecisionState:
             self.placement.moved(node)
 
     def ended(self, reservation: Reservation) -> None:
-        """It gives back what it held; what it wrote stays on the disk until its last reader has ended."""
+        """The reservation goes back to the pools; the files that the attempt wrote stay on their disk until
+        the last reader has ended."""
         node = self.free.drop(reservation)
         member = self.life.member(reservation.job_id)
         if member is not None and (disk := node.disks.get(member.chain.root)) and disk.pool is not None:

@@ -196,9 +196,8 @@ def _opens(verdict: Verdict, at: float, now: float, when: When | None) -> str:
 
 
 def _one_a_place(verdicts: Sequence[Verdict]) -> list[list[Verdict]]:
-    """A disk may say no twice: there is no room, and with it what was begun could not be finished. One
-    answer, with those that say more about the same place behind the first. Other gates say the same words
-    once."""
+    """A disk may refuse twice: there is no room, and the job would keep begun chains from finishing. One
+    answer a place, followed by those that say more about it. Other gates say the same words once."""
     found: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         is_amount = _is_amount(verdict)

@@ -1,9 +1,9 @@
-"""What each gate has cost a job by itself: of the times when a gate was closed to its class, those in which
-the job was there.
+"""What each gate has cost one job: the time in which the gate was closed to its class while the job was in
+it.
 
-A class may wait for a night while each of its jobs waits for minutes, so the figures of the class are not the
-job's. Kept in the memory of the conductor that leads: a new leader knows the closings that go on, and not
-those that were over before.
+A class may wait for a night while each of its jobs waits for minutes, so the figures of a class are not those
+of a job. They are kept in the memory of the conductor that leads: a new leader knows the closings that go on,
+and not those that were over before.
 """
 
 from __future__ import annotations

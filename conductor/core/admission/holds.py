@@ -123,9 +123,8 @@ class Holds:
     # ── who goes before it ────────────────────────────────────────────────────────────────────────────────
 
     def _fronts(self, staying: Sequence[HeldClass], hopeless: Set[str]) -> dict[str, Front | None]:
-        """Job → who goes before it in the next tick, for that is when it may go. Who can never run stands in
-        nobody's way.
-        """
+        """Job → the job that goes before it in the next tick, which is the first moment at which it may
+        start. A job that can never run is before nobody."""
         fronts, found = Fronts(), dict[str, Front | None]()
         for one in of_next_tick(staying, self.turns, self.passed_over, self.limits.keep_after_s, self.now):
             job_id, bits = one.head.job_id, self.starvation.bits(one.demand)
@@ -157,7 +156,8 @@ class Holds:
         return contenders(one, others, over, self.turns, self._bits, hopeless)
 
     def _bits(self, one: HeldClass) -> int:
-        """What it takes a part of; where few of its kind may start, that is one of them."""
+        """The kinds of resources that the job takes a part of. Where few jobs of its kind may start, a start
+        of the kind is one of them."""
         bits, job_class = self.starvation.bits(one.demand), one.turn.job_class
         return bits | self.starvation.bit_of_kind(job_class.kind) if self.is_counted(job_class) else bits
 

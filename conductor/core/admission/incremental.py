@@ -1,7 +1,7 @@
-"""What a live conductor remembers between two ticks, so that a tick costs by what changed.
+"""What a live conductor remembers between two ticks, so that the cost of a tick follows from what changed.
 
-It decides what `decide` says of the snapshot alone: nothing but work is saved. Recorded ticks are decided
-both ways by the contract tests.
+The decision is the one that `decide` makes of the snapshot alone: only work is saved. Contract tests decide
+recorded ticks both ways.
 """
 
 from __future__ import annotations

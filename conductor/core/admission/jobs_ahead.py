@@ -1,9 +1,9 @@
-"""Who stands in front of a job that waits: those that come before it, may go, and would take a part of what
+"""Which jobs are ahead of a waiting job: those that come before it, may start, and would take a part of what
 it needs.
 
-A gate names who holds what a job lacks. Once that one ends, what it held goes to whoever comes first; so a
-hold says that too, or its reason would be true and of no use. First is who is first in the next tick: a
-backlog that this tick served goes behind the others then.
+A gate names the jobs that hold what another job lacks. Once such a holder ends, its room goes to the job that
+comes first; so a hold names the jobs ahead as well, or its reason would be true and of no use. The order is
+that of the next tick: a backlog that this tick served then goes behind the others.
 """
 
 from __future__ import annotations
@@ -105,10 +105,9 @@ class Fronts:
         self._count = 0
 
     def before(self, bits: int, level: int, closed: frozenset[str] = frozenset()) -> Front | None:
-        """Of one that asks for `bits` at that level (0: the highest); None: nobody is before it.
-
-        `closed`: what keeps it back whatever is free. Who is kept back by something else as well stands in
-        nobody's way."""
+        """The job before one that asks for `bits` at that level (0: the highest); None: there is none.
+        `closed`: gates that keep the job back whatever is free. A job that another gate keeps back as well is
+        ahead of nobody."""
         higher = beside = 0
         first: Alike | None = None
         for (asked, by), alike in self._by_bits.items():

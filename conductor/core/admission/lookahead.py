@@ -1,7 +1,8 @@
-"""How many jobs of each class the next tick reads: few, but for classes that this one took many from. Pure.
+"""How many jobs of each class the next tick reads: few, and more of a class of which this tick admitted many.
+Pure.
 
-A tick's cost follows what it reads. As many heads of every class as the busiest one needs would be tens of
-thousands of a long backlog of many classes, of which nearly all are looked at in vain.
+The cost of a tick follows from the jobs that it reads. If it read as many heads of every class as the busiest
+class needs, a long backlog of many classes would cost tens of thousands of reads, nearly all in vain.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ MOST_HEADS = 256
 def next_look(
     look: Lookahead, candidates: Collection[Candidate], decision: Decision, has_chains: bool
 ) -> Lookahead:
-    """After a tick that saw `candidates` by `look`, and decided this.
-
-    Twice what was taken, four times what was read where all of it was taken; half of it where nothing was."""
+    """After a tick that read `candidates` by `look` and decided this: twice the number that was admitted,
+    four times the number that was read where all of it was admitted, and half of it where nothing was."""
     heads = _heads(candidates, has_chains)
     taken = Counter(a.reservation.class_id for a in decision.admit)
     of: dict[str, int] = {}

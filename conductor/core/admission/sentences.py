@@ -1,9 +1,9 @@
 """Reason → sentence: the only place that makes words of a gate's answer. A test holds that no reason lacks
 its row.
 
-The words say what the reason means with its own data. Place, need, have, holders and instants are put around
-them by `conductor.core.admission.explain`. It stands in the core, and not with the views, because the
-conductor's log, replay and audit say the same words, and none of them may know a view.
+The words say what the reason means with its own data. `conductor.core.admission.explain` puts place, need,
+have, holders and instants around them. The table stands in the core and not in the views, because the
+conductor's log, replay and audit say the same words, and none of these may import a view.
 """
 
 from __future__ import annotations

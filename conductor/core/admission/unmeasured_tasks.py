@@ -85,9 +85,8 @@ class Untried:
 
 
 def has_told(r: Reservation, held: HeldOn) -> bool:
-    """By a report that is some seconds younger than its start: what was measured before is not what it
-    needs.
-    """
+    """A report tells of it that is some seconds younger than its start: an earlier measurement does not show
+    what it needs."""
     read_at = held.read_at(r)
     if r.state != "running" or r.started_at is None or read_at is None:
         return False

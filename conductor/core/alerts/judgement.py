@@ -53,9 +53,9 @@ def judge(
     silenced: Collection[str] = (),
     unknown: Collection[str] = (),
 ) -> Judged:
-    """`findings`: of each rule that was asked; alerts of others are let go without a word. `is_quiet`: only
-    what is urgent is told. `silenced`: rules nobody is told of. `unknown`: nodes that say nothing, so that
-    what they said last stands."""
+    """`findings`: of each rule that was asked; alerts of other rules are dropped without a notice.
+    `is_quiet`: only urgent alerts are told. `silenced`: rules of which nobody is told. `unknown`: nodes that
+    are silent, whose last findings stand."""
     known = {alert.key: alert for alert in book.alerts if alert.rule in findings}
     seen = {(rule, finding.subject): finding for rule, those in findings.items() for finding in those}
     alerts: list[Alert] = []

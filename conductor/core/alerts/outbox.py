@@ -1,7 +1,8 @@
-"""What is still to be said through one channel, and when: nothing is lost where it cannot be said yet.
+"""What is still to be sent through one channel, and when: a notice that cannot be sent yet is kept.
 
-Notices that wait go together in one message. After a failure it is tried again later and later; where a limit
-holds messages back, the next one has all of them. `now` is of one clock, whichever.
+Notices that wait go together in one message. After a failure the message is tried again, each time later;
+where a limit holds messages back, the next one has all of the notices. All instants are of one clock,
+whichever the caller takes.
 """
 
 from __future__ import annotations

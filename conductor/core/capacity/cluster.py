@@ -211,7 +211,8 @@ class Free:
         return queue.node if was_full else None
 
     def drop(self, reservation: Reservation) -> NodeFree:
-        """One that ended gives back what it held. For a keeper of the state; a tick builds its own."""
+        """A reservation that ended gives back what it held. For a caller that keeps the state; a tick builds
+        a state of its own."""
         self._forget(reservation)
         node = self.nodes[reservation.node]
         self._by_name[reservation.queue].active -= 1

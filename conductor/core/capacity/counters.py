@@ -49,9 +49,8 @@ def is_stale(rule: CounterRule, reading: CounterReading | None, age_s: float = 0
 
 
 def counts_of(job_class: JobClass, rules: Rules) -> dict[str, int]:
-    """Counter → how many a job of that class holds: what its line says, and one of each that its task is
-    counted by.
-    """
+    """Counter → how many a job of that class holds: those that its line asks for, and one of each counter
+    that its task is listed in."""
     counts: dict[str, int] = dict(job_class.needs.counters)
     for name, rule in rules.items():
         if job_class.task in rule.tasks:

@@ -1,7 +1,7 @@
-"""How much work is under way: what each that runs has left by its estimate, times the share of the whole that
-it holds.
+"""How much work is under way: for each running attempt the time left by its estimate, times the share of the
+whole that it holds.
 
-A sum in integers, kept while reservations come and go: the same whatever the order they came in.
+A sum in integers, which is kept while reservations come and go: it is the same in whatever order they came.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""May it start there, and all that was begun on that disk still finish: the banker's check, asked of one
-node.
+"""The banker's check of one node: if this job starts there, can all that was begun on the disk still finish.
 
-Where another gate is closed anyway, the check would go unasked and unsaid; then it is asked once more at the
-end of the tick, so that a hold names everything that keeps it back.
+Where another gate is closed the check would not be reached, and the hold would not name it; so it is asked
+once more at the end of the tick, and a hold names everything that keeps the job back.
 """
 
 from __future__ import annotations
@@ -126,7 +125,8 @@ class Safety:
 
 
 def _left(chain: LiveChain, sharing: set[str]) -> int:
-    """What its jobs that were not handed over yet will write there, and need beside it while one runs."""
+    """What those jobs of the chain that were not handed over yet will write there, and the temporary room
+    that one of them needs while it runs."""
     rest = [m for m in chain.members.values() if not m.is_going]
     return sum(m.takes(sharing) for m in rest) + max((m.temporary for m in rest), default=0)
 

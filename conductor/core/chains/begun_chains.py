@@ -41,7 +41,7 @@ class Life:
         return self._of.get(job_id)
 
     def net(self, member: Member) -> int:
-        """Bytes that its end gives back, less those that it writes."""
+        """The bytes that the end of the job gives back, less the bytes that it writes."""
         return member.chain.freed(member, member.chain.left) - member.written
 
     # ── what happens ──────────────────────────────────────────────────────────────────────────────────────
@@ -110,8 +110,8 @@ class Life:
         return Rehearsal(begun, None, free, sharing).finishing(self._known.get(node, self._order)) is not None
 
     def can_ever(self, member: Member, disk: int, sharing: Collection[str] = ()) -> bool:
-        """On so many bytes, used by nobody else: can what is left of its chain finish? Where it is too long
-        to try all orders, that its largest job fits says yes."""
+        """Could the rest of its chain finish on a disk of so many bytes that nobody else uses? Where the rest
+        is too long to try all orders, it is enough that its largest job fits."""
         chain, roots = member.chain, {member.chain.root, *sharing}
         kept = chain.kept()
         if sum(m.takes(roots) + m.temporary for m in chain.members.values()) + sum(kept.values()) <= disk:

@@ -105,8 +105,9 @@ NEXT = 32
 
 
 def next_of(chain: Chain) -> Sequence[str]:
-    """Those that wait for no other of the chain, the nearest to the end and the first ones. A class shows its
-    oldest jobs only, and the one that gives the disk back may stand far behind them."""
+    """Its jobs that wait for no other job of the chain: those nearest to the end of the chain first, then the
+    oldest. A class shows its oldest jobs only, and the job that would free the disk may stand far behind
+    them."""
     left = {job.job_id for job in chain.jobs}
     ready = [job for job in chain.jobs if not job.is_going and left.isdisjoint(job.after)]
     if len(ready) <= NEXT:

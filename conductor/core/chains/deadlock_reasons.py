@@ -1,6 +1,5 @@
-"""What is said of a chain that fits and may not begin, and of one that no disk can see to its end any
-more. Pure.
-"""
+"""The verdicts on a chain that fits and may not begin, and on a chain that no disk can hold to its end any
+more. Pure."""
 
 from __future__ import annotations
 

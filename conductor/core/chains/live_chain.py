@@ -86,6 +86,7 @@ class LiveChain:
         return {path: size for path, size in self.size.items() if self.left.get(path) and path not in coming}
 
     def freed(self, member: Member, left: Mapping[str, int]) -> int:
-        """Bytes that go when it ends: files of which it is the last reader, and its own that nobody reads."""
+        """The bytes that are freed when the job ends: files of which it is the last reader, and its own files
+        that nobody reads."""
         gone = sum(self.size.get(path, 0) for path in member.reads if left[path] == 1)
         return gone + sum(size for path, size in member.writes.items() if not left.get(path))

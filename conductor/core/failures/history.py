@@ -71,8 +71,9 @@ def twofold(numbers: Sequence[int]) -> str:
 
 
 def is_unheard(state: str, attempts: int, attempt: int) -> bool:
-    """Did the ledger forget an attempt that a worker runs? It was emptied, as far as a job that waits again
-    can tell; or it stepped back: its start is forgotten, or there is an older attempt."""
+    """Does a worker run an attempt that the ledger does not know? The ledger was emptied (a job that waits
+    again tells no more), or it stepped back: it has forgotten the start of the attempt, or knows an older
+    attempt."""
     if state == "waiting":
         return attempts < attempt or (attempts > 0 and attempts % GENERATION_STEP == 0)
     return attempts < attempt if state == "running" else state == "admitted" and attempts <= attempt

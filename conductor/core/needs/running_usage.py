@@ -104,9 +104,8 @@ class HeldOn:
 
 
 def _most(c: JobClass, held: Holdings) -> int:
-    """MiB that it should ask; 0: what it asks will do. A job that asks no less needs no less than a
-    smaller one.
-    """
+    """The MiB that the class should ask; 0: its own need is enough. Counted are jobs of its own class, and
+    jobs for which no more was reserved than this class asks."""
     own = c.needs.vram_mib
     known = (
         h.held_mib for h in held.get(c.kind or c.task, ()) if h.class_id == c.id or h.reserved_mib <= own

@@ -43,7 +43,7 @@ class Sample(Struct, frozen=True, kw_only=True, array_like=True):
     reserved: int = 0
 
     def value(self, resource: Resource) -> int | None:
-        """What it took; of what it ran out of at least what it had."""
+        """What the attempt took; of a resource that it ran out of, at least what was reserved for it."""
         measured: int | None = getattr(self, resource)
         return max(measured or 0, self.reserved) if self.ran_out_of == resource else measured
 

@@ -1,7 +1,8 @@
-"""A place kept free for one that has waited too long: others may pass it only where they do not delay it.
+"""A place that is kept free for a job that was passed over for too long: other jobs may use it only where
+they do not delay that job.
 
-The place is the node where it could start soonest, by the estimates of what runs there. Until then, whatever
-ends before may use the place, and whatever fits beside it when it starts.
+The place is the node on which the job could start soonest, by the estimates of what runs there. A job that
+ends before that moment may use the place, and so may a job that fits beside it then.
 """
 
 from __future__ import annotations

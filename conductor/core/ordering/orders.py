@@ -1,8 +1,8 @@
-"""In which order the classes of one backlog and priority are tried, by the rule that the limits name.
+"""The order in which the classes of one backlog and priority are tried, by the rule that the limits name.
 
-A key is a tuple, the smallest goes first. «auto» is two rules: what was all there at once is ordered so that
-the whole ends soonest (the largest first); what keeps coming so that the mean one ends soonest (the shortest
-first), and who has waited too long goes before all others.
+A key is a tuple; the smallest goes first. «auto» is two rules. Jobs that were dispatched at once are ordered
+so that the whole of them ends soonest (the largest first); jobs that keep coming, so that the mean job ends
+soonest (the shortest first), with those that have waited too long before all others.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ class Orders:
         return (job_class.duration_s,)
 
     def _area(self, job_class: JobClass, head: Head) -> Key:
-        """By work, the largest first. In a chain that is the longest path behind it; what gives its disk back
-        at least what it takes goes before all."""
+        """The largest work first. In a chain, the work is that of the longest path behind the job; a job that
+        gives back at least the disk that it takes goes before all others."""
         member = self._life.member(head.job_id)
         if member is None:
             return (1.0, -job_class.duration_s * self._share_of(job_class))

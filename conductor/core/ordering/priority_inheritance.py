@@ -6,10 +6,8 @@ from collections.abc import Collection, Mapping
 
 
 def inherit_priorities(priorities: Mapping[str, int], waits: Mapping[str, Collection[str]]) -> dict[str, int]:
-    """Job → the highest priority of those that come after it, through however many, where that is above its
-    own.
-
-    `priorities`: those that are not 0; `waits`: job → those it comes after."""
+    """Job → the highest priority of the jobs that come after it, through any number of steps, where that is
+    above its own. `priorities`: those that are not 0; `waits`: job → the jobs that it comes after."""
     found: dict[str, int] = {}
     # The highest first: who was reached once cannot be raised further.
     for job in sorted(waits, key=lambda job: -priorities.get(job, 0)):

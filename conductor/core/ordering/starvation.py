@@ -1,9 +1,10 @@
-"""Who was passed over: jobs that come after it were started while there was no room for it. Until when it may
-last.
+"""Which jobs were passed over: jobs that come after them started while they lacked room. And the latest time
+at which each will start.
 
-Being passed over long enough is what earns a backfill reservation (`backfill.py`), so that waiting in a long
-line does not. A promise once made is held against everybody, higher priorities included; they are served one
-after the other, in the order in which they were first passed over.
+A job that was passed over for long enough gets a backfill reservation
+(`conductor/core/ordering/backfill.py`); waiting in a long line gives no such right. The promise holds against
+everybody, higher priorities included. The promises are kept one after the other, in the order in which the
+jobs were first passed over.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ class Starvation:
         self._short[job_id] = (len(self._taken), self.bits(demand))
 
     def came_after(self, job_id: str) -> None:
-        """In its turn there was room, and it is reserved for one that was passed over before. Who was passed
-        over itself has its promise still: what is reserved for another is no room of its own."""
+        """At its turn there was room, and the room is reserved for a job that was passed over earlier. A job
+        that was itself passed over keeps its own promise: room that is reserved for another job is none for
+        it."""
         self._after.add(job_id)
 
     def bits(self, demand: Demand) -> int:
@@ -76,11 +78,11 @@ class Starvation:
         return bits
 
     def since(self) -> dict[str, float]:
-        """Of those that lack room: since when they are passed over. Ask it after the last admission.
+        """Since when each job that lacks room has been passed over. To be asked after the last admission.
 
-        In a batch all are passed over in the first tick. They are served one after the other, in the rule's
-        order of this tick for as long as they wait: an order that changed would break bounds that were
-        stated, and one by id is none.
+        Of a batch all jobs are passed over in the first tick. They are served one after the other, in the
+        order in which the rule tried them in that tick: an order that changed later would break bounds that
+        were stated, and an order by id would mean nothing.
         """
         later = [0]
         for bits in reversed(self._taken):
@@ -104,9 +106,11 @@ def bounds(
     longest_s: float | None,
     now: float,
 ) -> dict[str, Bound]:
-    """One after the other: each gets its place when it has been passed over for long enough and the one
-    before it has started; what runs then ends within `longest_s`. A place that the order keeps for one that
-    is not due yet is no date: the next tick may order otherwise.
+    """The latest start of each, one after the other: a job gets its place when it has been passed over for
+    long enough and the job before it has started; what runs at that moment ends within `longest_s`.
+
+    A place that the order of a tick keeps for a job that is not due yet gives no bound: the next tick may
+    order otherwise.
     """
     found: dict[str, Bound] = {}
     free_from = now

@@ -1,8 +1,8 @@
-"""Places of several devices, by an index: what a scan over every queue would find, for the cost of what
-changed.
+"""Places of several devices, by an index: the answer of a scan over all queues, at a cost that follows from
+what changed.
 
-For each sort of request the nodes that hold it are kept in the order of their best places. Only nodes that
-moved since the sort was asked last are looked at again.
+For each sort of request the nodes that can hold it are kept in the order of their best places. Only nodes
+that changed since that sort was asked for last are looked at again.
 """
 
 from __future__ import annotations

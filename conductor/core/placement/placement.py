@@ -1,7 +1,8 @@
-"""Where one attempt goes: the open queue with room whose node, and devices, hold all that it asks for.
+"""Where one attempt goes: an open queue with room, whose node and devices have all that the attempt asks for.
 
-The rule: an idle worker before a busy one, then the device that fits tightest, then the node that does. The
-seam for another policy is `Placement.find`; gates, charges and ceilings do not change with it.
+The rule takes an idle worker before a busy one, then the device that fits tightest, then the node that fits
+tightest. `Placement.find` is where another policy would stand; gates, charges and ceilings do not change with
+it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
-"""Queues of a cluster in the order in which they are tried, kept while things come and go: a look-up is a
-bisection.
-
-Those that are closed are left out for good, those that are full until they have room again.
-"""
+"""The queues of a cluster in the order in which they are tried, kept while amounts come and go: a look-up is
+a bisection. Closed queues are left out for good, full queues until they have room again."""
 
 from __future__ import annotations
 

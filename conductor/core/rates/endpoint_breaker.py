@@ -1,8 +1,8 @@
-"""How an endpoint fares that is not well: until when its gate is closed for all, and who may ask it first.
-Pure.
+"""The state of an endpoint that is not well: until when its gate is closed for all jobs, and which job may
+ask it first. Pure.
 
-An outage belongs to the endpoint and not to each job. `adapters/redis/lua/endpoint_faults.lua` counts in the
-step that tells of a call; here is the same for its twin, and what the gate makes of it.
+An outage belongs to the endpoint and not to each job. `conductor/adapters/redis/lua/endpoint_faults.lua`
+counts in the step that tells of a call; this is the same for the in-memory twin, and the answer of the gate.
 """
 
 from __future__ import annotations

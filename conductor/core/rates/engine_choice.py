@@ -1,8 +1,8 @@
-"""Which of its engines a job is to use, where the one that it waits for is away. Pure.
+"""Which of its engines a job is to use, where the engine that it waits for is away. Pure.
 
-An attempt uses one engine, and only the budget of that one is set aside for it: that of another is not spent
-without a reservation. So the choice is made where a job waits, and is made by its class: who waits at the
-gate of an engine that is away goes into the class of the first one of its list that is there.
+An attempt uses one engine, and only the budget of that engine is set aside for it; no other budget is spent
+without a reservation. So the choice is made while the job waits, and it is part of the job's class: a job
+that waits at the gate of an engine that is away goes into the class of the first open engine of its list.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def is_open(engine: EngineNeed, rates: Mapping[str, RateState], now: float) -> b
 def other_engine(
     needs: Needs, rates: Mapping[str, RateState], now: float, *, is_given_up: bool = False
 ) -> EngineNeed | None:
-    """The first one of its list that is open, and not the one that it has now. `is_given_up`: what that could
-    not make, those before it have had their turn at: one that comes behind it."""
+    """The first engine of its list that is open and is not the present one. `is_given_up`: the present engine
+    could not make the job, so only engines behind it in the list count."""
     names = [engine.name for engine in needs.engines]
     first = names.index(needs.engine) + 1 if is_given_up else 0
     others = (engine for engine in needs.engines[first:] if engine.name != needs.engine)

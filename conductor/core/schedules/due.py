@@ -55,11 +55,12 @@ def due(
     is_paused: bool = False,
     has_waited: bool = False,
 ) -> DueFires:
-    """`instants`: those that passed and were not handled, in order. `is_busy`: what the fire before put is
-    not over. `has_waited`: something that came due has waited for that.
+    """`instants`: those that passed and were not handled, in order. `is_busy`: jobs of the fire before are
+    not over. `has_waited`: an instant that came due has waited for that.
 
-    A fire that somebody took and did not end goes first, whatever the rule says of missed ones: it was never
-    skipped, and those who had it are gone."""
+    A fire that a leader took and did not end goes first, whatever the rule says of missed ones: it was not
+    skipped, and the leader that took it is gone.
+    """
     if taken is not None and taken.until > now:
         later = () if is_paused else _after(instants, taken)
         if not later:
