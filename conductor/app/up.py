@@ -212,7 +212,7 @@ class Up:
         """One word to stop."""
         self._asked += 1
         if self._asked == 1:
-            words = "Draining: the jobs in hand are finished; once more stops at once"
+            words = "Draining: what runs is finished (a second signal stops at once)"
             emit_event("project.draining", words)
             self._service.stopping(words)
             if self._drain_for_s is not None:

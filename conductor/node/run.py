@@ -213,7 +213,7 @@ class Node:
                 self._stop_now()
 
     def _drain(self) -> None:
-        words = "Draining: the jobs in hand are finished, nothing new is taken; once more stops at once"
+        words = "Draining: what runs is finished, nothing new is taken (a second signal stops at once)"
         emit_event("node.draining", words)
         self._service.stopping(words)
         self._draining_since = time.monotonic()

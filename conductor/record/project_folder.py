@@ -31,7 +31,7 @@ def no_project(settings: Settings) -> str:
     return f"{settings.project} is no project: it has no {CONFIG_NAME}, no manifests and no receipts"
 
 
-BEGIN = "begin one with a conductor.toml (it may be empty), `conductor plan` or `conductor up`"
+BEGIN = "begin one here with `conductor init`"
 
 
 def has_ledger(settings: Settings) -> bool:

@@ -92,16 +92,14 @@ def _told(tell: Callable[[float], object], heard_at: float) -> str:
 
 
 def why(unsettled: Unsettled) -> str:
-    return (
-        "Redis was started again or replaced, and may have forgotten what it was told last: "
-        f"{many(unsettled.silent, 'worker')} still to say what they hold"
-    )
+    whose = "has yet to say what it holds" if unsettled.silent == 1 else "have yet to say what they hold"
+    return f"Redis was started again, or replaced, and {many(unsettled.silent, 'worker')} {whose}"
 
 
 def log_settled(settled: Settled, unsettled: Unsettled) -> None:
     if not settled.floor:
-        emit_event("redis.restarted",
-                   "Redis was started again: nothing was forgotten that anybody had heard of")  # fmt: skip
+        if unsettled.heard_at:  # else it is new, and nobody expects anything of it
+            emit_event("redis.restarted", "Redis was started again, and nothing is missing")
         return
     silent = f", {many(unsettled.silent, 'worker')} silent" if unsettled.silent else ""
     emit_event(

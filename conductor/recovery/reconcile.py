@@ -73,8 +73,9 @@ class Reconciler:
         receipts = lately(self._folder, heard_at - CLOCKS_S)
         count = self._hand_in([*proved(receipts).values()])
         say_again(self._ledger, receipts)
-        words = "Taken in: {receipts} receipts, {jobs} of them prove a job done"
-        emit_event("receipts.taken_in", words, receipts=len(receipts), jobs=count)
+        if receipts:
+            words = "Read the receipts that Redis may have missed: {receipts}; {jobs} more jobs are done"
+            emit_event("receipts.taken_in", words, receipts=len(receipts), jobs=count)
         return max((receipt.attempt for receipt in receipts), default=0)
 
     def settled(self, orphans: Collection[Reservation]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 from conductor.base.logs.events import emit_event
@@ -16,6 +17,8 @@ from conductor.ports import Ledger
 from conductor.recovery.lost_writes import Settler
 from conductor.recovery.reconcile import Reconciler
 
+#: Each start of the project's own Valkey unsettles the ledger for a moment: nobody need hear of that.
+SAID_AFTER_S = 2.0
 #: A job's own retry budgets (its line's over its task's).
 Overrides = Callable[[JobView], Mapping[Cause, int]]
 #: Why nothing may be admitted now; None: it may.
@@ -51,7 +54,9 @@ class Housekeeping:
         self._overrides = overrides
         self._guard = guard
         self._changed = changed
-        self._unsettled = ""
+        #: Since when the ledger is not settled (monotonic), and whether it was said.
+        self._unsettled: float | None = None
+        self._is_said = False
         self._held_back = ""
 
     def settle(self, epoch: int) -> str:
@@ -76,14 +81,17 @@ class Housekeeping:
     def _settled(self, epoch: int) -> str:
         """Redis may have forgotten what it was told last."""
         if self._ledger.leadership.is_settled:
-            self._unsettled = ""
+            self._unsettled, self._is_said = None, False
             return ""
         reason = self._settler.reason(epoch)
         if not reason:
             self._changed()
-        elif not self._unsettled:
+            return ""
+        now = time.monotonic()
+        self._unsettled = now if self._unsettled is None else self._unsettled
+        if not self._is_said and now - self._unsettled >= SAID_AFTER_S:
+            self._is_said = True
             emit_event("conductor.held_back", "Starting nothing: {why}", why=reason)
-        self._unsettled = reason
         return reason
 
     def _rescue_orphans(self) -> bool:

@@ -157,7 +157,9 @@ class Conductor:
             gates = self._ledger.gate_record.gates()
             self._memory = replace(self._memory, gates=gates, recorded=gates)
             self._is_standby_said = False
-            emit_event("leader.elected", "Leading (epoch {epoch})", epoch=epoch)
+            emit_event(
+                "leader.elected", "Leading: this conductor decides what starts (epoch {epoch})", epoch=epoch
+            )
             if self._reconciler is not None:
                 self._reconciler.catch_up()
         elif not self._is_standby_said:
