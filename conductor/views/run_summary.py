@@ -130,5 +130,5 @@ def lines(account: Account) -> list[str]:
     held = [f"{gate} {duration(seconds)}" for gate, seconds in account.held_s_by_gate.items()]
     if held or not (account.never or account.broken or account.stranded or account.refused):
         # A run that ends at once since nothing can go has named its gate.
-        out.append("held back, by gate: " + (", ".join(held) or "nothing, at any gate"))
+        out.append(f"held back, by gate: {', '.join(held)}" if held else "no gate held anything back")
     return out

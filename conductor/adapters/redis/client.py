@@ -121,6 +121,10 @@ CLASSES: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
+#: How redis-py begins: the address is said already.
+_ERRNO = re.compile(r"^Error -?\d+ connecting to .*?\. (?=\S)")
+
+
 @contextmanager
 def translating(client: Redis) -> Generator[None]:
     """Redis's errors as `Unreachable` and `Fenced`. What is a fault of ours passes through."""
@@ -146,7 +150,7 @@ def translated(client: Redis, error: exceptions.RedisError) -> Exception:
         return Unreachable(f"what answers at {where} is no Redis{_TLS * (_ALERT in text)}: correct redis.url")
     if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError)):
         remedy = _tls_remedy(client, text) or "start it, or set redis.url in conductor.toml"
-        return Unreachable(f"Redis at {where} cannot be reached ({text}); {remedy}")
+        return Unreachable(f"Redis at {where} cannot be reached ({_ERRNO.sub('', text).rstrip('.')}); {remedy}")
     return error
 
 

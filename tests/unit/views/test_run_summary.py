@@ -76,7 +76,7 @@ def test_the_account_is_of_this_run():
     account = pace.account()
 
     assert (account.done, account.left, account.seconds) == (3, 0, 2.0)
-    assert lines(account) == ["3 done in 2.0 s", "held back, by gate: nothing, at any gate"]
+    assert lines(account) == ["3 done in 2.0 s", "no gate held anything back"]
 
 
 def test_the_account_names_the_dead_and_what_can_never_run():
