@@ -150,7 +150,9 @@ def translated(client: Redis, error: exceptions.RedisError) -> Exception:
         return Unreachable(f"what answers at {where} is no Redis{_TLS * (_ALERT in text)}: correct redis.url")
     if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError)):
         remedy = _tls_remedy(client, text) or "start it, or set redis.url in conductor.toml"
-        return Unreachable(f"Redis at {where} cannot be reached ({_ERRNO.sub('', text).rstrip('.')}); {remedy}")
+        return Unreachable(
+            f"Redis at {where} cannot be reached ({_ERRNO.sub('', text).rstrip('.')}); {remedy}"
+        )
     return error
 
 
