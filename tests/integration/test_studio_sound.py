@@ -16,7 +16,7 @@ from studio_scene import made
 from task_bench import Bench
 
 from conductor.base.errors import BadInput, UsageError
-from workers.media import ffmpeg
+from workers.media import ffmpeg, probing
 from workers.tasks import media_master
 from workflows.studio import plan as studio
 from workflows.studio import verify
@@ -144,9 +144,11 @@ def test_sound_of_each_kind_comes_out_as_loud_as_asked_for(tmp_path: Path, sound
     picture = ["-f", "lavfi", "-i", f"color=black:s=160x90:r=25:d={seconds}"]
     media.made(bench.inputs / "a.mkv", *picture, "-f", "lavfi", "-i", drawn, "-c:v", "ffv1", "-c:a", "flac")
 
-    _, result = made(bench, {"width": 160, "height": 90, "scenes": [{"file": "a.mkv"}]})
+    film, result = made(bench, {"width": 160, "height": 90, "scenes": [{"file": "a.mkv", "out_s": seconds - 0.04}]})
 
     assert result["loudness"] == pytest.approx(-14, abs=verify.SLACK_LU), result
+    # Where loudnorm moves its number, its times leap: the sound would end after the picture.
+    assert probing.probe(film, film.name).ends_s == pytest.approx(seconds - 0.04, abs=1 / 48)
 
 
 def test_music_lies_under_the_whole_film_and_begins_again(tmp_path: Path):

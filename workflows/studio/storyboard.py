@@ -118,7 +118,7 @@ def read_storyboard(file: Path) -> Storyboard:
     try:
         board = msgspec.json.decode(content, type=Storyboard)
     except msgspec.DecodeError as e:
-        raise ConfigError(f"{file}: {e}") from None
+        raise ConfigError(f"{file} is no storyboard: {e}") from None
     used = [board.transition, *(scene.transition for scene in board.scenes if scene.transition)]
     for each in used:
         if each.name not in TRANSITIONS:
