@@ -144,7 +144,9 @@ def test_sound_of_each_kind_comes_out_as_loud_as_asked_for(tmp_path: Path, sound
     picture = ["-f", "lavfi", "-i", f"color=black:s=160x90:r=25:d={seconds}"]
     media.made(bench.inputs / "a.mkv", *picture, "-f", "lavfi", "-i", drawn, "-c:v", "ffv1", "-c:a", "flac")
 
-    film, result = made(bench, {"width": 160, "height": 90, "scenes": [{"file": "a.mkv", "out_s": seconds - 0.04}]})
+    film, result = made(
+        bench, {"width": 160, "height": 90, "scenes": [{"file": "a.mkv", "out_s": seconds - 0.04}]}
+    )
 
     assert result["loudness"] == pytest.approx(-14, abs=verify.SLACK_LU), result
     # Where loudnorm moves its number, its times leap: the sound would end after the picture.

@@ -78,8 +78,8 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     measured = None if aim is None else loudness.measure(ctx, sound, aim, seconds)
     if measured is not None and aim is not None:
         sound = loudness.brought(ctx, sound, aim, measured, seconds)
-    # At 192 kHz it comes out of loudnorm. Where its number moves it has every sample, and times that leap by a
-    # part of a tenth of a second: counted anew it ends with the picture.
+    # At 192 kHz it comes out of loudnorm. Where its number moves it has every sample, and times that leap by
+    # a part of a tenth of a second: counted anew it ends with the picture.
     sound = sound.filter("aresample", 48_000).filter("asetpts", "N/SR/TB")
     sound = sound.filter("apad").filter("atrim", end_sample=round(seconds * 48_000))
     options: dict[str, Any] = {"c:v": "copy", "map_metadata": -1, **(OPUS if muxer == "webm" else AAC)}
