@@ -108,7 +108,7 @@ class AlertWatch(threading.Thread):
         findings = found(seen, self._limits, self._alerts.off)
         own: AlertRuleName = "redis-gone"
         ours: Mapping[AlertRuleName, list[AlertFinding]] = {own: findings[own]} if own in findings else {}
-        judged = judge(self._own, ours, self._limits, self._telling, seen.now, is_quiet=self._is_quiet())
+        judged = judge(self._own, ours, self._limits, self._telling, seen.now, is_quiet=self._is_quiet(seen.now))
         self._own = judged.book
         self._tell(judged.notices)
 
@@ -138,13 +138,13 @@ class AlertWatch(threading.Thread):
             self._limits,
             self._telling,
             seen.now,
-            is_quiet=self._is_quiet(),
+            is_quiet=self._is_quiet(seen.now),
             silenced=silenced,
             unknown=seen.silent,
         )
 
-    def _is_quiet(self) -> bool:
-        return hours.is_open(self._alerts.quiet_hours, hours.on_the_wall(time.time())[0])
+    def _is_quiet(self, now: float) -> bool:
+        return hours.is_open(self._alerts.quiet_hours, hours.on_the_wall(now)[0])
 
     def _tell(self, notices: Sequence[AlertNotice]) -> None:
         for notice in notices:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,40 @@ def test_it_is_said_once_also_after_a_restart_and_when_it_is_over(
     assert box.next().startswith("OVER nas-gone node1/nas"), "the restart in between said nothing"
     assert box.got.empty()
     assert events == [("alert.raised", "nas-gone"), ("alert.resolved", "nas-gone")]
+
+
+def test_a_warning_of_quiet_hours_is_told_once_at_their_end_and_what_is_urgent_at_once(
+    memory_ledger: Ledger, clock: ManualClock, tmp_path: Path, box: Mailbox, senders: list[AlertSender]
+) -> None:
+    def on_the_wall(after_s: float) -> str:
+        return time.strftime("%H:%M", time.localtime(clock.now() + after_s))
+
+    quiet = AlertSettings(off=("worker-gone",), quiet=f"{on_the_wall(-3600)}-{on_the_wall(7200)}")
+    sender = AlertSender([box], 20, "night", "node1", UnsentAlerts(tmp_path / "unsent.json"))
+    senders.append(sender)
+    sender.start()
+    loop = AlertWatch(memory_ledger, quiet, tmp_path / "receipts", "node1", "node1-1", sender)
+    full = a_volume("scratch", free_bytes=1 << 20)
+
+    memory_ledger.reports.publish(a_report("node1", volumes=(full,)), 36_000.0)
+    for _ in range(3):
+        loop.look()
+        clock.advance(600)
+    assert box.got.empty() and "scratch-low" in {a.rule for a in memory_ledger.alerts.book().alerts}
+    gone = a_volume("nas", fault="not mounted")
+    memory_ledger.reports.publish(a_report("node1", volumes=(full, gone)), 36_000.0)
+    loop.look()
+    clock.advance(60)
+    loop.look()
+    said = box.next()
+    assert "nas-gone" in said and "scratch-low" not in said
+
+    clock.advance(7200)
+    loop.look()
+    assert box.next().startswith("RAISED scratch-low node1/scratch")
+    clock.advance(60)
+    loop.look()
+    assert box.got.empty()
 
 
 def test_one_node_speaks_and_another_when_that_one_has_gone(
