@@ -20,6 +20,11 @@ def subject_of(spec: JobSpec) -> str:
     return named(spec.task, file_of(spec))
 
 
+def called(job_id: str, line: bytes, task: str) -> str:
+    """«media.cut · clip7.mp4 (k3v7abcd)», of a line as the ledger keeps it."""
+    return f"{subject_of_line(line, task)} ({job_id[:SHORT_ID]})"
+
+
 def named(task: str, file: str) -> str:
     return f"{task} · {file}" if file else task
 

@@ -14,7 +14,7 @@ from conductor.dispatch.dead_ends import keeper_of
 from conductor.model.causes import CAUSES, Cause
 from conductor.model.ledger_entries import FAILED_BY_OPERATOR, JobState, JobView
 from conductor.model.spec import Lane, Value
-from conductor.model.subject import SHORT_ID, subject_of_line
+from conductor.model.subject import SHORT_ID, called, subject_of_line
 from conductor.ports import Ledger
 from conductor.record.journal import Journal
 
@@ -123,10 +123,14 @@ def _retry(ledger: Ledger, journal: Journal, view: JobView) -> CommandTaken:
     return CommandTaken(job_id=view.job_id, was=view.state, is_taken=False, kept=kept)
 
 
+def _called(view: JobView) -> str:
+    return called(view.job_id, view.line, view.job_class.task)
+
+
 def shown_words(view: JobView) -> str:
     which = view.job_id[:12]
     return (
-        f"{view.job_id} waits for a person's verdict: `conductor review accept {which}`, or "
+        f"{_called(view)} waits for a person's verdict: `conductor review accept {which}`, or "
         f"`conductor review reject {which}`, and then retry"
     )
 
@@ -139,14 +143,14 @@ def kept_by(ledger: Ledger, jobs: Iterable[JobView]) -> Iterator[str]:
             yield shown_words(now)
         elif now.state not in ("dead", "cancelled", "review"):
             if now.state == job.state:
-                yield f"{job.job_id} is {now.state}"
+                yield f"{_called(now)} is {now.state}"
         elif (keeper := keeper_of(ledger, now)) is not None:
             why = f" ({keeper.cause}: {keeper.message})" if keeper.cause else ""
             state = "in review" if keeper.state == "review" else keeper.state
             # One that was cancelled itself stays so.
             then = "goes first" if now.state == "cancelled" else "brings back both"
             yield (
-                f"{job.job_id} comes after {keeper.job_id}, which is {state}{why}: "
+                f"{_called(now)} comes after {_called(keeper)}, which is {state}{why}: "
                 f"`conductor retry {keeper.job_id[:8]}` {then}"
             )
 

@@ -22,6 +22,7 @@ from conductor.core.chains.chains import root_of
 from conductor.dispatch.rerun_writers import in_order, remake
 from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec, from_line
+from conductor.model.subject import SHORT_ID, subject_of
 from conductor.ports import Ledger
 from conductor.record import manifest as manifests
 from conductor.record.journal import Journal
@@ -205,7 +206,7 @@ def sentences(choice: RedoChoice) -> Iterator[str]:
     tasks = ", ".join(f"{count} {task}" for task, count in sorted(choice.tasks.items()))
     yield f"{many(len(choice.jobs), 'job')} done{f' ({tasks})' if tasks else ''}"
     for job_id in choice.jobs[:10]:
-        yield f"  {job_id} {choice.specs[job_id].task}"
+        yield f"  {subject_of(choice.specs[job_id])} ({job_id[:SHORT_ID]})"
     if len(choice.jobs) > 10:
         yield f"  … and {len(choice.jobs) - 10} more: --json lists all"
     if choice.dependants:

@@ -46,7 +46,10 @@ def test_a_running_job_is_taken_from_its_worker_and_runs_again(scene: WorkerScen
 
     said = cli("requeue", spec.id[:8])
 
-    assert (said.code, said.out) == (0, f"{spec.id}: was running, is being stopped, and then waits again\n")
+    assert (said.code, said.out) == (
+        0,
+        f"mine.wait · 0.txt ({spec.id[:8]}): was running, is being stopped, and then waits again\n",
+    )
     (receipt,) = scene.wait_state(spec, "waiting")
     assert (receipt.cause, receipt.message) == ("worker_lost", "taken from its worker by the operator")
     assert not is_alive(child)

@@ -70,7 +70,7 @@ def test_cancel_and_retry_do_what_the_command_line_does(web: WebScene, scene: No
         assert ask.post(f"/api/v1/jobs/{job}/retry").json()["is_taken"] is True
         assert scene.job(job).state == "waiting"
         again = ask.post(f"/api/v1/jobs/{job}/retry").json()
-        assert again["is_taken"] is False and again["kept"] == f"{job} is waiting"
+        assert again["is_taken"] is False and again["kept"] == f"diagnostics.sleep ({job[:8]}) is waiting"
         assert ask.post(f"/api/v1/jobs/{job}/fail", params={"cause": "bad_input"}).json()["is_taken"] is True
         assert scene.job(job).cause == "bad_input"
         assert ask.post(f"/api/v1/jobs/{job}/fail", params={"cause": "nonsense"}).status_code == 400

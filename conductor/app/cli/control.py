@@ -37,8 +37,9 @@ def cancel(words: JobOrFilter = None, is_sure: Sure = False, as_json: AsJson = F
         return
 
     with ledger_here() as (settings, ledger):
-        taken = take_command(ledger, settings.receipts_dir, one_job(ledger, job), "cancel")
-    said(as_json, taken, "cancelled", "being stopped")
+        view = one_job(ledger, job)
+        taken = take_command(ledger, settings.receipts_dir, view, "cancel")
+    said(as_json, view, taken, "cancelled", "being stopped")
 
 
 def fail(
@@ -60,7 +61,7 @@ def fail(
     with ledger_here() as (settings, ledger):
         known, view = cause_of_a_fault(cause), one_job(ledger, job)
         taken = take_command(ledger, settings.receipts_dir, view, "fail", known)
-    said(as_json, taken, "dead", "being stopped, and then dead")
+    said(as_json, view, taken, "dead", "being stopped, and then dead")
 
 
 def requeue(words: JobOrFilter = None, is_sure: Sure = False, as_json: AsJson = False) -> None:
@@ -78,14 +79,18 @@ def requeue(words: JobOrFilter = None, is_sure: Sure = False, as_json: AsJson = 
         return
 
     with ledger_here() as (settings, ledger):
-        taken = take_command(ledger, settings.receipts_dir, one_job(ledger, job), "requeue")
-    said(as_json, taken, "waiting", "being stopped, and then waits again")
+        view = one_job(ledger, job)
+        taken = take_command(ledger, settings.receipts_dir, view, "requeue")
+    said(as_json, view, taken, "waiting", "being stopped, and then waits again")
 
 
-def said(as_json: bool, taken: CommandTaken, now: str, later: str) -> None:
+def said(as_json: bool, view: JobView, taken: CommandTaken, now: str, later: str) -> None:
     """Exit 1 where the job had ended already, or is what it is asked to be."""
-    word = f"{taken.job_id}: was {taken.was}, is {later if taken.was == 'running' else now}"
-    answer(as_json, taken, word if taken.is_taken else f"{taken.job_id} is {taken.was}")
+    from conductor.model.subject import called
+
+    about = called(view.job_id, view.line, view.job_class.task)
+    word = f"{about}: was {taken.was}, is {later if taken.was == 'running' else now}"
+    answer(as_json, taken, word if taken.is_taken else f"{about} is {taken.was}")
     if not taken.is_taken:
         raise typer.Exit(1)
 

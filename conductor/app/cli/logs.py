@@ -45,6 +45,7 @@ def logs(
     Examples: conductor logs k3v7 -f; conductor logs k3v7 --stderr
     """
     from conductor.base.errors import UsageError
+    from conductor.model.subject import SHORT_ID
     from conductor.views.job_list import JobList
 
     if only_stdout and only_stderr:
@@ -68,7 +69,8 @@ def logs(
     if not printed:
         place = f" ({row.node})" if row and row.node else ""
         words = f"has printed nothing{f' to {only}' if only else ''} that is kept on this host"
-        show([f"{job_id} {words}{place}"], err=True)
+        about = f"{row.subject} ({job_id[:SHORT_ID]})" if row and row.subject else job_id
+        show([f"{about} {words}{place}"], err=True)
         raise typer.Exit(1)
 
 

@@ -108,7 +108,9 @@ class AlertWatch(threading.Thread):
         findings = found(seen, self._limits, self._alerts.off)
         own: AlertRuleName = "redis-gone"
         ours: Mapping[AlertRuleName, list[AlertFinding]] = {own: findings[own]} if own in findings else {}
-        judged = judge(self._own, ours, self._limits, self._telling, seen.now, is_quiet=self._is_quiet(seen.now))
+        judged = judge(
+            self._own, ours, self._limits, self._telling, seen.now, is_quiet=self._is_quiet(seen.now)
+        )
         self._own = judged.book
         self._tell(judged.notices)
 

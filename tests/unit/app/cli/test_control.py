@@ -37,7 +37,10 @@ def test_a_drain_of_one_node_or_all_can_be_taken_back(cli: Cli, night: NightScen
 
 
 def test_cancel_takes_a_waiting_job_out_and_retry_sends_it_back(cli: Cli, night: NightScene):
-    assert cli("cancel", night.ids[0][:8]).out == f"{night.ids[0]}: was waiting, is cancelled\n"
+    assert (
+        cli("cancel", night.ids[0][:8]).out
+        == f"diagnostics.echo ({night.ids[0][:8]}): was waiting, is cancelled\n"
+    )
     assert night.view(0).state == "cancelled"
 
     assert cli("retry", night.ids[0]).out == "1 job is waiting again\n"
@@ -58,7 +61,7 @@ def test_cancel_of_a_done_job_changes_nothing_and_is_1(cli: Cli, night: NightSce
 
     ended = cli("cancel", night.ids[0])
 
-    assert (ended.code, ended.out) == (1, f"{night.ids[0]} is done\n")
+    assert (ended.code, ended.out) == (1, f"diagnostics.echo ({night.ids[0][:8]}) is done\n")
 
 
 def test_retry_by_cause_takes_those_and_no_others(cli: Cli, night: NightScene):
@@ -104,13 +107,13 @@ def test_who_died_with_another_is_not_sent_back_alone_and_that_one_is_named(cli:
 
     assert kept.code == 1
     assert kept.out == (
-        f"0 jobs are waiting again; {further.id} comes after {night.ids[0]}, which is dead (task_error: "
-        "RuntimeError: "
+        f"0 jobs are waiting again; diagnostics.echo ({further.id[:8]}) comes after "
+        f"diagnostics.echo ({night.ids[0][:8]}), which is dead (task_error: RuntimeError: "
         f"no): `conductor retry {night.ids[0][:8]}` brings back both\n"
     )
     assert night.ids[0] in cli("retry", "--cause", "dependency_dead", "--json").json["kept"]
 
-    assert cli("cancel", further.id).out == f"{further.id}: was dead, is cancelled\n"
+    assert cli("cancel", further.id).out == f"diagnostics.echo ({further.id[:8]}): was dead, is cancelled\n"
     assert cli("retry", night.ids[0]).code == 0
 
     states = [night.ledger.jobs.job(job_id) for job_id in (night.ids[0], spec.id, further.id)]

@@ -73,6 +73,9 @@ def test_retry_of_the_cause_review_sends_all_back_and_lets_one_try_at_once(cli: 
 
 def test_one_job_in_review_can_be_sent_back_or_cancelled(cli: Cli, closed: NightScene):
     assert cli("retry", closed.ids[1]).out == "1 job is waiting again\n"
-    assert cli("cancel", closed.ids[2]).out == f"{closed.ids[2]}: was review, is cancelled\n"
+    assert (
+        cli("cancel", closed.ids[2]).out
+        == f"diagnostics.echo ({closed.ids[2][:8]}): was review, is cancelled\n"
+    )
     assert cli("requeue", closed.ids[3]).code == 1
     assert [closed.view(n).state for n in range(4)] == ["review", "waiting", "cancelled", "review"]
