@@ -40,7 +40,7 @@ const trouble = document.getElementById("trouble");
 
 let page = null; // what is shown: { refresh(event), key(key), stop() }
 let path = "";
-let heardAt = 0;
+let heardAt = Date.now() / 1000; // a server that never answers is missed as one that is gone
 
 function pageOf(pathname) {
   if (pathname.startsWith("/jobs/")) return jobPage;
@@ -110,7 +110,7 @@ async function refresh(event) {
 }
 
 function mark() {
-  const isOld = heardAt && Date.now() / 1000 - heardAt > 15;
+  const isOld = Date.now() / 1000 - heardAt > 15;
   const words = isOld ? `✕ this is from ${clock(heardAt)}, the server does not answer` : ledger.silentSince ? `✕ this is from ${clock(ledger.silentSince)}, Redis does not answer` : "";
   live.dataset.state = words ? "old" : liveState();
   live.textContent = words || (liveState() === "live" ? "● live" : "◌ polling");
