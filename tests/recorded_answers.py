@@ -46,6 +46,9 @@ def verdict_of_then(verdict: Verdict) -> dict[str, Any]:
     kept = ("gate", "passed", "where", "need", "have", "limit", "unit", "holders", "reopens_at")
     flags = ("is_never", "is_crowded", "is_broken", "is_refused")
     is_other = verdict.reason in REWORDED_REASONS or (verdict.passed and verdict.unit == "devices")
+    # «It fits, but then …» was said of disks without room, too.
+    unsafe = (Reason.CHAIN_UNSAFE, Reason.CHAINS_CROWDED)
+    is_other |= verdict.reason in unsafe and verdict.need > verdict.have
     words = REWORDED if is_other else words_of(verdict)
     return {name: getattr(verdict, name) for name in (*kept, *flags)} | {"message": words}
 

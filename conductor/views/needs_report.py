@@ -20,7 +20,8 @@ from conductor.core.needs.learned_amounts import LEARNED
 from conductor.core.needs.samples import Ring, Sample
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import RateNeed, TaskDecl, Value
-from conductor.tick.learned_needs import Codes, Receipts, cache_of
+from conductor.tick.learned_needs import Codes
+from conductor.tick.receipt_samples import Receipts, cache_of
 
 #: Of the receipts an estimate rests on, so many are named on the screen; `--json` has them all.
 SHOWN = 6

@@ -16,7 +16,7 @@ from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 from conductor.adapters.files.receipt_log import FileReceiptLog, read_receipts
 from conductor.base.code_version import code_version
 from conductor.base.settings.settings import Settings
-from conductor.core.needs.estimates import ENOUGH
+from conductor.core.needs.evidence import ENOUGH
 from conductor.model.receipt import AdmittedNeeds, Receipt, Usage
 from conductor.model.spec import Needs
 from conductor.ports import Ledger

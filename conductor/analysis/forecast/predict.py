@@ -36,8 +36,9 @@ from conductor.model.snapshot import (
 )
 from conductor.ports import Ledger
 from conductor.tick.breakers import canaries_of
-from conductor.tick.learned_needs import Codes, Receipts, cache_of, policy_of
+from conductor.tick.learned_needs import Codes, policy_of
 from conductor.tick.observe import observe
+from conductor.tick.receipt_samples import Receipts, cache_of
 
 #: More jobs than this are not played through: the work that each resource has to carry is added up.
 MOST = 50_000

@@ -11,6 +11,16 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from conductor.core.needs.evidence import (
+    ENOUGH,
+    FEW,
+    fresh_bound,
+    is_well_measured,
+    of_receipts,
+    when,
+    without_wild,
+    without_words,
+)
 from conductor.core.needs.learned_amounts import BY_NAME, LEARNED, Resource
 from conductor.core.needs.robust_line import RobustLine, usual_line
 from conductor.core.needs.samples import (
@@ -25,22 +35,14 @@ from conductor.core.needs.samples import (
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import Needs, RateNeed, Seconds, TaskDecl, Value
 
-#: So many samples of the present code, and those of older code count no more. Below it, p95 is the largest.
-ENOUGH = 20
-#: So many of the present code, and those of older code say nothing of durations and tokens.
-FEW = 3
 #: With fewer of its own size, durations and tokens are taken from all sizes: the first in a worker pays its
 #: imports.
 OWN = 8
 #: Sizes within this factor are neighbours: what they took says something of this one.
 NEAR = 2.0
 P95 = 0.95
-#: So many times what all others of its kind took is a slip of one job, and no need of the kind.
-WILD = 3.0
 #: A whole device, whatever its size: cut to what there is where it is applied.
 ALONE_MIB = 1 << 40
-#: Peaks of VRAM and scratch are sampled once a second: those of shorter attempts may have been missed.
-SAMPLED_S = 2.0
 
 #: Intermediate results kept; then all are worked out anew.
 KEPT_FACTS = 1000
@@ -143,15 +145,15 @@ class LearnedNeeds:
         """Of scratch: temporary files and outputs together."""
         declared = BY_NAME[resource].declared(c.needs, sum(c.writes.values()))
         own, bounds = self._seen(c, resource)
-        seen, wild = without_wild(sorted([*own, *bounds], key=_when), resource)
+        seen, wild = without_wild(sorted([*own, *bounds], key=when), resource)
         values = [float(s.value(resource) or 0) for s in seen]
         found = LearnedEstimate(
             what=resource,
             declared=declared,
             uses=declared,
             why="as declared"
-            + (f", after {_receipts(len(seen))}" if seen else "")
-            + _without(wild, resource),
+            + (f", after {of_receipts(len(seen))}" if seen else "")
+            + without_words(wild, resource),
             p50=quantile(values, 0.5) if values else None,
             p95=quantile(values, P95) if values else None,
             highest=max(values, default=None),
@@ -163,7 +165,7 @@ class LearnedNeeds:
             why = "alone on its device: no VRAM is declared, and none was measured yet"
             return msgspec.structs.replace(found, uses=ALONE_MIB, why=why)
         if (more := self._more(found, resource)) is not None:
-            return msgspec.structs.replace(more, why=more.why + _without(wild, resource))
+            return msgspec.structs.replace(more, why=more.why + without_words(wild, resource))
         return self._less(found, c, resource) or found
 
     def _seen(self, c: JobClass, resource: Resource) -> tuple[list[Sample], list[Sample]]:
@@ -198,7 +200,7 @@ class LearnedNeeds:
             return None
         ran_out = sum(s.ran_out_of == resource for s in found.samples)
         also = f", {ran_out} of which ran out of it" if ran_out else ""
-        why = f"p95 × {self.policy.margin:g} of {_receipts(len(found.samples))}{also}: more than declared"
+        why = f"p95 × {self.policy.margin:g} of {of_receipts(len(found.samples))}{also}: more than declared"
         return msgspec.structs.replace(found, uses=uses, why=why)
 
     def _less(self, found: LearnedEstimate, c: JobClass, resource: Resource) -> LearnedEstimate | None:
@@ -221,10 +223,11 @@ class LearnedNeeds:
         uses = max(by_use, self._floor(c, resource), BY_NAME[resource].grain)
         if uses >= found.declared:
             return None
-        samples = tuple(sorted((s for s, _ in clean), key=_when))
+        samples = tuple(sorted((s for s, _ in clean), key=when))
         near = ", of nearby sizes too" if len(samples) > len(found.samples) else ""
         at_floor = "; its floor" if uses > by_use else ""
-        why = f"p95 × {self.policy.margin:g} of {_receipts(len(samples))}{near}{at_floor}: less than declared"
+        of = of_receipts(len(samples))
+        why = f"p95 × {self.policy.margin:g} of {of}{near}{at_floor}: less than declared"
         return msgspec.structs.replace(found, uses=uses, why=why, samples=samples)
 
     def _ran_out(self, c: JobClass, resource: Resource) -> list[tuple[Ring, Sample]]:
@@ -281,15 +284,15 @@ class LearnedNeeds:
         x = key.size or (c.duration_s if what == "duration_s" else 0.0)
         line, count = self._line(what, key, c.task, of) if x and len(own) < OWN else (None, 0)
         if line is not None and count > len(own):
-            uses, why = line.at(x), f"by size, from {_receipts(count)}"
+            uses, why = line.at(x), f"by size, from {of_receipts(count)}"
             near = [
                 s for r in self._near(key) for s in r.samples if s.ran_out_of is None and of(s) is not None
             ]
-            samples = tuple(sorted(near, key=_when))
+            samples = tuple(sorted(near, key=when))
         elif own:
             uses, why, samples = (
                 usual(values),
-                f"the usual of {_receipts(len(own))}",
+                f"the usual of {of_receipts(len(own))}",
                 tuple(s for _, s, _ in own),
             )
         else:
@@ -341,41 +344,3 @@ class LearnedNeeds:
 def _x(ring: Ring, key: Key) -> float:
     """What stands for the size of its jobs; 0: nothing that compares."""
     return ring.size if key.size else 0.0 if ring.size else ring.duration_s
-
-
-def _when(sample: Sample) -> tuple[float, str, int]:
-    return sample.at, sample.job_id, sample.attempt
-
-
-def without_wild(samples: Sequence[Sample], resource: Resource) -> tuple[list[Sample], Sample | None]:
-    """The samples but one that took more than `WILD` times what any other did: it may ask for more itself,
-    and sets nothing for the others until there is a second one like it."""
-    if len(samples) < FEW:
-        return list(samples), None
-    *_, second, most = sorted(samples, key=lambda s: s.value(resource) or 0)
-    if (most.value(resource) or 0) <= WILD * (second.value(resource) or 0):
-        return list(samples), None
-    return [s for s in samples if s is not most], most
-
-
-def _without(wild: Sample | None, resource: Resource) -> str:
-    if wild is None:
-        return ""
-    return f", without one that took {BY_NAME[resource].shown(wild.value(resource) or 0)}"
-
-
-def fresh_bound(samples: Sequence[Sample], resource: Resource) -> int | None:
-    """The most that was not enough, as long as fewer than `ENOUGH` were enough since: then these know
-    better.
-    """
-    bounds = [s for s in samples if s.ran_out_of == resource]
-    fresh = [b for b in bounds if sum(s.at > b.at and s.ran_out_of is None for s in samples) < ENOUGH]
-    return max((b.value(resource) or 0 for b in fresh), default=None)
-
-
-def is_well_measured(sample: Sample, resource: Resource) -> bool:
-    return sample.ran_out_of is None and (sample.seconds >= SAMPLED_S or not BY_NAME[resource].is_sampled)
-
-
-def _receipts(count: int) -> str:
-    return f"{count} receipt{'' if count == 1 else 's'}"

@@ -21,8 +21,9 @@ from conductor.core.admission.admission import decide
 from conductor.model.limits import Limits
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import Needs
-from conductor.tick import learned_needs
-from conductor.tick.learned_needs import NeedsLearner, Receipts, Unseen, cache_of, policy_of
+from conductor.tick import learned_needs, receipt_samples
+from conductor.tick.learned_needs import NeedsLearner, Unseen, policy_of
+from conductor.tick.receipt_samples import Receipts, cache_of
 
 
 @pytest.fixture
@@ -129,8 +130,8 @@ def test_of_a_large_file_never_read_before_only_the_end_is(
     for n in range(50):
         log.append(a_receipt(n, vram=n))
     line = log.file.stat().st_size // 50
-    monkeypatch.setattr(learned_needs, "TAIL_BYTES", 10 * line)
-    monkeypatch.setattr(learned_needs, "BLOCK_BYTES", 3 * line)
+    monkeypatch.setattr(receipt_samples, "TAIL_BYTES", 10 * line)
+    monkeypatch.setattr(receipt_samples, "BLOCK_BYTES", 3 * line)
 
     found = read(receipts)
 

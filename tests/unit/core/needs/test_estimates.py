@@ -10,7 +10,8 @@ import pytest
 from builders import a_class
 from learned_scene import OLD, a_receipt, learned, of_size, out_of_vram
 
-from conductor.core.needs.estimates import ALONE_MIB, ENOUGH, LearnedEstimate
+from conductor.core.needs.estimates import ALONE_MIB, LearnedEstimate
+from conductor.core.needs.evidence import ENOUGH
 from conductor.core.needs.samples import KEPT, RINGS, Memory, quantile, sample_of, usual
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import JobClass
