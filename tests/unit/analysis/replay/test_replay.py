@@ -227,7 +227,7 @@ def test_without_recordings_it_says_how_they_are_made(
 ) -> None:
     found = Cli(project.project, capsys, monkeypatch)("replay")
 
-    assert found.code == 2
+    assert found.code == 1
     assert "records them" in found.err
     nowhere = Cli(project.project, capsys, monkeypatch)("replay", str(project.project / "nowhere"))
     assert "does not exist" in nowhere.err
