@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from conductor.base.errors import BadInput
 from workers.media import ffmpeg, fonts
 from workers.media.common_form import FrameFormat
 from workers.task_api.context import JobContext
@@ -15,7 +16,9 @@ from workers.task_api.toolkit import Args
 
 #: ffmpeg's names of colours, or red, green and blue.
 Color = Annotated[str, Meta(pattern=r"^(?:#[0-9A-Fa-f]{6}|[A-Za-z]{1,30})\Z")]
-STILLS = "png_pipe,jpeg_pipe,webp_pipe"
+#: How a picture begins → what ffmpeg reads it with: by itself it takes a name that ends in .jpg for a row of
+#: pictures with numbers.
+STILLS = {b"\x89PNG\r\n\x1a\n": "png_pipe", b"\xff\xd8\xff": "jpeg_pipe"}
 #: So much nearer a still is at its end: a picture that does not move is taken for one that hangs.
 ZOOM = 0.12
 
@@ -69,10 +72,22 @@ def _place(number: int, count: int, w: str, h: str) -> tuple[str, str]:
     )
 
 
-def still(path: Path, frame: FrameFormat, frames: int) -> Any:
-    """One picture that comes slowly nearer."""
+def form_of(path: Path) -> str | None:
+    """None: it is no picture that is known here."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head.startswith(b"RIFF") and head[8:] == b"WEBP":
+        return "webp_pipe"
+    return next((form for mark, form in STILLS.items() if head.startswith(mark)), None)
+
+
+def still(path: Path, name: str, frame: FrameFormat, frames: int) -> Any:
+    """One picture that comes slowly nearer. Raises `BadInput` for what is none."""
     w, h = frame.width, frame.height
-    picture = ffmpeg.source(path, containers=STILLS).video
+    form = form_of(path)
+    if form is None:
+        raise BadInput(f"{name} is no picture: .png, .jpg and .webp are")
+    picture = ffmpeg.source(path, f=form, containers=form).video
     picture = picture.filter("scale", w * 2, h * 2, force_original_aspect_ratio="increase")
     picture = picture.filter("crop", w * 2, h * 2).filter("format", "yuv420p")
     return picture.filter(

@@ -136,7 +136,8 @@ def picture_of(ctx: JobContext, given: SegmentArgs, engine: str, frame: FrameFor
 
     if engine == TEMPLATES:
         if given.picture is not None:
-            return templates.still(ctx.input(read_of(ctx, given.picture, 0, "picture")), frame, given.frames)
+            read = read_of(ctx, given.picture, 0, "picture")
+            return templates.still(ctx.input(read), shown(read), frame, given.frames)
         return templates.scene(ctx, given.background, given.characters, frame, given.frames, given.font)
     came, seconds = ctx.scratch / "came", given.frames / given.fps
     endpoint = ctx.settings.endpoints.get(engine)
@@ -166,8 +167,8 @@ def fitted(
     from workers.engines import templates
     from workers.media import film_window, probing
 
-    if is_still(came):
-        return templates.still(came, frame, given.frames)
+    if templates.form_of(came) is not None:
+        return templates.still(came, f"what {engine} sent", frame, given.frames)
     name, seconds = f"what {engine} sent", given.frames / given.fps
     try:
         facts = probing.film(came, name, is_reading(ctx, "reading what came"))
@@ -188,13 +189,6 @@ def ask_again(ctx: JobContext, engine: str) -> None:
     kept = kept_request.load(ctx, engine)
     if kept is not None and not kept.is_paid:
         comfyui.again(ctx, engine, kept)
-
-
-def is_still(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(12)
-    is_webp = head.startswith(b"RIFF") and head[8:] == b"WEBP"
-    return is_webp or head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
 
 
 def sound_of(ctx: JobContext, given: SegmentArgs, seconds: float) -> Any:
