@@ -16,7 +16,8 @@ from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 #: What every Python process below imports at its start.
 HOOK = """
 import os, sys
-if "workers" in sys.orig_argv and "--queue" in sys.orig_argv and os.path.exists({flag!r}):
+is_worker = "workers" in sys.orig_argv and {{"--queue", "--fork-server"}} & {{*sys.orig_argv}}
+if is_worker and os.path.exists({flag!r}):
     print("ImportError: libcuda.so.1: cannot open shared object file", file=sys.stderr, flush=True)
     os._exit(1)
 """

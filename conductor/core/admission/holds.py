@@ -179,10 +179,11 @@ class Holds:
         if one.denied is not None and one.denied.gate == "scratch":
             return None
         home = None if one.member is None else one.member.chain.node
-        able = (
+        able = [
             n for n in self.free.nodes.values() if home in (None, n.name) and n.queues.get(one.demand.lane)
-        )
-        nodes = (n for n in able if could_ever(n, one.demand))
+        ]
+        # Where none is large enough: what its nodes lack besides, for that is what a larger one would meet.
+        nodes = [n for n in able if could_ever(n, one.demand)] or able
         return self.safety.also_denies(nodes, one.demand, one.member)
 
     def _verdicts(self, one: HeldClass, *said: Verdict | None) -> tuple[Verdict, ...]:
