@@ -53,11 +53,16 @@ def test_one_that_waits_for_what_others_use_is_not(chain: Chain) -> None:
 
 def test_one_that_no_device_can_take_tells_of_its_full_disk_too() -> None:
     """A device may come: the disk keeps it back then. Found by a property, on two nodes without devices."""
-    disk = a_volume("scratch", total_bytes=40, free_bytes=5)
-    candidate = a_candidate(a_class("cpu", id="second", vram_mib=1, devices=1))
+    disk = a_volume("scratch", total_bytes=100, free_bytes=0)
+    jobs = tuple(
+        FileJob(job_id=f"class-a-0000000{n}", reads=("scratch:x",), writes={f"scratch:y{n}": 30})
+        for n in range(2)
+    )
+    chain = Chain(id="c", node="a", jobs=jobs, kept={"scratch:x": 20})
+    candidate = a_candidate(a_class("cpu", vram_mib=1, devices=1))
     nodes = (a_report("a", devices=(), volumes=(disk,)), a_report("b", devices=()))
 
-    (hold,) = decide(a_snapshot(nodes=nodes, chains=(BEGUN,)), [candidate], LIMITS).hold
+    (hold,) = decide(a_snapshot(nodes=nodes, chains=(chain,)), [candidate], LIMITS).hold
 
     assert hold.is_infeasible
     assert {verdict.gate for verdict in hold.closed} == {"vram", "scratch"}
