@@ -152,17 +152,18 @@ def _with(facts: MediaFacts, **changed: Any) -> MediaFacts:
     return msgspec.structs.replace(facts, **changed)
 
 
-def opened(path: Path, name: str) -> InputContainer:
+def opened(path: Path, name: str, more: str = "", kind: str = "a video") -> InputContainer:
+    """`more`: forms that are read besides. Raises `BadInput` for what is not of that `kind`."""
     import av
     import av.error
 
-    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+    options = {"protocol_whitelist": "file", "format_whitelist": f"{more}{CONTAINERS}"}
     try:
         return av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError, OSError) as e:
         if is_missing_index(path):
             raise BadInput(f"{name} is cut off: the index (moov) is missing") from None
-        raise BadInput(f"{name} is not a video: {unreadable(e)}") from None
+        raise BadInput(f"{name} is not {kind}: {unreadable(e)}") from None
 
 
 def unreadable(error: Exception) -> str:

@@ -28,6 +28,9 @@ TEMPLATES = "templates"
 #: A film that is this much shorter than its scene is not one of it.
 MOST_SHORT = 0.1
 
+#: What holds sound alone, beside films.
+SOUNDS = "wav,flac,mp3,ogg,aac,"
+
 
 class SegmentArgs(Args, frozen=True, kw_only=True):
     frames: Annotated[int, Meta(ge=1)]
@@ -192,13 +195,16 @@ def ask_again(ctx: JobContext, engine: str) -> None:
 
 
 def sound_of(ctx: JobContext, given: SegmentArgs, seconds: float) -> Any:
-    from workers.media import common_form, ffmpeg
+    from workers.media import common_form, ffmpeg, probing
 
     if given.sound is None:
         return common_form.silence(seconds)
     read = read_of(ctx, given.sound, 0, "sound")
+    with probing.opened(ctx.input(read), shown(read), SOUNDS, "a sound") as heard:
+        if not heard.streams.audio:
+            raise BadInput(f"{shown(read)} holds no sound")
     try:
-        source = ffmpeg.source(ctx.input(read), containers=f"wav,flac,mp3,ogg,aac,{ffmpeg.CONTAINERS}")
+        source = ffmpeg.source(ctx.input(read), containers=f"{SOUNDS}{ffmpeg.CONTAINERS}")
     except JobError as e:
         raise BadInput(f"{shown(read)} cannot be heard: {e}") from None
     return common_form.sound(source.audio, seconds)
