@@ -43,6 +43,7 @@ from conductor.views.job_record import (
     traces,
 )
 from conductor.views.job_record_text import beside_lines, life_lines, read_lines, trace_lines
+from conductor.views.outside_waits import outside_notes
 from conductor.views.staleness import LedgerAge, aside, clock, ledger_age_of, no_conductor
 from conductor.views.wait_causes import DeepestJob, roots_of
 from conductor.views.wait_causes import lines as root_lines
@@ -131,7 +132,12 @@ def explained(ledger: Ledger, job: JobView, history: HistoryIndex, logs_dir: Pat
         waiting=None if hold is None else waiting(job, hold, moment, subjects),
         receipts=mine,
         tries=tries(job.attempts, numbers(mine)),
-        notes=(*inherit_priorities(job, line), *notes(ledger, job, hold), *left_out),
+        notes=(
+            *inherit_priorities(job, line),
+            *outside_notes(ledger, job, gates.rates, now),
+            *notes(ledger, job, hold),
+            *left_out,
+        ),
         raised=tuple(raised(job, line, mine)),
         life=life(job, mine, hold, now),
         amounts=amounts(job, mine),

@@ -14,6 +14,8 @@ from conductor.model.spec import ResourceName
 from conductor.model.subject import SHORT_ID
 
 SHOWN_PLACES = 6
+#: Nobody knows when these open: that moment is only the next question.
+AWAY = (Reason.ENDPOINT_UNAVAILABLE, Reason.ENDPOINT_REFUSES)
 AMOUNTS: tuple[Gate, ...] = ("vram", "scratch", *get_args(ResourceName))
 
 #: A moment in words: «in about 55 s», or, where the edge hands in a clock, «about 14:05».
@@ -179,7 +181,9 @@ def _soonest(hold: Hold, at: float, now: float, when: When | None) -> str:
     if hold.contenders is not None:
         return f"there is room {moment} at the earliest, for it or for those"
     is_queued = any(v.gate == "lane" for v in hold.closed)
-    return f"would {'be handed over' if is_queued else 'start'} {moment}"
+    asked = " and ".join(dict.fromkeys(v.where for v in hold.closed if v.reason in AWAY))
+    answers = f" if {asked} {'answer' if ' and ' in asked else 'answers'} then" if asked else ""
+    return f"would {'be handed over' if is_queued else 'start'} {moment}{answers}"
 
 
 def _until(at: float, now: float, when: When | None) -> str:
@@ -235,12 +239,13 @@ def _rate(verdict: Verdict, now: float) -> str:
         return f"rate: {words_of(verdict)}"
     then, left = "", ""
     if verdict.reopens_at is not None:
-        again = "asked again" if verdict.is_refused else "reopens"
+        again = "asked again" if verdict.reason in AWAY else "reopens"
         then = f", {again} in {duration(max(0.0, verdict.reopens_at - now))}"
     if verdict.unit:
         window = "" if verdict.reason is Reason.MONEY_SPENT else " a minute"
         left = f": {verdict.have:g} of {verdict.limit:g} {verdict.unit}{window} left"
-    return f"{words_of(verdict)}{then} ({verdict.where}{left})"
+    what = "the money is " if verdict.reason is Reason.MONEY_SPENT else ""
+    return f"{what}{words_of(verdict)}{then} ({verdict.where}{left})"
 
 
 def _counter(verdict: Verdict, now: float, when: When | None) -> str:

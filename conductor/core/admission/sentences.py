@@ -174,7 +174,8 @@ def _obstructed(v: Verdict) -> str:
 def _counter_stale(v: Verdict) -> str:
     told = v.detail
     ago = "" if told.age_s is None else f" (the last answer is {duration(told.age_s)} old)"
-    return f"its command tells nothing{': ' + told.words if told.words else ''}{ago}"
+    why = f": {told.words}" if told.words else ""
+    return f"its command tells nothing{why}{ago}; none is given out until it does"
 
 
 def _trouble(v: Verdict) -> str:
@@ -246,7 +247,7 @@ SENTENCES: Mapping[Reason, Words] = {
     Reason.COUNTER_UNDECLARED: lambda v: (
         f"there is no [counters.{v.where.rpartition('/')[2]}] in conductor.toml"
     ),
-    Reason.COUNTER_SILENT: lambda v: "its command has not answered yet",
+    Reason.COUNTER_SILENT: lambda v: "none is given out until its command answers",
     Reason.COUNTER_STALE: _counter_stale,
     # vram, of several devices
     Reason.NO_DEVICE: _devices,

@@ -159,7 +159,7 @@ def test_what_others_hold_is_not_given_out():
 @pytest.mark.parametrize(
     ("reading", "why"),
     [
-        (None, "its command has not answered yet"),
+        (None, "none is given out until its command answers"),
         (CounterReading(fault="exit 1: no such server"), "its command tells nothing: exit 1: no such server"),
         (
             CounterReading(others=0, age_s=61.0, fault="took longer than 10 s"),
