@@ -10,65 +10,63 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from node_scene import until
 
+from conductor.adapters.host.processes import kill_tree
 from conductor.node import fork_server
 from conductor.node.fork_server import ForkedWorker, ForkServer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux only")
 
-#: A server whose copies sleep, or end with the exit code that they are ordered.
+#: The real one without its imports, whose copies sleep, or end with the exit code that they are ordered.
 SERVER = """
-import os, signal, socket, sys, time
-from msgspec import json
-from conductor.node.fork_server import MOST_BYTES, CopyEnded, Forked, Order, Prepared
-line = socket.socket(fileno=int(sys.argv[1]))
-line.send(json.encode(Prepared()))
-def reap(*_):
-    try:
-        while (found := os.waitpid(-1, os.WNOHANG))[0]:
-            line.send(json.encode(CopyEnded(pid=found[0], exit_code=os.waitstatus_to_exitcode(found[1]))))
-    except ChildProcessError:
-        pass
-signal.signal(signal.SIGCHLD, reap)
-while data := line.recv(MOST_BYTES):
-    order = json.decode(data, type=Order)
-    pid = os.fork()
-    if not pid:
-        time.sleep(60) if order.argv == ("sleep",) else os._exit(int(order.env["code"]))
-    line.send(json.encode(Forked(pid=pid)))
+import pathlib, signal, sys, time
+from workers.parent import fork_server
+fork_server.prepare = lambda: None
+order = fork_server.serve(int(sys.argv[2]))
+if order and order.argv == ("sleep",):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    pathlib.Path(order.env["there"]).touch()
+    time.sleep(60)
+sys.exit(int(order.env["code"]) if order else 0)
 """
 
 
 class Line:
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.now = 100.0
         self.program = SERVER
         self.started: list[subprocess.Popen[bytes]] = []
         self.server = ForkServer(self._start, lambda: self.now)
 
     def _start(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
-        argv = [sys.executable, "-c", self.program, str(theirs.fileno())]
+        argv = [sys.executable, "-c", self.program, "--fork-server", str(theirs.fileno())]
         self.started.append(subprocess.Popen(argv, pass_fds=[theirs.fileno()]))
         return self.started[-1]
 
     def asleep(self) -> ForkedWorker:
-        copy = self.server.launch(["sleep"], {})
+        """One that goes on whatever it is told."""
+        there = self.folder / f"there-{time.monotonic_ns()}"
+        copy = self.server.launch(["sleep"], {"there": str(there)})
+        until(there.exists)
         assert copy is not None and copy.poll() is None
         return copy
 
 
 @pytest.fixture
-def line() -> Iterator[Line]:
-    it = Line()
+def line(tmp_path: Path) -> Iterator[Line]:
+    it = Line(tmp_path)
     it.server.start()
     it.server.await_prepared()
     yield it
     for process in it.started:
-        process.kill()
+        kill_tree(process.pid)
         process.wait()
     it.server.close()
 
