@@ -17,6 +17,7 @@ from typing import IO
 
 from conductor.adapters.files import archives
 from conductor.adapters.files.rotation import FileBusy, one_rotation
+from conductor.adapters.host.processes import live_pid
 from conductor.adapters.redis import project_mark
 from conductor.base import secrets
 from conductor.base.errors import ConfigError, UsageError
@@ -162,8 +163,9 @@ def restore(layout: Layout, file: Path, is_forced: bool = False, with_settings: 
     what code runs and where, is taken only `with_settings`, and then beside one that is there.
 
     All of it is looked at before anything is written. Raises `UsageError` for what is no backup of ours, or
-    more than one can be, and, unless `is_forced`, where receipts are there already; `ConfigError` when
-    something cannot be written."""
+    more than one can be, where a process of the project runs here, and, unless `is_forced`, where receipts
+    are there already; `ConfigError` when something cannot be written."""
+    refuse_beside_work(layout)
     if not is_forced and (there := next(receipts_there(layout), None)) is not None:
         raise UsageError(
             f"{layout.receipts_dir} has receipts already ({there.name}): restore into an empty "
@@ -188,6 +190,17 @@ def restore(layout: Layout, file: Path, is_forced: bool = False, with_settings: 
         size += member.size
         counts[kind_of(member.name)] += 1
     return Moved(file=str(file), bytes=size, notes=tuple(notes), **counts)
+
+
+def refuse_beside_work(layout: Layout) -> None:
+    """Receipts of today would be replaced by those of the backup, and a worker would go on in a file that
+    has no name any more."""
+    files = sorted([*layout.state_dir.glob("node-*.pid"), *layout.state_dir.glob("up.pid")])
+    if pids := [pid for file in files if (pid := live_pid(file)) is not None]:
+        raise UsageError(
+            f"{layout.project} is at work here (pid {pids[0]}), and what its jobs have written down since "
+            "the backup would be lost: `conductor down` first"
+        )
 
 
 def put_settings(target: Path, stream: IO[bytes], is_wanted: bool, notes: list[str]) -> int:

@@ -18,8 +18,10 @@ from builders import a_spec
 from cli_tools import conductor
 from rebuild_scene import RebuildScene
 
+from conductor.adapters.host.processes import remove_pid, write_pid
 from conductor.base.errors import UsageError
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
+from conductor.node.single_instance import pid_path
 from conductor.ports import Ledger
 from conductor.record import manifest
 from conductor.recovery import backup_archive as archive
@@ -125,6 +127,20 @@ def test_neither_overwrites_without_being_told(place: RebuildScene, project: Set
     (project.receipts_dir / "w.jsonl").write_bytes(b"")
     restore(project.layout, file, is_forced=True)
     assert (project.receipts_dir / "w.jsonl").read_bytes() != b""
+
+
+def test_nothing_is_put_back_beside_work(place: RebuildScene, project: Settings) -> None:
+    place.receipt(a_spec(1))
+    file, of_node = project.project / "b.tar.gz", pid_path(project.layout, "here")
+    backup(project.layout, file)
+    of_node.parent.mkdir(parents=True, exist_ok=True)
+    write_pid(of_node)
+    (project.receipts_dir / "w.jsonl").write_bytes(b"later")
+    with pytest.raises(UsageError, match=r"is at work here .*`conductor down` first"):
+        restore(project.layout, file, is_forced=True)
+    assert (project.receipts_dir / "w.jsonl").read_bytes() == b"later"
+    remove_pid(of_node)
+    restore(project.layout, file, is_forced=True)
 
 
 def a_link(kind: bytes, target: str) -> tarfile.TarInfo:

@@ -31,7 +31,7 @@ def test_a_backup_comes_back(tmp_path: Path, redis_url: str, monkeypatch: pytest
     sent = Command(settings, "dispatch", str(manifest))
     assert sent.wait() == 0, sent.said
     words = commands("Backup")
-    assert [line[1] for line in words] == ["backup", "restore", "rebuild", "audit"]
+    assert [line[1] for line in words] == ["backup", "down", "restore", "rebuild", "audit"]
     for program, *rest in words:
         assert program == "conductor"
         done = Command(settings, *rest)

@@ -92,7 +92,8 @@ def status(user: OfUser = False, node: OfNode = False, name: Name = None, as_jso
     known = Systemctl(user).properties(f"{wish.name}.service")
     state = known.get("ActiveState", "unknown")
     if not is_there:
-        sentence = f"{wish.name} is not installed ({place.unit} is not there): conductor service install"
+        words = " ".join(["conductor service install", *["--user"] * user, *["--node"] * node])
+        sentence = f"{wish.name} is not installed ({place.unit} is not there): {words}"
     elif not known:
         sentence = f"{wish.name} is installed ({place.unit}); no systemd answers here"
     else:

@@ -82,7 +82,7 @@ def test_print_writes_nothing(project: Path, tmp_path: Path):
 
 def test_status_says_what_it_does_and_its_exit_code_whether_it_runs(project: Path, tmp_path: Path):
     missing = service("status", "--user")
-    assert missing.exit_code == 1 and "is not installed" in missing.output
+    assert missing.exit_code == 1 and "): conductor service install --user\n" in missing.output
     assert service("install", "--user").exit_code == 0
     assert service("status", "--user").exit_code == 1
     (tmp_path / "state").write_text("active")
