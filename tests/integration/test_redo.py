@@ -88,7 +88,7 @@ def test_it_is_listed_and_asked_about_first_and_then_made_again_with_the_old_out
     asked = redo(scene, first.id[:10])
 
     assert asked.code == 2 and "--yes" in asked.err
-    assert asked.out.startswith("1 job done (1 mine.write)") and first.id in asked.out
+    assert asked.out.startswith("1 job done (1 mine.write)") and f"({first.id[:8]})" in asked.out
     assert scene.state(first) == "done"
 
     said = redo(scene, first.id[:10], "--yes")

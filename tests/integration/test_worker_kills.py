@@ -187,17 +187,21 @@ def test_a_child_that_was_stopped_while_it_had_nothing_to_do_costs_the_next_job_
 
 
 def kill_with_a_stray(scene: WorkerScene, tmp_path: Path) -> tuple[int, int]:
-    """A worker is killed while its body is at work; its pid, and that of the process that got away."""
-    scene.put(a_waiting_spec(tmp_path, program=getting_away(tmp_path / "stray")))
-    worker = scene.worker()
-    child, stray = int(wait_file(tmp_path / "begun0")), the_stray(tmp_path / "stray")
-    # Stopped, the child cannot end its orphans itself.
-    os.kill(child, signal.SIGSTOP)
-    worker.kill()
-    worker.wait()
-    wait_gone(child)
-    assert is_alive(stray)
-    return worker.pid, stray
+    """A worker is killed while its body is at work; its pid, and that of the process that got away.
+
+    Again where a node of another test, which sweeps up after all workers of this host, was quicker."""
+    for n in range(5):
+        scene.put(a_waiting_spec(tmp_path, n, program=getting_away(tmp_path / f"stray{n}")))
+        worker = scene.worker()
+        child, stray = int(wait_file(tmp_path / f"begun{n}")), the_stray(tmp_path / f"stray{n}")
+        # Stopped, the child cannot end its orphans itself.
+        os.kill(child, signal.SIGSTOP)
+        worker.kill()
+        worker.wait()
+        wait_gone(child)
+        if is_alive(stray):
+            return worker.pid, stray
+    raise AssertionError("it was ended with its worker each time")
 
 
 @needs_cgroups

@@ -39,6 +39,8 @@ _STATES: tuple[tuple[str, Trouble, str], ...] = (
 _BUSY = re.compile(
     r"too many (clients|connections)|connection slots|starting up|shutting down|recovery|not yet acc"
 )
+#: It was stopped, or killed, while somebody came in: no refusal, though it says FATAL.
+_STOPPED = re.compile(r"terminating connection|unexpected postmaster exit|crash of another server process")
 _REFUSES = re.compile(r"FATAL:|authentication|no password supplied|certificate|SSL|sslmode|invalid")
 
 
@@ -63,7 +65,7 @@ def meant(e: psycopg.Error, name: str, place: str) -> ConductorError:
 def _trouble_of(words: str) -> Trouble:
     if _BUSY.search(words):
         return "busy"
-    return "refuses" if _REFUSES.search(words) else "down"
+    return "refuses" if _REFUSES.search(words) and not _STOPPED.search(words) else "down"
 
 
 def words_of(e: BaseException) -> str:
