@@ -57,7 +57,9 @@ def serve(line_fd: int) -> Order | None:
         # Pages that nothing writes to are shared by all copies.
         gc.collect()
         gc.freeze()
-        line.send(msgspec.json.encode(Prepared()))
+        # A node that went meanwhile has closed its end: the loop below sees it.
+        with suppress(OSError):
+            line.send(msgspec.json.encode(Prepared()))
         is_open, copies = True, 0
         while is_open or copies:
             ready = select.select([line, wake_fd] if is_open else [wake_fd], [], [])[0]

@@ -125,3 +125,12 @@ def test_a_server_that_cannot_start_is_started_ever_later(line: Line) -> None:
         line.now += 0.25
     gaps = [later - earlier for earlier, later in itertools.pairwise(starts[1:])]
     assert 4 <= len(starts) < 12 and gaps == sorted(gaps) and gaps[-1] >= 8
+
+
+def test_a_server_whose_node_went_while_it_imported_leaves_without_a_word() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.close()
+    with theirs:
+        argv = [sys.executable, "-c", SERVER, "--fork-server", str(theirs.fileno())]
+        done = subprocess.run(argv, pass_fds=[theirs.fileno()], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
