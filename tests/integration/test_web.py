@@ -226,6 +226,27 @@ def test_it_ends_as_it_is_told_and_leaves_nothing(tmp_path: Path, redis_url: str
         assert "Traceback" not in scene.command.said
 
 
+def test_two_words_to_stop_end_it_at_once_and_without_a_traceback(tmp_path: Path, valkey_url: str) -> None:
+    settings = configured(tmp_path, valkey_url)
+    with web_running(settings) as scene:
+        address = ("127.0.0.1", int(scene.host.rpartition(":")[2]))
+        with socket.create_connection(address):
+            scene.command.process.send_signal(signal.SIGTERM)
+            until(lambda: refuses(address))  # It has heard the first, and waits for the open connection.
+            scene.command.process.send_signal(signal.SIGINT)
+            assert scene.command.wait(15) == 0
+        assert not web_url_file(settings.state_dir).exists() and not web_socket(settings.state_dir).exists()
+        assert "Traceback" not in scene.command.said
+
+
+def refuses(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 @pytest.mark.parametrize(
     ("section", "words"),
     [

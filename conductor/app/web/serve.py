@@ -36,7 +36,7 @@ def serve_web(app: FastAPI, bind: str, first: int, state_dir: Path) -> int:
     Writes the address to `web_url_file`. Raises `UsageError` when no port is free.
     """
     make_own(state_dir)
-    server = uvicorn.Server(config_of(app))
+    server = PageServer(config_of(app))
 
     def heard(number: int, frame: FrameType | None) -> None:
         # Before uvicorn listens to signals itself, and once more when it is through: it hands them on.
@@ -55,6 +55,17 @@ def serve_web(app: FastAPI, bind: str, first: int, state_dir: Path) -> int:
         finally:
             note.unlink(missing_ok=True)
     return 0
+
+
+class PageServer(uvicorn.Server):
+    """One that also ends what its lifespan holds when a second Ctrl-C cuts its connections short: by itself
+    it would cancel that in its wait, which is told as a failure with a traceback.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
 
 
 def config_of(app: FastAPI) -> uvicorn.Config:
