@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from postgres_server import PostgresServer, binaries, running_postgres
+from slurm_daemons import SlurmDaemons, is_unpacked, running_slurm
 
 from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.redis import valkey
@@ -82,6 +83,27 @@ def postgres() -> Iterator[PostgresServer]:
         pytest.fail(words) if os.environ.get("CI") else pytest.skip(words)
     with running_postgres(tools) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def slurm_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmDaemons]:
+    """One pair of daemons for the session; `slurm` is what tests want."""
+    if not is_unpacked():
+        words = (
+            "no Slurm is unpacked here: scripts/slurm-for-tests brings it (Debian's packages, not installed)"
+        )
+        pytest.fail(words) if os.environ.get("CI") else pytest.skip(words)
+    with running_slurm(tmp_path_factory.mktemp("slurm")) as daemons:
+        yield daemons
+
+
+@pytest.fixture
+def slurm(slurm_session: SlurmDaemons, monkeypatch: pytest.MonkeyPatch) -> SlurmDaemons:
+    """A real Slurm without jobs, which this process's `sbatch` and `squeue` talk to."""
+    for name, value in slurm_session.environment.items():
+        monkeypatch.setenv(name, value)
+    slurm_session.make_ready()
+    return slurm_session
 
 
 @pytest.fixture
