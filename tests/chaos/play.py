@@ -33,9 +33,11 @@ def run(
         return struck(world, schedule(seed, kills, gap_s))
 
 
-def struck(world: ChaosWorld, blows: Sequence[Blow]) -> tuple[ChaosFigures, list[str]]:
+def struck(
+    world: ChaosWorld, blows: Sequence[Blow], nemesis: Nemesis | None = None
+) -> tuple[ChaosFigures, list[str]]:
     """Strike until both the schedule and the work are done, stop everything, check."""
-    nemesis, began = Nemesis(world), time.monotonic()
+    nemesis, began = nemesis or Nemesis(world), time.monotonic()
     nemesis.run([*blows])
     while not world.is_over():
         wait_for_another(world)
@@ -70,7 +72,9 @@ def checked(world: ChaosWorld) -> list[str]:
 
 
 def staged(world: ChaosWorld) -> list[Path]:
-    return [path for root in world.settings.roots.values() for path in (root.path / ".tmp").glob("*")]
+    folders = {root.path for root in world.settings.roots.values()}
+    folders.update(folder for at in world.local_roots().values() for folder in at.values())
+    return [path for folder in folders for path in (folder / ".tmp").glob("*")]
 
 
 def evidence(world: ChaosWorld) -> checker.Evidence:
@@ -78,10 +82,14 @@ def evidence(world: ChaosWorld) -> checker.Evidence:
         f"{proc.kind} {proc.pid} {proc.name}" for proc in world.left() if "valkey-server" not in proc.name
     ]
     roots = {name: root.path for name, root in world.settings.roots.items()}
+    effects, receipts = world.folder / EFFECTS, world.settings.receipts_dir
     with world.redis as client:
-        return checker.gather(
-            world.manifests, world.settings.receipts_dir, roots, client, world.folder / EFFECTS, left
+        seen = checker.gather(
+            world.manifests, receipts, roots, client, effects, left, local=world.local_roots()
         )
+    markers = {f"{name}:{root.marker}" for name, root in world.settings.roots.items()}
+    seen.strays = [stray for stray in seen.strays if stray not in markers]
+    return seen
 
 
 def say(capsys: pytest.CaptureFixture[str], lines: Sequence[str]) -> None:

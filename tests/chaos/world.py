@@ -145,16 +145,21 @@ class ChaosWorld:
 
     def start(self, role: Role) -> None:
         role.starts += 1
+        argv, folder = self.call_of(role)
         with (self.folder / f"{role.name}.out").open("ab") as sink:
             role.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "conductor", *role.words],
-                cwd=self.folder,
+                argv,
+                cwd=folder,
                 env={**self.env, **role.env},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
                 start_new_session=True,
             )
+
+    def call_of(self, role: Role) -> tuple[list[str], Path]:
+        """What is called for it, and in which folder."""
+        return [sys.executable, "-P", "-m", "conductor", *role.words], self.folder
 
     def mend(self) -> int:
         """Start what has died; how many."""
@@ -183,6 +188,10 @@ class ChaosWorld:
         with suppress(OSError, ValueError):
             return int(valkey.place_of(self.settings.valkey).pid_file.read_text())
         return None
+
+    def local_roots(self) -> dict[str, dict[str, Path]]:
+        """Root → host → its folder, of roots that hosts do not share. Here one machine plays all hosts."""
+        return {}
 
     # ── the course of things ──────────────────────────────────────────────────────────────────────────────
 

@@ -34,6 +34,7 @@ from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, Needs, Request, TaskDecl, from_line, resolve
 from conductor.model.subject import subject_of
 from workers.attempt import publish
+from workers.attempt.ledger_time import LedgerTime
 from workers.attempt.saved_outputs import SavedResult
 from workers.isolation.device_sharers import rivals
 from workers.isolation.held_attempt import Held
@@ -74,6 +75,7 @@ class Attempt:
         #: Of its body, drawn here: no other has it, also where the ledger gives the number out a second time.
         self.token = secrets.token_hex(4)
         self.started = started
+        self.ledger_time = LedgerTime(told_at(started))
         self.devices = reservation.devices
         #: What its child is to see: these very cards.
         self.visible = reservation.uuids or reservation.devices
@@ -156,6 +158,7 @@ class Attempt:
     def is_started(self, started: Started, valid_until: float) -> None:
         """It is an attempt of the ledger's now; its body began before."""
         self.started, self.behind = started, None
+        self.ledger_time = LedgerTime(told_at(started))
         self.held.is_started(started.reservation, valid_until)
 
     def begin(self, pid: int) -> None:
@@ -212,7 +215,9 @@ def check_genuine(started: Started, spec: JobSpec, signer: Signer | None) -> Non
 
 
 class Scribe:
-    """Writes this worker's receipts. Times are this host's clock, epoch seconds."""
+    """Writes this worker's receipts. Times are this host's clock, epoch seconds; where that is a minute off,
+    the ledger's.
+    """
 
     def __init__(self, node: str, worker: str) -> None:
         self._node = node
@@ -230,7 +235,9 @@ class Scribe:
         outcome: Outcome = "ok" if review is None else "review"
         spec = attempt.spec
         return msgspec.structs.replace(
-            self._base(attempt.started, spec.workflow, spec.task, attempt.began_at, outcome),
+            self._base(
+                attempt.started, attempt.ledger_time, spec.workflow, spec.task, attempt.began_at, outcome
+            ),
             review=review,
             token=attempt.token,
             beyond=over_reservation(attempt.started.reservation, usage),
@@ -244,8 +251,9 @@ class Scribe:
         )
 
     def failed(self, attempt: Attempt, fault: AttemptFault, usage: Usage) -> Receipt:
+        spec = attempt.spec
         plain = self._base(
-            attempt.started, attempt.spec.workflow, attempt.spec.task, attempt.began_at, "failed"
+            attempt.started, attempt.ledger_time, spec.workflow, spec.task, attempt.began_at, "failed"
         )
         return msgspec.structs.replace(
             plain,
@@ -265,11 +273,23 @@ class Scribe:
 
     def refused(self, started: Started, error: JobError) -> Receipt:
         """For a line that could not be understood: only what the reservation says is known."""
-        plain = self._base(started, "unknown", started.reservation.task, time.time(), "failed")
+        task = started.reservation.task
+        plain = self._base(started, LedgerTime(told_at(started)), "unknown", task, time.time(), "failed")
         return msgspec.structs.replace(plain, cause="refused", message=cut(str(error)))
 
-    def _base(self, started: Started, workflow: str, task: str, began_at: float, outcome: Outcome) -> Receipt:
+    def _base(
+        self,
+        started: Started,
+        ledger_time: LedgerTime,
+        workflow: str,
+        task: str,
+        began_at: float,
+        outcome: Outcome,
+    ) -> Receipt:
         reservation = started.reservation
+        if ahead_s := ledger_time.ahead_s():
+            # The clock may have been set since it began.
+            began_at = max(began_at - ahead_s, told_at(started))
         return Receipt(
             v=RECEIPT_VERSION,
             job_id=reservation.job_id,
@@ -278,7 +298,7 @@ class Scribe:
             task=task,
             outcome=outcome,
             started_at=began_at,
-            ended_at=max(began_at, time.time()),
+            ended_at=max(began_at, time.time() - ahead_s),
             node=self._node,
             worker=self._worker,
             devices=reservation.devices,
@@ -287,6 +307,11 @@ class Scribe:
             line=line_hash(started.line),
             **waits_of(reservation, began_at),
         )
+
+
+def told_at(started: Started) -> float:
+    """When the ledger started it, by its own clock."""
+    return started.reservation.started_at or started.reservation.admitted_at
 
 
 def waits_of(reservation: Reservation, began_at: float) -> dict[str, Any]:

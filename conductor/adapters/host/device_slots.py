@@ -9,13 +9,16 @@ its workers read them.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 from loguru import logger
 
 from conductor.base.files.safe_open import make_own
+
+#: How the UUID of a part of a card begins.
+SLICE = "MIG-"
 
 
 def path_of(state_dir: Path, node: str) -> Path:
@@ -42,6 +45,13 @@ class Slots:
             self._known = known
             self._write()
         return found
+
+    def absent(self, uuids: Collection[str]) -> list[int]:
+        """The numbers of cards that were here before and are not listed now. Slices come and go."""
+        self._read()
+        return sorted(
+            number for uuid, number in self._known.items() if uuid not in uuids and not uuid.startswith(SLICE)
+        )
 
     def _read(self) -> None:
         try:

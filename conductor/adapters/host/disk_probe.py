@@ -88,6 +88,7 @@ def volume(name: str, root: Root, facts: Mapping[str, Any]) -> Volume:
         root=name,
         path=path,
         filesystem=facts["filesystem"],
+        identity=facts.get("identity"),
         total_bytes=facts["total"],
         free_bytes=facts["free"],
         is_writable=fault is None,

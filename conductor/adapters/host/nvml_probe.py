@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from conductor.adapters.host.device_slots import Slots
 from conductor.adapters.host.nvml_devices import Spot, Spots, degrees, forget, or_none, spots
+from conductor.base.text import many
 from conductor.model.report import Device
 
 MIB = 1 << 20
@@ -56,6 +57,8 @@ class RawGpus(Struct, frozen=True, kw_only=True):
     divided: tuple[str, ...] = ()
     #: Of these, the names of those that have no slice: nothing runs there.
     unsliced: tuple[str, ...] = ()
+    #: Keys of devices that this node had before and that are not listed now.
+    absent: tuple[str, ...] = ()
     #: Why there is no list at all, or None.
     error: str | None = None
     #: The library itself is missing: not a fault, this host has no NVIDIA device.
@@ -80,6 +83,7 @@ def read(only: Collection[str] | None = None) -> RawGpus:
         devices=tuple(sorted(devices, key=lambda device: device.index)),
         divided=listed.divided,
         unsliced=listed.unsliced,
+        absent=_absent(listed),
     )
 
 
@@ -111,6 +115,12 @@ def parse(raw: RawGpus, visible: str | None = None) -> tuple[tuple[Device, ...],
     shown = [device for device in raw.devices if _is_visible(device, visible)]
     hidden = len(raw.devices) - len(shown)
     notes = [f"CUDA_VISIBLE_DEVICES hides {hidden} of {len(raw.devices)} devices"] if hidden else []
+    if raw.absent:
+        known, gone = len(raw.devices) + len(raw.absent), f"not there: {', '.join(raw.absent)}"
+        notes.append(
+            f"{len(raw.absent)} of {many(known, 'device')} that this host had are {gone} (taken out "
+            "for good: with the node down, delete its devices-NODE.json in the state folder)"
+        )
     notes += [f"{name} is divided (MIG) and has no slices: nothing runs there" for name in raw.unsliced]
     return tuple(_device(device) for device in shown), tuple(notes)
 
@@ -179,6 +189,12 @@ def _numbered(listed: Spots) -> list[tuple[int, Spot]]:
     return list(
         zip(range(len(found)) if _slots is None else _slots.numbers(found), listed.spots, strict=True)
     )
+
+
+def _absent(listed: Spots) -> tuple[str, ...]:
+    if _slots is None:
+        return ()
+    return tuple(f"gpu{n}" for n in _slots.absent({*(spot.uuid for spot in listed.spots), *listed.divided}))
 
 
 def _code(error: Exception) -> int:

@@ -51,7 +51,9 @@ class LiveWorkload:
         self._taught: dict[str, JobClass] = {}
         self._known = known
         self.unknown: set[str] = set()
-        held = {r.job_id: r for r in snapshot.reservations}
+        # Of a host that reports no more nobody knows anything: what it had in hand is played as what waits.
+        hosts = {node.node for node in snapshot.nodes}
+        held = {r.job_id: r for r in snapshot.reservations if r.node in hosts}
         rows = [(row, from_line(row.line)) for row in pending]
         self.jobs = [self._job(row, held.get(row.job_id)) for row, _ in rows]
         by_id = {job.id: job for job in self.jobs}

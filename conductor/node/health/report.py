@@ -25,6 +25,8 @@ from conductor.model.spec import Lane
 #: Free memory that moved less is not worth waking the conductor for.
 MOVED_MIB = 256
 MOVED_BYTES = 1 << 30
+#: Clocks that are set over a network differ by so much.
+CLOCK_UNSURE_S = 0.5
 NOTHING: Mapping[str, int] = {}
 DIVIDED = "it was divided (MIG): its slices are devices of their own"
 
@@ -36,6 +38,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     host: str
     boot_id: str
     pid: int
+    #: Which Conductor it runs.
+    build: str = ""
 
 
 class Reading(Struct, frozen=True, kw_only=True):
@@ -65,7 +69,11 @@ class Workforce(Struct, frozen=True, kw_only=True):
 
 
 def make_report(
-    identity: Identity, reading: Reading, workforce: Workforce, sent_at: float, volumes_age_s: float = 0.0
+    identity: Identity,
+    reading: Reading,
+    workforce: Workforce,
+    sent_at: float,
+    volumes_age_s: float = 0.0,
 ) -> NodeReport:
     """`sent_at`: epoch seconds by the ledger's clock."""
     return NodeReport(
@@ -73,6 +81,7 @@ def make_report(
         host=identity.host,
         boot_id=identity.boot_id,
         pid=identity.pid,
+        build=identity.build,
         sent_at=sent_at,
         devices=reading.devices,
         volumes=reading.volumes,
@@ -87,6 +96,13 @@ def make_report(
         code=reading.code,
         notes=(*reading.notes, *workforce.notes),
     )
+
+
+def clock_ahead_s(before: float, redis: float, after: float) -> float:
+    """By how much this host's clock is ahead of Redis's: it read `before` and `after` around Redis's answer
+    `redis` (epoch seconds). 0 where the way there may explain it."""
+    ahead_s, unsure_s = (before + after) / 2 - redis, (after - before) / 2
+    return round(ahead_s, 1) if abs(ahead_s) > unsure_s + CLOCK_UNSURE_S else 0.0
 
 
 def remember(

@@ -31,6 +31,7 @@ from conductor.node.health.report import (
     Identity,
     Reading,
     Workforce,
+    clock_ahead_s,
     closed_by,
     is_news,
     make_report,
@@ -241,8 +242,10 @@ class Reporter(threading.Thread):
         if not has_news and time.monotonic() - self._sent_at < timing.report_every_s:
             return
         try:
+            before, now = time.time(), self._ledger.bell.now()
+            ahead_s = clock_ahead_s(before, now, time.time())
             self._ledger.reports.publish(
-                replace(report, sent_at=self._ledger.bell.now()), timing.report_ttl_s
+                replace(report, sent_at=now, clock_ahead_s=ahead_s), timing.report_ttl_s
             )
             if has_news:
                 self._ledger.bell.ring()
@@ -253,8 +256,8 @@ class Reporter(threading.Thread):
             emit_event("redis.back", "Redis answers again")
             self._is_away = False
         self._sent, self._sent_at = report, time.monotonic()
-        before, self.closed = self.closed, closed_by(report)
-        if before != self.closed:
+        closed, self.closed = self.closed, closed_by(report)
+        if closed != self.closed:
             self._on_change()
 
     def _away(self, error: Unreachable) -> None:

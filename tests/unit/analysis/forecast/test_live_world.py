@@ -99,6 +99,13 @@ def test_one_that_runs_longer_than_it_should_ends_any_moment() -> None:
     assert seconds(predicted(rows, a_snapshot(nodes=(a_host(),), reservations=(runs,)))) == 0
 
 
+def test_what_a_host_had_in_hand_that_reports_no_more_is_played_as_what_waits() -> None:
+    rows = [pending(0, state="running"), pending(1)]
+    lost = a_reservation(rows[0].job_id, node="gone", started_at=NOW - 4, queue="cpu-gone", lane="cpu")
+
+    assert seconds(predicted(rows, a_snapshot(nodes=(a_host(workers=1),), reservations=(lost,)))) == 20
+
+
 def test_jobs_wait_for_those_they_come_after() -> None:
     first, second = pending(0), pending(1)
     last = pending(2, after=(first.job_id,), after_ended=(second.job_id, "of-another-day"))
