@@ -18,12 +18,32 @@ def searched(seen: Watched) -> None:
     assert "clip+7.mp4" in page.url
     page.keyboard.press("Escape")
     page.keyboard.press("j")
-    page.keyboard.press("Enter")
-    page.get_by_role("heading", name="diagnostics.echo · clip 7.mp4").wait_for()
-    page.go_back()
-    page.get_by_role("heading", name="1 job of").wait_for()
+    opened(seen)
     half_typed(seen)
     columns(seen)
+
+
+def opened(seen: Watched) -> None:
+    """Where there is room, first beside the list and then as its own page."""
+    page, name = seen.page, "diagnostics.echo · clip 7.mp4"
+    pane = page.get_by_role("complementary", name="The chosen job")
+    page.keyboard.press("Enter")
+    if page.viewport_size and page.viewport_size["width"] >= 1100:
+        pane.get_by_role("heading", level=2, name=name).wait_for()
+        assert "job=" in page.url and page.title() == "Jobs · Conductor"
+        assert page.get_by_role("grid", name="Jobs").is_visible()
+        is_whole(seen)
+        page.keyboard.press("Escape")
+        pane.wait_for(state="hidden")
+        assert "job=" not in page.url
+        page.keyboard.press("Enter")
+        pane.get_by_role("heading", level=2, name=name).wait_for()
+        page.keyboard.press("Enter")
+    page.get_by_role("heading", level=1, name=name).wait_for()
+    page.go_back()
+    page.get_by_role("heading", name="1 job of").wait_for()
+    page.keyboard.press("Escape")
+    pane.wait_for(state="hidden")
 
 
 def half_typed(seen: Watched) -> None:

@@ -58,8 +58,8 @@ def size(count: float) -> str:
 
 
 def many(count: int, noun: str) -> str:
-    """«1 job», «3 jobs»."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """«1 job», «3 jobs», «12,000 jobs»."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def table(rows: Sequence[Sequence[object]], indent: str = "  ") -> list[str]:

@@ -69,6 +69,11 @@ class Jobs(Protocol):
 
     def job(self, job_id: str) -> JobView | None: ...
 
+    def waiters(self, job_id: str, limit: int) -> tuple[int, tuple[str, ...]]:
+        """How many wait for this job to be done, or to end, and up to `limit` of them. Of one that is done
+        nobody waits any more; those of a dead one are kept."""
+        ...
+
     def find(self, prefix: str, limit: int = 10) -> tuple[str, ...]:
         """Ids that begin with `prefix`."""
         ...

@@ -29,20 +29,22 @@ from conductor.ports import Ledger
 from conductor.record.index.history import HistoryIndex
 from conductor.views.frozen_jobs import frozen_words
 from conductor.views.job_record import (
+    MOST_MAKERS,
     AttemptTrace,
     BesideIt,
-    ComesAfter,
+    ChainedJob,
     InputFile,
     JobAmount,
     LifeStep,
     amounts,
     beside,
+    chained,
     comes_after,
     life,
     read_files,
     traces,
 )
-from conductor.views.job_record_text import beside_lines, life_lines, read_lines, trace_lines
+from conductor.views.job_record_text import behind_lines, beside_lines, life_lines, read_lines, trace_lines
 from conductor.views.outside_waits import outside_notes
 from conductor.views.staleness import LedgerAge, aside, clock, ledger_age_of, no_conductor
 from conductor.views.wait_causes import DeepestJob, roots_of
@@ -90,7 +92,10 @@ class Story(Value, frozen=True, kw_only=True):
     life: tuple[LifeStep, ...] = ()
     amounts: tuple[JobAmount, ...] = ()
     read: tuple[InputFile, ...] = ()
-    comes_after: tuple[ComesAfter, ...] = ()
+    comes_after: tuple[ChainedJob, ...] = ()
+    #: How many jobs wait for this one, and the first few of them.
+    waiting_behind: int = 0
+    comes_before: tuple[ChainedJob, ...] = ()
     beside: tuple[BesideIt, ...] = ()
     #: Of the attempts that failed on this host.
     traces: tuple[AttemptTrace, ...] = ()
@@ -114,6 +119,7 @@ def explained(ledger: Ledger, job: JobView, history: HistoryIndex, logs_dir: Pat
     moment = ledger_age.moment(now)
     named_there = (hold.head, *jobs_named(hold)) if hold is not None else ()
     subjects = subjects_of(ledger, (*job.waits_for, *named_there))
+    behind, waiters = ledger.jobs.waiters(job.job_id, MOST_MAKERS)
     is_long = len(job.line) > MOST_LINE_BYTES
     left_out = (
         (f"its line has {size(len(job.line))}: it is in its manifest, and left out here",) if is_long else ()
@@ -143,6 +149,8 @@ def explained(ledger: Ledger, job: JobView, history: HistoryIndex, logs_dir: Pat
         amounts=amounts(job, mine),
         read=read_files(line, history),
         comes_after=comes_after(line, ledger, history),
+        waiting_behind=behind,
+        comes_before=chained(waiters, ledger, history),
         beside=beside(job, mine, history, going_beside(ledger, job), now),
         traces=traces(logs_dir, job.job_id, mine),
         ledger_age=ledger_age,
@@ -264,6 +272,7 @@ def lines(story: Story) -> list[str]:
         out.append(f"  last failure: {job.cause}: {job.message}")
     if job.failures:
         out.append("  failed attempts: " + ", ".join(f"{n} × {cause}" for cause, n in job.failures.items()))
+    out += [f"  {line}" for line in behind_lines(story.waiting_behind, story.comes_before)]
     out += [f"  {line}" for line in life_lines(story.life)]
     out += [f"  {line}" for line in read_lines(story.read)]
     known, raised_by = numbers(story.receipts), {trace.attempt: trace for trace in story.traces}
@@ -283,7 +292,7 @@ def waits_lines(story: Story) -> list[str]:
     )
     if sum(waits.values()) <= SHOWN_WAITS:
         return named
-    counts = ", ".join(f"{waits[state]} {state}" for state in WAITED_FOR if state in waits)
+    counts = ", ".join(f"{waits[state]:,} {state}" for state in WAITED_FOR if state in waits)
     return [f"waits for {many(sum(waits.values()), 'job')}: {counts}; the first:", *named[:SHOWN_WAITS]]
 
 

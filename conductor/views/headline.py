@@ -62,12 +62,12 @@ def _words(status: Status) -> str:
         return "No job has been dispatched: `conductor plan`, then `conductor dispatch`."
     left = status.total("waiting", "admitted", "running")
     if not left:
-        return f"Nothing runs and nothing waits: {done} of {many(known, 'job')} done{_since(status)}."
+        return f"Nothing runs and nothing waits: {done:,} of {many(known, 'job')} done{_since(status)}."
     if not status.ledger_age.has_leader:
-        return f"Nothing new starts: {done} of {many(known, 'job')} done."
+        return f"Nothing new starts: {done:,} of {many(known, 'job')} done."
     begun = status.total("running", "admitted")
     head = "Running" if begun else "Waiting"
-    return f"{head}: {done} of {many(known, 'job')} done, {_rest(status)}."
+    return f"{head}: {done:,} of {many(known, 'job')} done, {_rest(status)}."
 
 
 def _rest(status: Status) -> str:
@@ -157,19 +157,19 @@ def _stuck(status: Status) -> Todo:
 def _dead(status: Status) -> Todo:
     jobs = status.total("dead")
     own = sorted(((n, cause) for cause, n in status.dead.items() if cause != BEHIND), reverse=True)
-    named = ", ".join(f"{n} {cause}" for n, cause in own[:SHOWN_CAUSES])
+    named = ", ".join(f"{n:,} {cause}" for n, cause in own[:SHOWN_CAUSES])
     rest = f", {len(own) - SHOWN_CAUSES} more causes" if len(own) > SHOWN_CAUSES else ""
     behind = status.dead.get(BEHIND, 0)
-    after = f", {behind} behind those" if own and behind else ""
+    after = f", {behind:,} behind those" if own and behind else ""
     causes = f": {named}{rest}{after}" if own else ""
     return Todo(
-        jobs=jobs, words=f"{jobs} dead{causes}", filter="state:dead", command="conductor jobs state:dead"
+        jobs=jobs, words=f"{jobs:,} dead{causes}", filter="state:dead", command="conductor jobs state:dead"
     )
 
 
 def _review(status: Status) -> Todo:
     jobs = status.total("review")
-    return Todo(jobs=jobs, words=f"{jobs} to review", filter="state:review", command="conductor review")
+    return Todo(jobs=jobs, words=f"{jobs:,} to review", filter="state:review", command="conductor review")
 
 
 # ── as text ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -65,9 +65,9 @@ class InputFile(Value, frozen=True, kw_only=True):
     made_by: str = ""
 
 
-class ComesAfter(Value, frozen=True, kw_only=True):
-    """A job that it comes after. `state`: «unknown» where no backlog has it; `ended_at`: of its last attempt,
-    as far as the index knows it."""
+class ChainedJob(Value, frozen=True, kw_only=True):
+    """A job before or behind this one. `state`: «unknown» where no backlog has it; `ended_at`:
+    of its last attempt, as far as the index knows it."""
 
     job_id: str
     state: str
@@ -212,9 +212,13 @@ def _read_file(path: str, mark: str, made: tuple[int, str] | None) -> InputFile:
     return InputFile(path=path, bytes=int(by_time[1]) if by_time else None)
 
 
-def comes_after(line: Mapping[str, Any], ledger: Ledger, history: HistoryIndex) -> tuple[ComesAfter, ...]:
+def comes_after(line: Mapping[str, Any], ledger: Ledger, history: HistoryIndex) -> tuple[ChainedJob, ...]:
     """The first few of those that its line names."""
-    ids = [str(other) for name in ("after", "after_ended") for other in line.get(name) or ()][:MOST_MAKERS]
+    ids = [str(other) for name in ("after", "after_ended") for other in line.get(name) or ()]
+    return chained(ids[:MOST_MAKERS], ledger, history)
+
+
+def chained(ids: Sequence[str], ledger: Ledger, history: HistoryIndex) -> tuple[ChainedJob, ...]:
     if not ids:
         return ()
     states, lines = ledger.jobs.states(ids), ledger.jobs.lines(ids)
@@ -223,7 +227,7 @@ def comes_after(line: Mapping[str, Any], ledger: Ledger, history: HistoryIndex) 
     with suppress(ConfigError):  # no index yet
         rows = history.rows_of(ids)
     return tuple(
-        ComesAfter(
+        ChainedJob(
             job_id=other,
             state=states.get(other) or "unknown",
             subject=about.get(other, ""),

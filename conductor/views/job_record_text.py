@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from conductor.base.text import duration, size
-from conductor.views.job_record import AttemptTrace, BesideIt, InputFile, LifeStep
+from conductor.base.text import duration, many, size
+from conductor.views.job_record import AttemptTrace, BesideIt, ChainedJob, InputFile, LifeStep
 
 WORDS = {"waited": "waits", "ran": "runs", "shown": "waits for a verdict"}
 #: Of a long list the first so many.
 SHOWN = 12
+MOST_BEHIND = 3
 
 
 def life_lines(steps: Sequence[LifeStep]) -> list[str]:
@@ -42,6 +43,15 @@ def _read(file: InputFile) -> str:
 
 def trace_lines(trace: AttemptTrace) -> list[str]:
     return trace.text.split("\n")
+
+
+def behind_lines(count: int, first: Sequence[ChainedJob]) -> list[str]:
+    """«3 jobs wait for it: media.cut · a.mp4 (waiting), …»."""
+    if not count:
+        return []
+    shown = [f"{each.subject or each.job_id} ({each.state})" for each in first[:MOST_BEHIND]]
+    more = ["…"] if count > len(shown) else []
+    return [f"{many(count, 'job')} {'waits' if count == 1 else 'wait'} for it: {', '.join([*shown, *more])}"]
 
 
 def beside_lines(found: Iterable[BesideIt]) -> list[str]:

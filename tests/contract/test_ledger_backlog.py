@@ -257,6 +257,18 @@ def test_a_job_goes_when_all_it_comes_after_are_accepted(scene: LedgerScene) -> 
     assert scene.heads() == ["c"]
 
 
+def test_who_waits_for_a_job_is_told_until_it_is_done(scene: LedgerScene) -> None:
+    scene.put(an_entry("a"), after("b", "a"), after_ended("c", "a"), after("d", "a"))
+    behind = {an_id(name) for name in "bcd"}
+    count, first = scene.ledger.jobs.waiters(an_id("a"), 2)
+    assert count == 3 and len(first) == 2 and set(first) <= behind
+    assert scene.ledger.jobs.waiters(an_id("a"), 20) == (3, tuple(sorted(behind)))
+    assert scene.ledger.jobs.waiters(an_id("b"), 20) == (0, ())
+    scene.run("a")
+    scene.accept("a")
+    assert scene.ledger.jobs.waiters(an_id("a"), 20) == (0, ())
+
+
 def test_the_order_in_which_lines_come_does_not_matter(scene: LedgerScene) -> None:
     scene.put(after("c", "a"))
     assert scene.heads() == [], "unknown is unmet"

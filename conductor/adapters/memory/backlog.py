@@ -182,6 +182,11 @@ class MemoryBacklog:
             }
             return view_of(job, waits, self._store.ready[job.job_class.id].before(job.id, job.seq))
 
+    def waiters(self, job_id: str, limit: int) -> tuple[int, tuple[str, ...]]:
+        with self._store.lock:
+            some = sorted(self._store.waited_on_by.get(job_id, ()))
+        return len(some), tuple(some[:limit])
+
     def find(self, prefix: str, limit: int = 10) -> tuple[str, ...]:
         with self._store.lock:
             found = [job_id for job_id in self._store.jobs if job_id.startswith(prefix)]

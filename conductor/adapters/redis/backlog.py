@@ -173,6 +173,14 @@ class RedisBacklog:
         packed = self._scripts.run("job", job_id, MOST_NAMED)
         return None if packed is None else view_of(job_id, _unpack(packed))
 
+    def waiters(self, job_id: str, limit: int) -> tuple[int, tuple[str, ...]]:
+        key = self._keys.waited_on_by(job_id)
+        with translating(self._redis), self._redis.pipeline(transaction=True) as pipe:
+            pipe.scard(key)
+            pipe.sscan(key, count=limit)
+            count, (_, some) = pipe.execute()
+        return count, tuple(sorted(other.decode() for other in some)[:limit])
+
     def find(self, prefix: str, limit: int = 10) -> tuple[str, ...]:
         pattern = "".join(f"\\{c}" if c in "*?[]^\\" else c for c in prefix) + "*"
         found: set[str] = set()

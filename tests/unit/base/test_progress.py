@@ -41,9 +41,9 @@ def test_in_a_pipe_a_line_is_said_every_five_seconds():
         progress.of("dispatching", "job")(500, 1000)
     said = out.getvalue().splitlines()
     assert said == [
-        "checking: 1000 lines, 1.2 s",
-        "checking: 1000 lines, 6.6 s",
-        "checking: 1000 lines, 12 s",
+        "checking: 1,000 lines, 1.2 s",
+        "checking: 1,000 lines, 6.6 s",
+        "checking: 1,000 lines, 12 s",
     ]
 
 

@@ -106,7 +106,7 @@ def test_a_thousand_short_jobs_fed_at_once_are_one_line_that_names_them_all_in_t
     TickLog().applied(fed(1000))
     logger.remove(sink)
 
-    assert [record["message"] for record in records] == ["Fed cpu media.cut: 1000 jobs → node1"]
+    assert [record["message"] for record in records] == ["Fed cpu media.cut: 1,000 jobs → node1"]
     assert len(set(records[0]["extra"]["job_ids"])) == 1000
 
 

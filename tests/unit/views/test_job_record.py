@@ -15,8 +15,8 @@ from conductor.model.review import ItemVerdict
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import Needs
 from conductor.record.index.history import HistoryIndex
-from conductor.views.job_record import amounts, beside, life, read_files, trace_in, traces
-from conductor.views.job_record_text import beside_lines, life_lines, read_lines
+from conductor.views.job_record import ChainedJob, amounts, beside, life, read_files, trace_in, traces
+from conductor.views.job_record_text import behind_lines, beside_lines, life_lines, read_lines
 
 JOB = "job-00000001"
 
@@ -138,3 +138,11 @@ def write(folder: Path, *receipts: Receipt) -> None:
     with file.open("ab") as stream:
         for receipt in receipts:
             stream.write(msgspec.json.encode(receipt) + b"\n")
+
+
+def test_who_waits_for_it_is_named_and_the_rest_counted() -> None:
+    behind = tuple(ChainedJob(job_id=f"j{n}", state="waiting", subject=f"cut · {n}.mp4") for n in range(5))
+    assert behind_lines(0, ()) == []
+    assert behind_lines(1, behind[:1]) == ["1 job waits for it: cut · 0.mp4 (waiting)"]
+    named = "cut · 0.mp4 (waiting), cut · 1.mp4 (waiting), cut · 2.mp4 (waiting), …"
+    assert behind_lines(1200, behind) == [f"1,200 jobs wait for it: {named}"]

@@ -218,7 +218,7 @@ def test_explain_of_a_job_after_ten_thousand_says_counts(cli: Cli, night: NightS
     shown = cli("explain", last)
     story = cli("explain", last, "--json")
 
-    assert "  waits for 10002 jobs: 10000 unknown, 1 running, 1 waiting; the first:\n" in shown.out
+    assert "  waits for 10,002 jobs: 10,000 unknown, 1 running, 1 waiting; the first:\n" in shown.out
     assert len(shown.out.splitlines()) < 20
     assert "and for others beside" in shown.out
     assert story.json["job"]["waits"] == {"unknown": 10_000, "running": 1, "waiting": 1}

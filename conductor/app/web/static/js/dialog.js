@@ -7,10 +7,11 @@ const dialog = document.getElementById("dialog");
 const KEYS = [
   ["/", "search the jobs"],
   ["j  k", "down and up in a list"],
-  ["Enter", "open what is chosen"],
+  ["Enter", "open what is chosen beside the list; once more, its page"],
   ["x", "choose a job for an action"],
   ["e  l", "of the chosen job: why it is where it is, its log"],
   ["c", "copy the next command of the page"],
+  ["i", "copy the id of the job"],
   ["d", "what was done, and the way back"],
   ["A  R  U", "of a review: accept, reject, undo"],
   ["← →", "of a review: step"],

@@ -9,7 +9,7 @@ import { chooseTheme } from "./theme.js";
 import { closeDialog, showKeys } from "./dialog.js";
 import { showDeeds } from "./deeds.js";
 import { session } from "./session.js";
-import { copyNext, prose } from "./pages/parts.js";
+import { copyId, copyNext, prose } from "./pages/parts.js";
 import * as nowPage from "./pages/now.js";
 import * as jobsPage from "./pages/jobs.js";
 import * as jobPage from "./pages/job.js";
@@ -133,11 +133,12 @@ document.addEventListener("keydown", (event) => {
     if (closeDialog()) return;
     if (isTyping) return event.target.blur();
     if (location.pathname.startsWith("/jobs/")) return history.back();
-    return;
+    return page?.key?.(event);
   }
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.key === "?") return showKeys();
   if (event.key === "c") return copyNext();
+  if (event.key === "i") return copyId();
   if (event.key === "d") return showDeeds();
   if (event.key === "/") {
     event.preventDefault();

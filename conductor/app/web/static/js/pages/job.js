@@ -26,10 +26,10 @@ const PLAYERS = [
   [/\.(mp3|wav|flac|ogg|m4a)$/i, (src, name) => h("audio", { src, controls: true, preload: "none", "aria-label": name })],
 ];
 
-export function show(main) {
-  const id = decodeURIComponent(location.pathname.slice("/jobs/".length));
+/** `beside`: in a part of another page, whose title and address stay its own. */
+export function show(main, id = decodeURIComponent(location.pathname.slice("/jobs/".length)), beside = false) {
   const part = {
-    words: h("h1"), state: h("p"), life: h("div", { class: "life", role: "img" }), lived: h("p", { class: "grey" }), actions: h("div", { class: "actions" }),
+    words: h(beside ? "h2" : "h1"), state: h("p"), life: h("div", { class: "life", role: "img" }), lived: h("p", { class: "grey" }), actions: h("div", { class: "actions" }),
     why: h("section"), gates: table(GATES), facts: h("dl", { class: "facts" }), previews: h("div", { class: "previews" }),
     made: titled("What it made", MADE), tried: titled("Attempts", ATTEMPTS), amounts: titled("Asked and used", AMOUNTS),
     chain: h("section", {}, h("h2", {}, "Its chain"), h("ol", { class: "chain" })), read: titled("What it read", READS), beside: titled("Beside it", BESIDE),
@@ -38,7 +38,7 @@ export function show(main) {
   part.made.insertBefore(part.previews, part.made.children[1]);
   main.append(
     part.words, part.state, part.life, part.lived, part.actions, part.why, part.gates, part.made, part.tried, part.amounts,
-    h("section", {}, h("h2", { id: "log" }, "Log"), part.log), part.chain, part.read, part.beside, h("h2", {}, "Facts"), part.facts, part.receipt, part.line,
+    h("section", {}, h("h2", {}, "Log"), part.log), part.chain, part.read, part.beside, h("h2", {}, "Facts"), part.facts, part.receipt, part.line,
   );
   let isFirst = true;
   const at = `/api/v1/jobs/${encodeURIComponent(id)}`;
@@ -57,6 +57,7 @@ export function show(main) {
     async refresh() {
       const told = await fetched(at);
       fill(part, told, source);
+      if (!beside) document.title = `${part.words.textContent} · Conductor`;
       tellFiles(told);
       tellLog(told.job.state, told.receipts.length);
       if (isFirst && new URLSearchParams(location.search).get("at") === "log") part.log.scrollIntoView();
@@ -85,7 +86,6 @@ function fillTable(element, labels, values, key, cellsOf) {
 function fill(part, told, source) {
   const { job } = told;
   const about = told.file ? `${told.task} · ${told.file}` : told.task;
-  document.title = `${about} · Conductor`;
   put(part.words, about);
   put(part.state, stateMark(job.state), " ", idOf(job.job_id), job.cause ? h("span", { class: "alarm" }, ` ${job.cause}: ${job.message}`) : null);
   fillLife(part.life, part.lived, withThoseBefore(told.life, told.comes_after, told.now));
@@ -151,12 +151,14 @@ function figure(src, name) {
   return h("figure", {}, player ?? null, h("figcaption", {}, name.split(/[/:]/).at(-1)));
 }
 
-/** What it comes after, each with its state, and itself. */
+/** What it comes after, each with its state; itself; and who waits for it. */
 function fillChain(section, told, about) {
-  const { comes_after: before, job } = told;
-  section.hidden = before.length === 0;
-  const one = (id, state, words) => h("li", {}, stateMark(state), " ", id === job.job_id ? words : h("a", { href: `/jobs/${id}` }, words), " ", idOf(id));
-  put(section.lastElementChild, before.map((each) => one(each.job_id, each.state, each.subject || each.job_id.slice(0, 8))), one(job.job_id, job.state, about));
+  const { comes_after: before, comes_before: behind, waiting_behind: count, job } = told;
+  section.hidden = before.length === 0 && behind.length === 0;
+  const one = (id, state, words) => h("li", {}, stateMark(state), " ", id === job.job_id ? h("strong", {}, words) : h("a", { href: `/jobs/${id}` }, words), " ", idOf(id));
+  const other = (each) => one(each.job_id, each.state, each.subject || each.job_id.slice(0, 8));
+  const more = count > behind.length ? h("li", { class: "grey" }, `… ${(count - behind.length).toLocaleString("en")} more wait for it`) : null;
+  put(section.lastElementChild, before.map(other), one(job.job_id, job.state, about), behind.map(other), more);
 }
 
 function readCells(file, told, source) {

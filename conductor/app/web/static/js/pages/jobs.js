@@ -10,6 +10,7 @@ import { windowed } from "../windowed.js";
 import { bulk, bulkVerbs } from "../actions.js";
 import { completing } from "../completion.js";
 import { cellsOf, chooser, heads, widths } from "./job_columns.js";
+import { jobBeside } from "./job_beside.js";
 import { command, stateMark } from "./parts.js";
 
 export const title = "Jobs";
@@ -36,8 +37,17 @@ export function show(main) {
   choice.value = askedBy();
   const groups = h("div", { class: "scroll groups", tabindex: 0, role: "region", "aria-label": "Groups", hidden: true }, h("table", { class: "stack" }, head(...SUMS), h("tbody")));
   const list = windowed({
-    label: "Jobs", key: (row) => row.job_id, heads, fill, more, none, open: (row) => go(`/jobs/${row.job_id}`),
+    label: "Jobs", key: (row) => row.job_id, heads, fill, more, none, open: (row) => beside.open(row.job_id),
   });
+  const split = h("div", { class: "split" });
+  const tellPane = apart(() => beside.refresh());
+  const beside = jobBeside((id) => {
+    split.classList.toggle("two", id !== "");
+    keepAddress();
+    list.draw();
+    tellPane();
+  });
+  split.append(h("div", {}, list.box, list.empty), beside.pane);
   const form = h("form", { role: "search", onsubmit: (event) => event.preventDefault() }, completing(search), choice);
 
   let known = []; // the rows so far
@@ -52,13 +62,17 @@ export function show(main) {
   let sums = null;
   let timer;
 
+  function keepAddress() {
+    history.replaceState({}, "", query("/jobs", { q: words, by: choice.value, job: beside.id() }));
+  }
+
   function wide() {
     list.box.style.setProperty("--columns", widths());
     list.draw();
   }
 
   choice.addEventListener("change", () => {
-    history.replaceState({}, "", query("/jobs", { q: words, by: choice.value }));
+    keepAddress();
     addUp();
   });
 
@@ -77,14 +91,13 @@ export function show(main) {
   search.addEventListener("input", () => {
     clearTimeout(timer);
     timer = setTimeout(() => {
-      const q = search.value.trim();
-      history.replaceState({}, "", query("/jobs", { q, by: choice.value }));
-      begin(q);
+      begin(search.value.trim());
     }, TYPING_MS);
   });
 
   function begin(q) {
     words = q;
+    keepAddress();
     list.chosen.clear();
     list.box.scrollTop = 0;
     sums = null;
@@ -150,8 +163,10 @@ export function show(main) {
     put(foot, far, sums?.seconds ? h("span", {}, summed(sums)) : null, picked ? h("span", {}, picked) : null, notes.map((note) => h("span", {}, note)), buttons, maybe, how);
   }
 
-  main.append(heading, form, fault, h("div", { class: "above" }, quick, chooser(wide)), groups, list.box, list.empty, foot);
+  main.append(heading, form, fault, h("div", { class: "above" }, quick, chooser(wide)), groups, split, foot);
   wide();
+  const opened = new URLSearchParams(location.search).get("job");
+  if (opened) beside.open(opened);
 
   return {
     async refresh() {
@@ -161,14 +176,22 @@ export function show(main) {
       }
       choice.value = askedBy();
       addUp();
+      tellPane();
       await load(false);
     },
     key(event) {
-      if (list.key(event)) return tell();
+      if (event.key === "Escape") return beside.close();
+      const was = list.current();
+      const isOurs = list.key(event);
       const row = list.current();
+      if (isOurs && row !== was) beside.follow(row.job_id);
+      if (isOurs) return tell();
       if (row && (event.key === "e" || event.key === "l")) go(`/jobs/${row.job_id}${event.key === "l" ? "?at=log" : ""}`);
     },
-    stop: () => clearTimeout(timer),
+    stop() {
+      clearTimeout(timer);
+      beside.stop();
+    },
   };
 }
 

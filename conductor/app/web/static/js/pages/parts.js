@@ -48,6 +48,14 @@ export function copyNext() {
   next.click();
 }
 
+/** Copies the id of the job that a list's keys are on; else of the first that the page names. */
+export function copyId() {
+  const row = document.getElementById(document.querySelector("[aria-activedescendant]")?.getAttribute("aria-activedescendant"));
+  const found = (row ?? document.getElementById("main")).querySelector(".id");
+  if (!found) return say("No job stands here.");
+  found.click();
+}
+
 /** A stretch of time from left to right; the higher, the more of it (per cent). */
 export function bars(strip, words) {
   const parts = strip.map((share) => h("span", { style: { height: `${share}%` } }));
