@@ -176,12 +176,14 @@ def connect(url: str, keys: Keys, is_own: bool) -> Redis:
     """
     import redis
 
-    options: dict[str, Any] = {"protocol": 2, "socket_timeout": 5.0, "socket_connect_timeout": 5.0}
+    from conductor.adapters.redis.client import connect as connect_to
+
+    options: dict[str, Any] = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
     if is_own:
         # On every new connection: a server that was restarted has forgotten the user.
         options["redis_connect_func"] = partial(become_reader, keys)
     try:
-        client = redis.Redis.from_url(url, **options)
+        client = connect_to(url, **options)
         client.ping()
     except redis.RedisError as e:
         raise Unreachable(f"the dashboard cannot reach Redis: {e}") from None

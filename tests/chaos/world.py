@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.adapters.redis import client as redis_client
 from conductor.adapters.redis import valkey
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.dispatch.catalogue import load_catalogue
@@ -38,7 +39,7 @@ MARK = "CHAOS_MARK"
 CONFIG = """\
 task_modules = ["chaos_tasks"]
 [redis]
-appendfsync = "{appendfsync}"
+{redis}
 [lanes]
 gpu.workers = 0
 cpu.workers = {cpu}
@@ -107,7 +108,11 @@ class ChaosWorld:
 
     @property
     def redis(self) -> Redis:
-        return Redis.from_url(valkey.place_of(self.settings.valkey).url, protocol=2, socket_timeout=5.0)
+        return redis_client.connect(self.redis_url, socket_timeout=5.0)
+
+    @property
+    def redis_url(self) -> str:
+        return self.settings.redis.url or valkey.place_of(self.settings.valkey).url
 
     def asked(self, question: Callable[[Redis], Any], limit_s: float = 60.0) -> Any:
         """The answer, as soon as there is a server to give one."""
@@ -207,7 +212,7 @@ class ChaosWorld:
         if str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
         sys.modules.pop("chaos_tasks", None)
-        with connect(valkey.place_of(self.settings.valkey).url) as client:
+        with connect(self.redis_url) as client:
             catalogue = load_catalogue(("workers.tasks.declared", "chaos_tasks"))
             dispatch(redis_ledger(client), manifest, BACKLOG, catalogue, self.settings.receipts_dir)
 
@@ -295,12 +300,16 @@ def a_world(
     io: int = 1,
     depth: int = 4,
     appendfsync: str = "everysec",
+    redis_url: str | None = None,
     is_hooked: bool = False,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[ChaosWorld]:
-    """Everything up and reporting. At the end all that carries the mark is gone, however the block ended."""
+    """Everything up and reporting, on `redis_url` or a Valkey of its own. At the end all that carries the
+    mark is gone, however the block ended.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG_NAME).write_text(CONFIG.format(cpu=cpu, io=io, depth=depth, appendfsync=appendfsync))
+    redis = f'appendfsync = "{appendfsync}"' if redis_url is None else f'url = "{redis_url}"'
+    (folder / CONFIG_NAME).write_text(CONFIG.format(cpu=cpu, io=io, depth=depth, redis=redis))
     (folder / "chaos_tasks.py").write_text(TASKS)
     settings, mark = load(folder), secrets.token_hex(8)
     own = {name: value for name, value in os.environ.items() if not name.startswith("CONDUCTOR_")}
@@ -309,7 +318,7 @@ def a_world(
     world = ChaosWorld(
         settings, mark, {**own, MARK: mark, "NO_COLOR": "1", "PYTHONPATH": path, **(env or {})}
     )
-    with valkey.session(settings.valkey):
+    with valkey.session(settings.valkey) if redis_url is None else nullcontext():
         try:
             for n in range(nodes):
                 world.keep(f"node{n}", "node", CONDUCTOR_NODE=f"n{n}")

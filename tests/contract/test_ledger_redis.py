@@ -15,7 +15,6 @@ from loguru import logger
 from redis import Redis
 
 from conductor.adapters.open_ledger import connect, open_ledger, redis_ledger, redis_of
-from conductor.adapters.redis import client as redis_client
 from conductor.adapters.redis import scripts, valkey
 from conductor.base.errors import ConfigError, Unreachable
 from conductor.base.settings.sections import Redis as RedisSettings
@@ -246,12 +245,6 @@ def test_a_scene_of_the_suite_notices_a_wrong_count(client: Redis) -> None:
     client.hincrby("conductor:count:night", "w", 1)
     with pytest.raises(AssertionError):
         scene.check()
-
-
-def test_the_password_in_a_url_is_never_shown() -> None:
-    assert redis_client.without_password("redis://u:p@h:1/0") == "redis://h:1/0"
-    assert redis_client.without_password("unix:///a/b.sock") == "unix:///a/b.sock"
-    assert redis_client.without_password("nonsense") == "nonsense"
 
 
 def test_the_hand_of_a_worker_that_died_with_its_node_is_emptied_by_the_rescue(client: Redis) -> None:

@@ -14,7 +14,11 @@ from redis import Redis, SSLConnection, exceptions
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from conductor.adapters.redis.sentinel.following_connection import finder_of, following_pool
+from conductor.adapters.redis.sentinel.primary_finder import NoPrimaryError
+from conductor.adapters.redis.sentinel.sentinel_url import is_sentinel_url, read_sentinel_url
 from conductor.base.errors import ConfigError, Fenced, Unreachable
+from conductor.base.secrets import without_passwords
 
 #: A blocking command (BLPOP, BLMOVE) must not block longer than this: the socket gives up after
 #: `SOCKET_TIMEOUT_S`.
@@ -33,25 +37,28 @@ class QuietlyClosed(Redis):
         self.connection_pool.disconnect(inuse_connections=False)
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, **others: Any) -> Redis:
     """A client on `url`. Opens nothing yet. Every step may be sent twice after a lost reply: they all bear
-    it.
+    it. Behind Sentinels it follows the primary. `others`: redis-py's options, in place of ours.
     """
+    options: dict[str, Any] = {
+        # RESP2 and no CLIENT SETINFO (redis-py reads package metadata for it): a connection costs a third
+        # less.
+        "protocol": 2,
+        "driver_info": None,
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "health_check_interval": 30,
+        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.02), retries=3),
+        **others,
+    }
     try:
+        if is_sentinel_url(url):
+            return QuietlyClosed(connection_pool=following_pool(read_sentinel_url(url), options))
         _check_database(url)
-        return QuietlyClosed.from_url(
-            url,
-            # RESP2 and no CLIENT SETINFO (redis-py reads package metadata for it): a connection costs a third
-            # less.
-            protocol=2,
-            driver_info=None,
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            health_check_interval=30,
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), retries=3),
-        )
+        return QuietlyClosed.from_url(url, **options)
     except ValueError as e:
-        raise ConfigError(f"redis.url {without_password(url)} cannot be used: {e}") from None
+        raise ConfigError(f"redis.url {without_passwords(url)} cannot be used: {e}") from None
 
 
 def _check_database(url: str) -> None:
@@ -61,13 +68,10 @@ def _check_database(url: str) -> None:
         raise ValueError("its database is a number (redis://HOST:6379/1)")
 
 
-def without_password(url: str) -> str:
-    scheme, found, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if found else url
-
-
 def address(client: Redis) -> str:
     """What to call the server in a message: its socket, or host:port. Never its password."""
+    if finder := finder_of(client):
+        return finder.label
     known: dict[str, Any] = client.connection_pool.connection_kwargs
     if path := known.get("path"):
         return f"unix://{path}"
@@ -148,6 +152,10 @@ def translated(client: Redis, error: exceptions.RedisError) -> Exception:
         return Unreachable(f"Redis at {where} refused: {REMEDIES[word]} ({text[:SHOWN_CHARS]})")
     if isinstance(error, exceptions.InvalidResponse):
         return Unreachable(f"what answers at {where} is no Redis{_TLS * (_ALERT in text)}: correct redis.url")
+    if isinstance(error, NoPrimaryError):
+        return Unreachable(
+            f"no Sentinel says which server is {where} ({text}): start them, or correct redis.url"
+        )
     if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError)):
         remedy = _tls_remedy(client, text) or "start it, or set redis.url in conductor.toml"
         return Unreachable(

@@ -135,7 +135,10 @@ def unfit(facts: Mapping[str, str]) -> str:
             "server that is none"
         )
     if mode == "sentinel":
-        return "is a Sentinel, which holds no data: point redis.url at the server that it watches"
+        return (
+            "is a Sentinel, which holds no data: write redis+sentinel://HOST:26379,…/NAME/0, or point "
+            "redis.url at the server that it watches"
+        )
     return ""
 
 

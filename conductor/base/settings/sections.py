@@ -27,8 +27,9 @@ MOST_ROOM_BYTES = 64 << 30
 
 class Redis(Section, frozen=True, kw_only=True):
     #: `redis://`, `rediss://` or `unix://`: Redis 7 or newer, or any Valkey; the primary, no Cluster; the
-    #: same for all hosts of the project. None: a Valkey of the project's own, on a socket in its state
-    #: folder.
+    #: same for all hosts of the project. Behind Sentinels, which say who is the primary:
+    #: `redis+sentinel://[USER:PASSWORD@]HOST:26379,HOST:26379,HOST:26379/NAME/0`, with TLS
+    #: `rediss+sentinel://`. None: a Valkey of the project's own, on a socket in its state folder.
     url: str | None = None
     #: What this project's keys begin with where several share a database: letters, digits, - and _; the same
     #: on all its hosts. To change it: `drain`, `down`, change it, `conductor rebuild`.

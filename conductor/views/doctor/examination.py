@@ -89,6 +89,8 @@ def redis(settings: Settings) -> Iterator[DoctorFinding]:
 
 def answering(settings: Settings) -> DoctorFinding:
     from conductor.adapters.open_ledger import redis_of
+    from conductor.adapters.redis.client import address as address_of
+    from conductor.adapters.redis.sentinel.following_connection import finder_of
     from conductor.adapters.redis.server_checks import distrust, server_facts
     from conductor.base.settings.origin import shown
 
@@ -97,6 +99,8 @@ def answering(settings: Settings) -> DoctorFinding:
         with redis_of(settings, is_lenient=True) as connection:
             connection.ping()
             faults = list(distrust(server_facts(connection)))
+            if finder_of(connection) is not None:
+                address += f", now {address_of(connection)},"
     except ConductorError as e:
         return bad(
             "redis", str(e), "start it, or take redis.url out: the project then has a Valkey of its own"

@@ -1,0 +1,1 @@
+"""A Redis that fails over: Sentinels say which server is the master now."""
