@@ -61,6 +61,7 @@ class Keys:
         self.project = p + "project"
         self.generation = p + "generation"
         self.rebuild_grace = p + "rebuild_grace"
+        self.served_by = p + "served_by"
         self.complete_dispatches = p + "complete_dispatches"
         self.gate_ledger = p + "gate_ledger"
         self.stop_requests = p + "stop_requests"

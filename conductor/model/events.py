@@ -53,6 +53,11 @@ FIELDS: dict[str, EventField] = {
     "fire": EventField("str", "", "the schedule and the instant in UTC: NAME@20260330T003000Z"),
     "fires": EventField("int", "fires", "how many"),
     "floor": EventField("int", "", "attempts get numbers above this one"),
+    "server": EventField("str", "", "the Redis by which the ledger is whole"),
+    "before": EventField("str", "", "the Redis before that one"),
+    "told_again": EventField(
+        "int", "", "jobs, places and kinds that Redis had forgotten, and was told of again"
+    ),
     "folders": EventField("int", "folders", "how many"),
     "found": EventField("int", "events", "what the task found, as its result says"),
     "frames": EventField("int", "frames", "pictures that the task looked at or wrote, as its result says"),
@@ -302,6 +307,11 @@ EVENTS: dict[str, EventKind] = {
     "redis.restarted": _kind("INFO", "Redis was started again, and had forgotten nothing."),
     "redis.stepped_back": _kind(
         "WARNING", "Redis had forgotten what it was told last; attempts went back.", "attempts floor silent"
+    ),
+    "redis.failed_over": _kind(
+        "WARNING",
+        "Another server took Redis's place, and the ledger is whole again.",
+        "server before seconds attempts told_again floor silent",
     ),
     "redis.told_again": _kind(
         "WARNING", "Redis was told again what it had forgotten.", "dispatched jobs places kinds"

@@ -9,6 +9,7 @@ from conductor.model.decision import Admission, GateLedger, Successor
 from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import Pulse, Settled
 from conductor.model.report import NodeReport
+from conductor.model.served_by import ServedBy
 from conductor.model.snapshot import Lookahead, RateState, Reservation
 
 
@@ -148,6 +149,16 @@ class LedgerIdentity(Protocol):
         """Which history the server serves: another one after any start, promotion or full resync. What was
         said to two of them may be forgotten in part."""
         ...
+
+    def server(self) -> str:
+        """What to call the server that answers now."""
+        ...
+
+    def served_by(self) -> ServedBy | None:
+        """By which one the ledger was whole last, as it was noted; None: nobody noted it yet."""
+        ...
+
+    def note_server(self, served: ServedBy) -> None: ...
 
 
 class Forecasts(Protocol):

@@ -9,14 +9,17 @@ receipts are taken in, and numbers that may be in use are left behind.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from conductor.base.errors import ConductorError, Fenced, Unreachable
 from conductor.base.logs.events import emit_event
 from conductor.base.text import many
 from conductor.model.ledger_entries import Settled, Unsettled
+from conductor.model.served_by import ServedBy
 from conductor.ports import Ledger
-from conductor.recovery.reapply_journal import JournalReapply
+from conductor.recovery.failover_words import failover_words
+from conductor.recovery.reapply_journal import JournalReapply, Reapplied
 from conductor.recovery.reconcile import CLOCKS_S, Reconciler
 
 
@@ -35,8 +38,20 @@ class Settler:
         self._reconciler = reconciler
         self._wait_s = wait_s
         self._journal = reapply
-        #: The epoch in which all was said again.
-        self._reapplied_in = 0
+        #: The epoch in which all was said again, and how much of it was new to the ledger.
+        self._reapplied_in = self._told_again = 0
+        #: By which server the ledger is whole, and when it was found so for the last time (monotonic).
+        self._server = ""
+        self._whole_at: float | None = None
+
+    def whole(self) -> None:
+        """It is whole, as of now."""
+        self._whole_at = time.monotonic()
+        if not self._server:
+            identity = self._ledger.identity
+            served, self._server = identity.served_by(), identity.server()
+            if served is None or served.server != self._server:
+                identity.note_server(ServedBy(server=self._server, at=time.time()))
 
     def reason(self, epoch: int) -> str:
         """Why nothing may be handed out yet; empty: the ledger is settled."""
@@ -60,8 +75,28 @@ class Settler:
         settled = self._ledger.leadership.settle(epoch, self._wait_s, highest)
         if settled is None:
             return why(unsettled)
-        log_settled(settled, unsettled)
+        self._note(settled, unsettled)
         return ""
+
+    def _note(self, settled: Settled, unsettled: Unsettled) -> None:
+        """For status and the log."""
+        identity, before = self._ledger.identity, self._server
+        if not before and (known := identity.served_by()):
+            before = known.server
+        self._server = identity.server()
+        served = ServedBy(
+            server=self._server,
+            at=time.time(),
+            before=before,
+            took_s=None if self._whole_at is None else time.monotonic() - self._whole_at,
+            went_back=settled.went_back,
+            told_again=self._told_again,
+            silent=unsettled.silent,
+            floor=settled.floor,
+        )
+        self._told_again = 0
+        identity.note_server(served)
+        log_failover(served) if served.is_failover else log_settled(settled, unsettled)
 
     def _reapply(self, epoch: int, heard_at: float) -> str:
         """Why it could not be done. Before the workers are waited for: what they hold has to be there to
@@ -69,7 +104,7 @@ class Settler:
         """
         if self._journal is None or self._reapplied_in == epoch:
             return ""
-        if not (fault := _told(self._journal.reapply, heard_at)):
+        if not (fault := self._tell(self._journal.reapply, heard_at)):
             self._reapplied_in = epoch
         return fault
 
@@ -77,23 +112,38 @@ class Settler:
         """The same of jobs that were to be taken from their workers. Behind the workers: by then it is
         known again.
         """
-        return "" if self._journal is None else _told(self._journal.put_back, heard_at)
+        return "" if self._journal is None else self._tell(self._journal.put_back, heard_at)
 
-
-def _told(tell: Callable[[float], object], heard_at: float) -> str:
-    """Why it could not be done."""
-    try:
-        tell(heard_at - CLOCKS_S)
-    except (Unreachable, Fenced):
-        raise
-    except (OSError, ConductorError) as e:
-        return f"Redis may have forgotten what it was told last, and it cannot be told again: {e}"
-    return ""
+    def _tell(self, tell: Callable[[float], Reapplied], heard_at: float) -> str:
+        """Why it could not be done."""
+        try:
+            told = tell(heard_at - CLOCKS_S)
+        except (Unreachable, Fenced):
+            raise
+        except (OSError, ConductorError) as e:
+            return f"Redis may have forgotten what it was told last, and it cannot be told again: {e}"
+        self._told_again += told.new + told.jobs + told.places + told.kinds
+        return ""
 
 
 def why(unsettled: Unsettled) -> str:
     whose = "has yet to say what it holds" if unsettled.silent == 1 else "have yet to say what they hold"
     return f"Redis was started again, or replaced, and {many(unsettled.silent, 'worker')} {whose}"
+
+
+def log_failover(served: ServedBy) -> None:
+    emit_event(
+        "redis.failed_over",
+        "{}",
+        failover_words(served),
+        server=served.server,
+        before=served.before,
+        seconds=served.took_s,
+        attempts=served.went_back,
+        told_again=served.told_again,
+        floor=served.floor,
+        silent=served.silent,
+    )
 
 
 def log_settled(settled: Settled, unsettled: Unsettled) -> None:

@@ -81,6 +81,7 @@ class Housekeeping:
     def _settled(self, epoch: int) -> str:
         """Redis may have forgotten what it was told last."""
         if self._ledger.leadership.is_settled:
+            self._settler.whole()
             self._unsettled, self._is_said = None, False
             return ""
         reason = self._settler.reason(epoch)

@@ -16,17 +16,21 @@ from conductor.model.decision import Gate, GateLedger, Hold, Shared
 from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import JobState
 from conductor.model.report import CounterReading, NodeReport
+from conductor.model.served_by import ServedBy
 from conductor.model.snapshot import Controls, KindState, RateState, Reservation
 from conductor.model.spec import LANES, Lane, Value
 from conductor.model.subject import FileNames, named, with_subjects
 from conductor.ports import Ledger
+from conductor.recovery.failover_words import failover_words
 from conductor.views.dead_jobs import DeadJobs
 from conductor.views.host_differences import HostDifference, differences
 from conductor.views.host_differences import named as named_hosts
-from conductor.views.staleness import LedgerAge, ledger_age_of, standstill
+from conductor.views.staleness import LedgerAge, clock, ledger_age_of, standstill
 
 #: Of those in flight, and of the classes that are held, so many are shown by the files they are about.
 MOST_NAMED = 200
+#: A failover of Redis is told of for a night.
+FAILOVER_SHOWN_S = 12 * 3600.0
 #: And of so many classes those jobs that the answers of their gates name.
 MOST_CALLED = 40
 
@@ -67,6 +71,8 @@ class Status(Value, frozen=True, kw_only=True):
     readings: dict[str, CounterReading] = {}
     #: Cause → dead jobs; `dependency_dead`: for the sake of the others.
     dead: dict[str, int] = {}
+    #: By which server the ledger is whole.
+    served_by: ServedBy | None = None
     #: The first few of those that died of themselves.
     graves: tuple[DeadJobs, ...] = ()
     #: Job → the file that it is about, of those in flight and of the first that wait.
@@ -135,6 +141,7 @@ def gather(ledger: Ledger, backlog: str | None = None, files: FileNames | None =
         dead=ledger.tallies.causes(backlog),
         ledger_age=ledger_age,
         differences=differences(nodes, silent_of(ledger, nodes, controls), active, now),
+        served_by=ledger.identity.served_by(),
     )
     left = status.total("waiting", "admitted", "running")
     end = end_of(status.forecast, left, ledger_age.has_leader, now)
@@ -199,6 +206,8 @@ def status_with_notes(status: Status) -> Status:
     if status.controls.is_draining:
         notes.append("draining: what runs is finished, nothing new starts (`conductor drain --undo`)")
     notes += [difference.words for difference in status.differences]
+    if (served := status.served_by) and served.is_failover and status.now - served.at < FAILOVER_SHOWN_S:
+        notes.append(f"{clock(served.at, status.now)}: {failover_words(served)}")
     notes += [f"{node} drains: nothing new starts there" for node in status.controls.draining_nodes]
     notes += [f"{at} is paused (`conductor resume {at}`)" for at in status.controls.paused_devices]
     notes += [

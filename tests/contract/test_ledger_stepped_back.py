@@ -11,6 +11,7 @@ from msgspec import structs
 from conductor.base.errors import Fenced
 from conductor.model.decision import Admission, Successor
 from conductor.model.ledger_entries import HeldReport, RollCall, Settled, Turned, WorkerTurn
+from conductor.model.served_by import ServedBy
 from conductor.model.snapshot import Lookahead
 
 QUEUE = "cpu-node1"
@@ -296,3 +297,11 @@ def test_an_successor_is_not_handed_over_by_a_ledger_that_is_not_settled(scene: 
     turned = a_turn(scene, done=(structs.replace(a_receipt("a"), node=NODE),))
     assert turned.answers == ("accepted",)
     assert scene.state("b") == "waiting"
+
+
+def test_by_which_server_the_ledger_is_whole_is_noted(scene: LedgerScene) -> None:
+    identity = scene.ledger.identity
+    assert identity.server() and identity.served_by() is None
+    served = ServedBy(server="b:1", at=7.5, before="a:1", took_s=2.5, went_back=3, floor=100)
+    identity.note_server(served)
+    assert identity.served_by() == served and served.is_failover

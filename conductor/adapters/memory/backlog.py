@@ -23,6 +23,7 @@ from conductor.model.ledger_entries import (
     Unsettled,
 )
 from conductor.model.receipt import body_of
+from conductor.model.served_by import ServedBy
 from conductor.model.snapshot import Candidate, Head, Lookahead
 
 #: Dispatches that are known to be in whole (`adapters/redis/lua/complete.lua`).
@@ -157,6 +158,17 @@ class MemoryBacklog:
 
     def history(self) -> str:
         return str(self._store.history.server)
+
+    def server(self) -> str:
+        return "memory"
+
+    def served_by(self) -> ServedBy | None:
+        with self._store.lock:
+            return self._store.served_by
+
+    def note_server(self, served: ServedBy) -> None:
+        with self._store.lock:
+            self._store.served_by = served
 
     def complete(self, history: str, content: str, number: int) -> bool:
         with self._store.lock:

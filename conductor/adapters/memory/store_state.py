@@ -22,6 +22,7 @@ from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import JobState, Preloaded, RollCall, untold
 from conductor.model.report import NodeReport
 from conductor.model.schedule import ScheduleState
+from conductor.model.served_by import ServedBy
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import Lane
 from conductor.ports import Clock
@@ -85,6 +86,7 @@ class StoreState:
         self.resumed: Counter[str] = Counter()
         self.is_draining = False
         self.generation: str | None = None
+        self.served_by: ServedBy | None = None
         self.settles_at = 0.0
         #: Content → number of its last dispatch that is in whole.
         self.complete: dict[str, int] = {}

@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from conductor.adapters.redis.chains import RedisChains
-from conductor.adapters.redis.client import translating
+from conductor.adapters.redis.client import address, translating
 from conductor.adapters.redis.codec.lines import kept, lines_of
 from conductor.adapters.redis.codec.rows import heads_asked
 from conductor.adapters.redis.reviews import asked_text, verdict_rows
@@ -30,6 +30,7 @@ from conductor.model.ledger_entries import (
     Revised,
     Unsettled,
 )
+from conductor.model.served_by import ServedBy
 from conductor.model.snapshot import Candidate, Head, JobClass, Lookahead, Reservation
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -40,6 +41,7 @@ _raw_candidate = msgspec.msgpack.Decoder(tuple[str, int, msgspec.Raw, msgspec.Ra
 _class_to_json = msgspec.json.Encoder(order="deterministic").encode
 _to_json = msgspec.json.Encoder().encode
 _class_from_json = msgspec.json.Decoder(JobClass).decode
+_served_by = msgspec.json.Decoder(ServedBy).decode
 _reservation_from_json = msgspec.json.Decoder(Reservation).decode
 SCAN_COUNT = 10_000
 #: Of a message, in characters: the whole of it is in the receipt.
@@ -160,6 +162,18 @@ class RedisBacklog:
 
     def history(self) -> str:
         return cast(bytes, self._scripts.run("served")).decode()
+
+    def server(self) -> str:
+        return address(self._redis)
+
+    def served_by(self) -> ServedBy | None:
+        with translating(self._redis):
+            found = cast(bytes | None, self._redis.get(self._keys.served_by))
+        return None if found is None else _served_by(found)
+
+    def note_server(self, served: ServedBy) -> None:
+        with translating(self._redis):
+            self._redis.set(self._keys.served_by, msgspec.json.encode(served))
 
     def complete(self, history: str, content: str, number: int) -> bool:
         return bool(self._scripts.run("complete", history, content, number))
