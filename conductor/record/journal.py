@@ -17,6 +17,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from math import inf
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -74,6 +75,22 @@ class Journal:
         found = (note for file, lines in streams(self.folder, SUFFIX) for note in _notes(file, lines))
         # Those of one file are in their order, and `sorted` leaves what is equal as it was.
         return sorted(found, key=lambda note: note.n)
+
+    def notes_since(self, instant: float) -> list[Note]:
+        """From the first on that may have been written since then (epoch seconds), the eldest first.
+
+        A host's clock may be hours behind: where its file is younger than its last note says, its notes are
+        so much younger too. All behind the first one come along, whatever they say of their time, so that the
+        last word on anything is among them."""
+        found: list[tuple[Note, Path]] = []
+        for file, lines in streams(self.folder, SUFFIX):
+            found += [(note, file) for note in _notes(file, lines)]
+        last_at = {file: note.at for note, file in found}
+        late_s = {file: max(0.0, file.stat().st_mtime - last_at.get(file, inf)) for file in self.files()}
+        notes = sorted(found, key=lambda pair: pair[0].n)
+        is_since = (note.at + late_s.get(file, 0.0) >= instant for note, file in notes)
+        first = next((i for i, is_so in enumerate(is_since) if is_so), len(notes))
+        return [note for note, _ in notes[first:]]
 
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -75,7 +75,7 @@ class JournalReapply:
         """All that was said since then (epoch seconds by the clocks of the hosts that wrote it).
 
         Raises `Unreachable`, `OSError`, `ConductorError`: then it is simply called again."""
-        notes = [note for note in Journal(self._folder).notes() if note.at >= since]
+        notes = Journal(self._folder).notes_since(since)
         new = self._put(notes)
         places = sum(self._say_place(word) for word in last_words(notes))
         kinds = sum(self._try_kind(note) for note in notes if note.what == "tried")
@@ -88,8 +88,8 @@ class JournalReapply:
         """What was to be taken from its worker, once all workers have said what they hold: only then the
         ledger has again what it was to be taken from."""
         last: dict[str, Note] = {}
-        for note in Journal(self._folder).notes():
-            if note.at >= since and note.what in ("cancelled", "retried", "requeued"):
+        for note in Journal(self._folder).notes_since(since):
+            if note.what in ("cancelled", "retried", "requeued"):
                 last.update(dict.fromkeys(note.ids, note))
         asked = self._ledger.commands.asked()
         said = [

@@ -60,21 +60,21 @@ def step(args, ctx):
 """
 
 
-def mixed(count: int, rng: random.Random, mean_s: float = 0.02) -> list[JobSpec]:
+def mixed(count: int, rng: random.Random, mean_s: float = 0.02, longest_s: float = 0.2) -> list[JobSpec]:
     """`count` jobs: short and long ones, with programs, in chains, some flaky, some that can only die."""
     specs: list[JobSpec] = []
     for n in range(count):
-        specs.append(_one(n, rng, specs, mean_s))
+        specs.append(_one(n, rng, specs, mean_s, longest_s))
     return specs
 
 
-def _one(n: int, rng: random.Random, before: Sequence[JobSpec], mean_s: float) -> JobSpec:
+def _one(n: int, rng: random.Random, before: Sequence[JobSpec], mean_s: float, longest_s: float) -> JobSpec:
     kind = rng.random()
     if kind < 0.04:
         return made(n, "crud.cycle", {"rows": 5, "index": n})
     if kind < 0.10:
         return made(n, "diagnostics.echo", {"text": f"job {n}", "n": n}, outputs=1)
-    args: dict[str, object] = {"n": n, "seconds": round(min(0.2, rng.expovariate(1 / mean_s)), 3)}
+    args: dict[str, object] = {"n": n, "seconds": round(min(longest_s, rng.expovariate(1 / mean_s)), 3)}
     after: dict[str, Any] = {}
     outputs = 1
     if kind < 0.13:

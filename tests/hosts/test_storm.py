@@ -29,5 +29,7 @@ def test_eight_hosts_lose_nothing_and_double_nothing(
         world.dispatch(mixed(300, random.Random(seed)))
         figures, faults = play.struck(world, schedule(seed, 20, 0.7, WEIGHTS), HostsNemesis(world))
 
+    # Those go by the logs of conductors whose clocks were wrong.
+    figures.failover_s.clear()
     play.say(capsys, figures.lines())
     assert faults == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import gzip
+import os
 import time
 from pathlib import Path
 from typing import cast
@@ -30,6 +31,36 @@ def test_a_manifest_is_noted_once_and_again_when_it_changed_or_went_elsewhere(tm
     journal.dispatched(a_manifest(tmp_path), "day", 1, "g1")
     journal.dispatched(a_manifest(tmp_path), "day", 1, "g2")
     assert len(journal.notes()) == 4
+
+
+def test_what_a_host_notes_whose_clock_is_hours_behind_is_noted_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, real = Journal(tmp_path / "receipts"), time.time
+    journal.dispatched(a_manifest(tmp_path), "before", 1, "g1")
+    began = real() + 3_600
+    assert journal.notes_since(began) == []
+
+    monkeypatch.setattr(time, "time", lambda: real() - 7_200)
+    journal.place("paused", "gpu")
+    os.utime(journal.file, (began + 1, began + 1))
+
+    assert [note.what for note in journal.notes_since(began)][-1:] == ["paused"]
+
+
+def test_behind_what_was_noted_since_all_comes_along_whatever_its_clock_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, real, began = Journal(tmp_path / "receipts"), time.time, time.time() - 60
+    journal.dispatched(a_manifest(tmp_path), "night", 1, "g1")
+    journal.place("paused", "gpu")
+    monkeypatch.setattr(time, "time", lambda: real() - 7_200)
+    other = Journal(tmp_path / "receipts")
+    other.file = other.folder / "behind.journal"
+    other.place("resumed", "gpu")
+    os.utime(other.file, (real() - 7_200, real() - 7_200))  # A file server whose clock is as wrong.
+
+    assert [note.what for note in journal.notes_since(began)] == ["dispatched", "paused", "resumed"]
 
 
 def test_how_a_ledger_stands_to_what_was_dispatched(tmp_path: Path) -> None:
