@@ -1,86 +1,210 @@
-"""A job that may run on several engines: whose budget is taken, and where it goes when one is away; on Redis
-and on the in-memory twin."""
+"""What the conductor relies on, of every engine: `conductor/ports/engine.py`.
+
+An adapter is put in by a fixture of its own name that yields an `EngineScene`, and by its name in `SCENES`.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
-import msgspec
 import pytest
-from ledger_scenes import LedgerScene, an_entry, an_id
-from ledger_scenes import a_class as plain_class
+from engine_scene import EngineScene
 
-from conductor.base.logs import events
-from conductor.model.calls import Call
-from conductor.model.job_class import with_engine
-from conductor.model.limits import Limits
-from conductor.model.snapshot import Lookahead, RateState, Snapshot
-from conductor.model.spec import EngineNeed, Needs, RateNeed
-from conductor.tick.steps import TickMemory, TickState, change_engines
+from conductor.adapters.engines.local import LocalEngine
+from conductor.base.errors import Unreachable
 
-LOCAL = EngineNeed(name="comfy", rates={"comfy": RateNeed()})
-API = EngineNeed(name="film_api", rates={"film_api": RateNeed()})
-FIRST = with_engine(msgspec.structs.replace(plain_class(), needs=Needs(cpu=1.0, engines=(LOCAL, API))), LOCAL)
+SCENES = ["local_engine"]
 
 
 @pytest.fixture
-def heard() -> Iterator[list[dict[str, Any]]]:
-    found: list[dict[str, Any]] = []
-
-    def hear(event: str, message: str, fields: dict[str, Any]) -> None:
-        if event == "engine.fallback":
-            found.append(fields)
-
-    events.begin_hearing(hear)
-    yield found
-    events.end_hearing(hear)
+def local_engine(tmp_path: Path) -> EngineScene:
+    return EngineScene(LocalEngine(cpus=2, ram_mib=4096), tmp_path)
 
 
-def tell_down(scene: LedgerScene) -> None:
-    down = Call(key="comfy", outcome="failed", job_id=an_id("x"), attempt=1, trouble="down", words="gone")
-    scene.ledger.calls.tell_calls((down,))
-    scene.let(0.02)
+@pytest.fixture(params=SCENES)
+def scene(request: pytest.FixtureRequest) -> Iterator[EngineScene]:
+    scene: EngineScene = request.getfixturevalue(request.param)
+    yield scene
+    if scene.back is not None:
+        scene.back()
+    for key in scene.keys:
+        if scene.engine.cancel(key):
+            scene.wait(key, "ended")
 
 
-def tick(scene: LedgerScene) -> TickState:
-    ledger = scene.ledger
-    faults, closings = ledger.calls.endpoint_faults(), ledger.calls.closings()
-    rates = tuple(
-        RateState(key=key, endpoint_fault=faults.get(key), closed_until=until)
-        for key, until in closings.items()
-    )
-    candidates = ledger.waiting.candidates(Lookahead())
-    snapshot = Snapshot(now=ledger.bell.now(), rates=rates)
-    state = TickState(epoch=1, memory=TickMemory(limits=Limits()), snapshot=snapshot, candidates=candidates)
-    after = change_engines(ledger, state)
-    scene.check()
-    return after
-
-
-def test_jobs_that_wait_at_its_gate_move_on_when_it_was_asked_twice_in_vain(
-    scene: LedgerScene, heard: list[dict[str, Any]]
+def test_what_is_submitted_runs_where_and_with_what_it_was_told_and_its_end_is_told(
+    scene: EngineScene,
 ) -> None:
-    scene.put(an_entry("a", FIRST), an_entry("b", FIRST))
-    tell_down(scene)
-    assert len(tick(scene).candidates) == 1 and not heard
-    tell_down(scene)
+    code = "import os, pathlib; print(os.environ['CONDUCTOR_TEST_WORD'], pathlib.Path.cwd(), flush=True)"
+    key = scene.key("says")
 
-    assert tick(scene).candidates == ()
+    answer = scene.engine.submit(key, scene.python(code))
 
-    (moved,) = scene.ledger.waiting.candidates(Lookahead())
-    assert moved.job_class.needs.rates == API.rates and moved.waiting == 2
-    assert {fields["job_id"] for fields in heard} == {an_id("a"), an_id("b")}
-    assert heard[0] | {"job_id": ""} == {
-        "job_id": "", "about": "media.cut", "task": "media.cut", "from_engine": "comfy",
-        "to_engine": "film_api", "reason": "endpoint_unavailable", "why": "gone"}  # fmt: skip
-    assert tick(scene).candidates == (moved,), "it stays where it is"
+    assert answer.outcome == "placed" and answer.id
+    job = scene.wait(key, "ended")
+    assert (job.end, job.exit_code) == ("done", 0)
+    assert (scene.folder / "output.txt").read_text().split() == ["täglich", str(scene.folder)]
 
 
-def test_what_was_handed_over_for_another_engine_is_not_taken_back(scene: LedgerScene) -> None:
-    other = with_engine(FIRST, API)
-    scene.put(an_entry("a", FIRST), an_entry("b", other))
-    assert scene.admit("a", class_id=FIRST.id) is None and scene.admit("b", class_id=other.id) is None
-    tell_down(scene)
-    states = [scene.ledger.jobs.job(an_id(name)).state for name in "ab"]  # type: ignore[union-attr]
-    assert states == ["waiting", "admitted"]
+def test_arguments_reach_the_program_as_they_are(scene: EngineScene) -> None:
+    words = ("two words", "$HOME", "it's", 'a "quote"', "*", "")
+    code = "import json, pathlib, sys; pathlib.Path('args.json').write_text(json.dumps(sys.argv[1:]))"
+    key = scene.key("args")
+
+    scene.engine.submit(key, scene.python(code, *words))
+
+    scene.wait(key, "ended")
+    assert (scene.folder / "args.json").read_text() == json.dumps(list(words))
+
+
+def test_a_program_that_fails_has_failed_with_its_exit_code(scene: EngineScene) -> None:
+    key = scene.key("fails")
+    scene.engine.submit(key, scene.python("raise SystemExit(3)"))
+
+    job = scene.wait(key, "ended")
+
+    assert (job.end, job.exit_code) == ("failed", 3)
+
+
+def test_the_same_key_twice_is_one_submission(scene: EngineScene) -> None:
+    key = scene.key("twice")
+    first = scene.engine.submit(key, scene.sleeper("twice"))
+    scene.wait(key, "running")
+
+    second = scene.engine.submit(key, scene.sleeper("twice"))
+
+    assert (second.outcome, second.id) == ("placed", first.id)
+    scene.end_sleeper("twice")
+    scene.wait(key, "ended")
+    assert scene.engine.submit(key, scene.sleeper("twice")).outcome == "placed", "also when it is over"
+    assert len((scene.folder / "twice.pid").read_text().split()) == 1
+
+
+def test_a_running_one_has_its_host_and_what_waits_says_why(scene: EngineScene) -> None:
+    keys = [scene.key(name) for name in ("one", "two", "three")]
+    for key in keys:
+        scene.engine.submit(key, scene.sleeper("room"))
+
+    running = [scene.wait(key, "running") for key in keys[:2]]
+    third = scene.wait(keys[2], "pending")
+
+    assert all(job.host and job.started_at for job in running)
+    assert third.reason and third.position in (None, 1)
+    scene.end_sleeper("room")
+    assert [scene.wait(key, "ended").end for key in keys] == ["done"] * 3
+
+
+def test_a_key_that_nobody_submitted_is_left_out(scene: EngineScene) -> None:
+    key = scene.key("there")
+    scene.engine.submit(key, scene.sleeper("there"))
+    scene.wait(key, "pending", "running")
+
+    assert set(scene.engine.find([key, "cdr-test-nobody-1"])) == {key}
+    assert scene.engine.find([]) == {}
+
+
+def test_what_is_cancelled_ends_and_stays_so(scene: EngineScene) -> None:
+    keys = [scene.key(name) for name in ("first", "second", "waits")]
+    for key in keys:
+        scene.engine.submit(key, scene.sleeper("never"))
+    scene.wait(keys[0], "running")
+    scene.wait(keys[2], "pending")
+
+    assert scene.engine.cancel(keys[2]) and scene.engine.cancel(keys[0])
+
+    assert [scene.wait(key, "ended").end for key in (keys[2], keys[0])] == ["cancelled"] * 2
+    assert not scene.engine.cancel(keys[0])
+    assert not scene.engine.cancel("cdr-test-nobody-1")
+
+
+def test_what_outlives_its_time_is_ended(scene: EngineScene) -> None:
+    key = scene.key("long")
+    if scene.patience_s > 60:
+        pytest.skip("this engine counts time limits in minutes")
+    scene.engine.submit(key, scene.sleeper("never", time_limit_s=1.0))
+
+    assert scene.wait(key, "ended").end == "time"
+
+
+def test_what_can_never_run_is_refused_in_words_and_makes_nothing(scene: EngineScene) -> None:
+    key = scene.key("huge")
+    too_much = scene.python("pass", cpus=scene.cpus + 1000)
+
+    answer = scene.engine.submit(key, too_much)
+
+    assert answer.outcome == "refused" and answer.words
+    assert scene.engine.find([key]) == {}
+    assert scene.engine.feasible(scene.python("pass")) == ""
+
+
+def test_watch_tells_of_each_change_also_of_what_is_over_and_of_what_nobody_remembers(
+    scene: EngineScene,
+) -> None:
+    ended, runs = scene.key("ended"), scene.key("runs")
+    before = scene.engine.watch()
+    scene.engine.submit(ended, scene.python("pass"))
+    scene.engine.submit(runs, scene.sleeper("watched"))
+    scene.wait(ended, "ended")
+    scene.wait(runs, "running")
+
+    told = scene.engine.watch(before.cursor)
+
+    assert told.jobs[ended].state == "ended" and told.jobs[runs].state == "running"
+    whole = (scene.again() if scene.again else scene.engine).watch()
+    assert {ended, runs} <= set(whole.jobs)
+    scene.end_sleeper("watched")
+    scene.wait(runs, "ended")
+    assert scene.engine.watch(told.cursor).jobs[runs].state == "ended"
+
+
+def test_capacity_has_no_figures_that_contradict_each_other(scene: EngineScene) -> None:
+    key = scene.key("room")
+    scene.engine.submit(key, scene.sleeper("room"))
+    scene.wait(key, "running")
+
+    told = scene.engine.capacity()
+
+    assert told.cpus is None or told.free_cpus is None or 0 <= told.free_cpus <= told.cpus
+    assert told.cpus is None or told.cpus >= scene.cpus
+
+
+def test_an_engine_that_is_away_says_nothing_of_its_jobs_and_a_submission_is_unknown(
+    scene: EngineScene,
+) -> None:
+    if scene.away is None or scene.back is None:
+        pytest.skip("this engine is never away")
+    key, meanwhile = scene.key("before"), scene.key("meanwhile")
+    scene.engine.submit(key, scene.sleeper("stays"))
+    scene.wait(key, "running")
+
+    scene.away()
+
+    for ask in (lambda: scene.engine.find([key]), scene.engine.watch, scene.engine.capacity):
+        with pytest.raises(Unreachable):
+            ask()
+    with pytest.raises(Unreachable):
+        scene.engine.cancel(key)
+    assert scene.engine.submit(meanwhile, scene.python("pass")).outcome == "unknown"
+
+    scene.back()
+    assert scene.wait(key, "running").state == "running"
+    scene.end_sleeper("stays")
+    assert scene.wait(key, "ended").end == "done"
+
+
+def test_another_conductor_finds_what_the_first_one_submitted(scene: EngineScene) -> None:
+    if scene.again is None:
+        pytest.skip("this engine lives in the conductor's own process")
+    key = scene.key("adopted")
+    first = scene.engine.submit(key, scene.sleeper("adopted"))
+    scene.wait(key, "running")
+
+    other = scene.again()
+
+    assert other.find([key])[key].state == "running"
+    assert other.submit(key, scene.sleeper("adopted")).id == first.id
+    assert len((scene.folder / "adopted.pid").read_text().split()) == 1
+    assert other.cancel(key)
+    assert scene.wait(key, "ended").end == "cancelled"

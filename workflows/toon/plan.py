@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy",
         choices=POLICIES,
-        help="which engines are preferred; default: engines.policy of conductor.toml",
+        help="which engines are preferred; default: engine_policy of conductor.toml",
     )
     parser.add_argument(
         "--engines", default="", metavar="NAME,NAME", help="these engines in this order, in place of a policy"
@@ -64,7 +64,7 @@ def plan(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpe
         raise UsageError(f"--patience {options.patience:g}: seconds, between 10 and 86400")
     script, folder = read_script(options.script), options.script.resolve().parent
     names = [name.strip() for name in options.engines.split(",") if name.strip()]
-    usual = chosen(settings, options.policy or settings.engines.policy, names)
+    usual = chosen(settings, options.policy or settings.engine_policy, names)
     pieces: list[JobSpec] = []
     first = 0.0
     for number, scene in enumerate(script.scenes, 1):

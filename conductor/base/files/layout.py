@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from conductor.base.settings.endpoint_settings import Endpoint, EngineSettings
+    from conductor.base.settings.endpoint_settings import Endpoint, EnginePolicy
     from conductor.base.settings.sections import CounterSettings, Lanes, ModelSettings, Root
     from conductor.base.settings.store_settings import StoreSettings
 
@@ -68,7 +68,7 @@ class CodeSettings(Layout):
     endpoints: Mapping[str, Endpoint]
     models: Mapping[str, ModelSettings]
     stores: Mapping[str, StoreSettings]
-    engines: EngineSettings
+    engine_policy: EnginePolicy
     #: Programs the `shell` task may run, and variables that it may pass on to them.
     shell_programs: tuple[str, ...]
     shell_env: tuple[str, ...]

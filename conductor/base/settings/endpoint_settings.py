@@ -1,4 +1,4 @@
-"""`[endpoints.NAME]`, `[rates.NAME]`, `[engines]`: servers that jobs call, and what may be asked of them."""
+"""`[endpoints.NAME]`, `[rates.NAME]`: servers that jobs call, and what may be asked of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from conductor.base.settings.base_section import NotNegativeFloat, Positive, Section
+
+#: Of the engines that could do a job: those of this host's own first and then what is paid for, only the one
+#: kind, or only the other.
+EnginePolicy = Literal["local_first", "local_only", "api_only"]
 
 
 class Rate(Section, frozen=True, kw_only=True):
@@ -43,11 +47,3 @@ class Endpoint(Section, frozen=True, kw_only=True):
     usd_per_million_output: NotNegativeFloat = 0.0
     #: Of a video API: what a second of film costs.
     usd_per_second: NotNegativeFloat = 0.0
-
-
-class EngineSettings(Section, frozen=True, kw_only=True):
-    """Which of several engines jobs prefer (`docs/rates.md`)."""
-
-    #: Where a plan does not say: engines of this host's own first and then what is paid for, only the one
-    #: kind, or only the other.
-    policy: Literal["local_first", "local_only", "api_only"] = "local_first"

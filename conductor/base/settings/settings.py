@@ -22,7 +22,8 @@ from conductor.base.project.ownership import SAFE_FOLDERS, refuse_foreign
 from conductor.base.secrets import SecretSources
 from conductor.base.settings.alerts import AlertSettings
 from conductor.base.settings.base_section import JobPriority, NotNegative, Section, Validator
-from conductor.base.settings.endpoint_settings import Endpoint, EngineSettings, Rate
+from conductor.base.settings.endpoint_settings import Endpoint, EnginePolicy, Rate
+from conductor.base.settings.engine_settings import EngineSettings, checked_engines
 from conductor.base.settings.hook_settings import HookSettings
 from conductor.base.settings.reading import read
 from conductor.base.settings.schedule_settings import (
@@ -51,7 +52,7 @@ from conductor.base.settings.sections import (
 from conductor.base.settings.store_settings import StoreSettings, checked_stores, rootless
 from conductor.base.settings.toml_file import read_toml
 from conductor.base.settings.unknown_keys import did_you_mean as did_you_mean
-from conductor.base.settings.unknown_keys import unknown_keys, unknown_variables
+from conductor.base.settings.unknown_keys import moved_keys, unknown_keys, unknown_variables
 from conductor.base.settings.variables import from_variables, merged
 from conductor.base.settings.web_settings import Dashboard, McpSettings, Web
 from conductor.model.limits import TAKEN_NAMES, Per
@@ -117,7 +118,10 @@ class Settings(Section, frozen=True, kw_only=True):
     rates: dict[str, Rate] = {}
     endpoints: dict[str, Endpoint] = {}
     stores: Annotated[dict[str, StoreSettings], Validator(checked_stores)] = {}
-    engines: EngineSettings = EngineSettings()
+    engines: Annotated[dict[str, EngineSettings], Validator(checked_engines)] = {}
+    #: Of several servers and programs that could do a job, where a plan does not say: those of this host's
+    #: own first and then what is paid for, only the one kind, or only the other.
+    engine_policy: EnginePolicy = "local_first"
     counters: Annotated[dict[str, CounterSettings], Validator(_counters)] = {}
     #: By task: the priority of its jobs from the next plan on, over what the plan says.
     priorities: dict[str, JobPriority] = {}
@@ -165,7 +169,7 @@ class Settings(Section, frozen=True, kw_only=True):
             endpoints=self.endpoints,
             models=self.models,
             stores=self.stores,
-            engines=self.engines,
+            engine_policy=self.engine_policy,
             shell_programs=self.shell_programs,
             shell_env=self.shell_env,
             secret_variables=self.secrets.variables,
@@ -235,9 +239,9 @@ def load(start: Path | None = None) -> Settings:
     the project is somebody else's (`conductor.base.project.ownership`): every command, worker and script
     comes through here first.
     """
-    given = start or Path(os.environ.get(ENV_PREFIX + "PROJECT", "."))
+    place = start or Path(os.environ.get(ENV_PREFIX + "PROJECT", "."))
     try:
-        project = find_project(given.resolve())
+        project = find_project(place.resolve())
     except FileNotFoundError:
         raise ConfigError("the current folder is no longer there: go to another one (cd)") from None
     file = project / CONFIG_NAME
@@ -249,7 +253,10 @@ def load(start: Path | None = None) -> Settings:
         os.environ, ENV_PREFIX, variables, Settings
     ):
         raise ConfigError(f"{file}: " + "; ".join(faults))
-    raw = read(Settings, merged(content, from_variables(os.environ, ENV_PREFIX)), faults)
+    given = merged(content, from_variables(os.environ, ENV_PREFIX))
+    if faults := moved_keys(given):
+        raise ConfigError(f"{file}: " + "; ".join(faults))
+    raw = read(Settings, given, faults)
     if raw is None:
         raise ConfigError(f"{file}: " + "; ".join(faults))
     settings = absolute(msgspec.structs.replace(raw, roots={**DEFAULT_ROOTS, **raw.roots}, project=project))

@@ -11,6 +11,18 @@ import msgspec
 from conductor.base.settings.base_section import Section
 from conductor.base.settings.kinds import item_of, section_of
 
+#: What stood elsewhere in an earlier version, by where it stands now.
+MOVED = {("engines", "policy"): "engine_policy"}
+
+
+def moved_keys(content: Mapping[str, Any]) -> list[str]:
+    """«engines.policy is now engine_policy»: of what an earlier version took there."""
+    return [
+        f"{section}.{key} is now {place}, a key of its own at the top of the file"
+        for (section, key), place in MOVED.items()
+        if isinstance(below := content.get(section), Mapping) and isinstance(below.get(key), str)
+    ]
+
 
 def unknown_keys(content: Mapping[str, Any], model: type[Section], at: str = "") -> list[str]:
     """«lanes.gpu.wrokers is not a setting, did you mean workers?» for every key the model does not have."""

@@ -1,0 +1,1 @@
+"""Schedulers that people already have, one file each, behind `conductor.ports.engine`."""

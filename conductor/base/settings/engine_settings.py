@@ -1,0 +1,54 @@
+"""`[engines.NAME]`: schedulers that are already there, and what is asked of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from conductor.base.settings.base_section import NotNegative, Positive, Section
+from conductor.model.spec import LANES, Lane
+
+ENGINE_NAME = r"[a-z][a-z0-9]{0,15}"
+Amount = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class EngineSettings(Section, frozen=True, kw_only=True):
+    """An engine that runs pilots (`docs/engines.md`): each is `conductor node --until` as one job of it."""
+
+    #: «local»: processes of the conductor's own host, to try it out. «slurm»: by sbatch, squeue and scancel.
+    kind: Literal["local", "slurm"]
+    #: At least so many pilots are kept, also where nothing waits.
+    min: NotNegative = 0
+    #: At most so many are asked for or run at once.
+    max: Annotated[int, Meta(ge=0, le=10_000)] = 1
+    #: How long one pilot may run.
+    time_s: Annotated[float, Meta(ge=60, le=31_536_000)] = 14_400.0
+    #: A pilot that has had nothing to do for so long, while nothing waits for it, is given back.
+    idle_s: Positive = 300.0
+    #: Which lanes pilots serve.
+    lanes: tuple[Lane, ...] = LANES
+    #: What one pilot gets, all of it on one host.
+    cpus: Amount = 4
+    ram_mib: Amount = 8192
+    devices: NotNegative = 0
+    #: Of each device.
+    vram_mib: NotNegative = 0
+    #: Further amounts by the engine's own names: `gres = {vram = 14}`, `licences = {nuke = 1}`.
+    gres: dict[str, Amount] = {}
+    licences: dict[str, Amount] = {}
+    #: Where the engine has several: the part of it, and who pays.
+    partition: str = ""
+    account: str = ""
+
+
+def checked_engines(engines: dict[str, EngineSettings]) -> dict[str, EngineSettings]:
+    for name, engine in engines.items():
+        if not re.fullmatch(ENGINE_NAME, name):
+            raise ValueError(f"{name!r} is to be up to 16 small letters and digits, a letter first")
+        if engine.min > engine.max:
+            raise ValueError(f"{name}.min is more than {name}.max")
+        if bool(engine.devices) != bool(engine.vram_mib):
+            raise ValueError(f"{name}: devices and vram_mib go together: how many, and what each has")
+    return engines
