@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from postgres_server import PostgresServer, binaries, running_postgres
+from ray_head import VARIABLE, ray_program, running_ray
 from slurm_daemons import SlurmDaemons, is_unpacked, running_slurm
 
 from conductor.adapters.host.clock import ManualClock
@@ -104,6 +106,20 @@ def slurm(slurm_session: SlurmDaemons, monkeypatch: pytest.MonkeyPatch) -> Slurm
         monkeypatch.setenv(name, value)
     slurm_session.make_ready()
     return slurm_session
+
+
+@pytest.fixture(scope="session")
+def ray_url() -> Iterator[str]:
+    """Of a real Ray, where somebody has made an environment for it."""
+    program = ray_program()
+    if program is None:
+        pytest.skip(
+            f"{VARIABLE} names no environment with Ray in it (tests/ray_head.py says how to make one)"
+        )
+    # Ray's sockets need a short path.
+    room = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
+    with room as folder, running_ray(program, Path(folder)) as url:
+        yield url
 
 
 @pytest.fixture

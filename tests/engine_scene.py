@@ -54,6 +54,16 @@ class EngineScene:
     def end_sleeper(self, name: str = "sleeper") -> None:
         (self.folder / f"{name}.end").touch()
 
+    def bodies(self, name: str) -> int:
+        """How many sleepers of this name have begun, and one at least: an engine that says «running» may be
+        about to start it.
+        """
+        begun, end = self.folder / f"{name}.pid", time.monotonic() + self.patience_s
+        while not (begun.exists() and begun.read_text()):
+            assert time.monotonic() < end, f"no body of {name} began"
+            time.sleep(0.02)
+        return len(begun.read_text().split())
+
     def wait(self, key: str, *states: str) -> EngineJob:
         end = time.monotonic() + self.patience_s
         found: EngineJob | None = None

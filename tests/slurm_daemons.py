@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -58,19 +58,19 @@ JobCompLoc={folder}/jobs-done
 GresTypes=vram
 Licenses=nuke:2
 MinJobAge={min_job_age_s}
-MessageTimeout=5
+MessageTimeout=3
 KillWait=5
 InactiveLimit=0
 ReturnToService=2
 SlurmdParameters=config_overrides
-NodeName={node} NodeAddr=127.0.0.1 NodeHostname=localhost Port={node_port} CPUs=8 RealMemory=16000 Gres=vram:24 State=UNKNOWN
+NodeName={node} NodeAddr=127.0.0.1 NodeHostname=localhost Port={node_port} CPUs=2 RealMemory=16000 Gres=vram:24 State=UNKNOWN
 PartitionName=night Nodes={node} Default=YES MaxTime=12:00:00 State=UP
 PartitionName=short Nodes={node} MaxTime=00:10:00 State=UP
 """  # noqa: E501
 
 
 class SlurmDaemons:
-    """`NODE` has 8 cores, 16,000 MB and `vram:24`; there are two licences `nuke`, and the partitions `night`
+    """`NODE` has 2 cores, 16,000 MB and `vram:24`; there are two licences `nuke`, and the partitions `night`
     and `short`. Programs that are to talk to it need `environment`.
     """
 
@@ -104,17 +104,26 @@ class SlurmDaemons:
         ).stdout  # fmt: skip
 
     def start(self) -> None:
-        """Returns when the node is idle and has its memory of `vram`."""
-        self.start_controller()
+        """Returns when the node is there and has its memory of `vram`."""
+        self.start_controller(with_node=False)
         step = ROOT / "usr/sbin/slurmstepd-wlm"
         self._node = self._daemon("slurmd-wlm", "-D", "-N", NODE, "-d", str(step))
-        self.until(lambda: self._says("idle", "sinfo", "--noheader", "--Format=StateLong"))
-        # What gres.conf says of a resource without files is not taken over at the first registration.
-        self.run("scontrol", "update", f"NodeName={NODE}", "Gres=vram:24")
+        self._await_node()
 
-    def start_controller(self) -> None:
+    def start_controller(self, with_node: bool = True) -> None:
+        """A controller that has just begun says of everything that it could never run, until its node has
+        told of itself, some seconds later.
+        """
         self._controller = self._daemon("slurmctld-wlm", "-D")
         self.until(lambda: self._says("UP", "scontrol", "ping"))
+        if with_node:
+            self.run("scontrol", "reconfigure")  # asks the node at once
+            self._await_node()
+
+    def _await_node(self) -> None:
+        self.until(lambda: not self._says("unk", "sinfo", "--noheader", "--Format=StateLong"))
+        # What gres.conf says of a resource without files is not taken over when the node tells of itself.
+        self.run("scontrol", "update", f"NodeName={NODE}", "Gres=vram:24")
 
     def kill_controller(self) -> None:
         """As a power cut would: it forgets what it took and did not write yet, which may be of the last five
@@ -123,6 +132,15 @@ class SlurmDaemons:
         assert self._controller is not None
         self._controller.kill()
         self._controller.wait()
+
+    def freeze(self) -> None:
+        """A controller that takes connections and gives no answer; jobs run on."""
+        assert self._controller is not None
+        self._controller.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._controller is not None
+        self._controller.send_signal(signal.SIGCONT)
 
     def make_ready(self) -> None:
         """Ends the jobs of the test before, and starts a controller that it left killed."""
@@ -206,7 +224,7 @@ def plugins() -> Path:
 
 
 @contextmanager
-def running_slurm(folder: Path, min_job_age_s: int = 300) -> Iterator[SlurmDaemons]:
+def running_slurm(folder: Path, min_job_age_s: int = 300) -> Generator[SlurmDaemons]:
     slurm = SlurmDaemons(folder, min_job_age_s)
     try:
         slurm.start()

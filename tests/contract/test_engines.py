@@ -11,16 +11,37 @@ from pathlib import Path
 
 import pytest
 from engine_scene import EngineScene
+from slurm_daemons import SlurmDaemons
 
 from conductor.adapters.engines.local import LocalEngine
+from conductor.adapters.engines.ray import RayEngine
+from conductor.adapters.engines.slurm import SlurmEngine
 from conductor.base.errors import Unreachable
+from conductor.base.settings.engine_settings import EngineSettings
 
-SCENES = ["local_engine"]
+SCENES = ["local_engine", "slurm_engine", "ray_engine"]
 
 
 @pytest.fixture
 def local_engine(tmp_path: Path) -> EngineScene:
     return EngineScene(LocalEngine(cpus=2, ram_mib=4096), tmp_path)
+
+
+@pytest.fixture
+def slurm_engine(slurm: SlurmDaemons, tmp_path: Path) -> EngineScene:
+    def engine() -> SlurmEngine:
+        return SlurmEngine(EngineSettings(kind="slurm"), "cdr-test-", patience_s=3.0)
+
+    # Slurm counts time limits in minutes.
+    return EngineScene(engine(), tmp_path, slurm.freeze, slurm.thaw, again=engine, patience_s=61.0)
+
+
+@pytest.fixture
+def ray_engine(ray_url: str, tmp_path: Path) -> EngineScene:
+    def engine() -> RayEngine:
+        return RayEngine(EngineSettings(kind="ray", url=ray_url), "cdr-test-")
+
+    return EngineScene(engine(), tmp_path, again=engine, patience_s=60.0)
 
 
 @pytest.fixture(params=SCENES)
@@ -79,7 +100,7 @@ def test_the_same_key_twice_is_one_submission(scene: EngineScene) -> None:
     scene.end_sleeper("twice")
     scene.wait(key, "ended")
     assert scene.engine.submit(key, scene.sleeper("twice")).outcome == "placed", "also when it is over"
-    assert len((scene.folder / "twice.pid").read_text().split()) == 1
+    assert scene.bodies("twice") == 1
 
 
 def test_a_running_one_has_its_host_and_what_waits_says_why(scene: EngineScene) -> None:
@@ -205,6 +226,6 @@ def test_another_conductor_finds_what_the_first_one_submitted(scene: EngineScene
 
     assert other.find([key])[key].state == "running"
     assert other.submit(key, scene.sleeper("adopted")).id == first.id
-    assert len((scene.folder / "adopted.pid").read_text().split()) == 1
+    assert scene.bodies("adopted") == 1
     assert other.cancel(key)
     assert scene.wait(key, "ended").end == "cancelled"

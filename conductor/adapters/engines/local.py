@@ -1,5 +1,5 @@
-"""Engine `local`: processes of this host, as many at once as its cores and memory allow. To try pilots out, and
-for tests: it forgets all when its own process ends, and what it runs ends with it (Linux).
+"""Engine `local`: processes of this host, as many at once as its cores and memory allow. To try pilots out,
+and for tests: it forgets all when its own process ends, and what it runs ends with it (Linux).
 """
 
 from __future__ import annotations

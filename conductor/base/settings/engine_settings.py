@@ -18,7 +18,8 @@ class EngineSettings(Section, frozen=True, kw_only=True):
     """An engine that runs pilots (`docs/engines.md`): each is `conductor node --until` as one job of it."""
 
     #: «local»: processes of the conductor's own host, to try it out. «slurm»: by sbatch, squeue and scancel.
-    kind: Literal["local", "slurm"]
+    #: «ray»: by the HTTP API of its dashboard.
+    kind: Literal["local", "slurm", "ray"]
     #: At least so many pilots are kept, also where nothing waits.
     min: NotNegative = 0
     #: At most so many are asked for or run at once.
@@ -41,6 +42,10 @@ class EngineSettings(Section, frozen=True, kw_only=True):
     #: Where the engine has several: the part of it, and who pays.
     partition: str = ""
     account: str = ""
+    #: Where an HTTP API is, a file with the token for it, and whose certificates are trusted there.
+    url: str = ""
+    token_file: str = ""
+    ca_file: str = ""
 
 
 def checked_engines(engines: dict[str, EngineSettings]) -> dict[str, EngineSettings]:
@@ -49,6 +54,8 @@ def checked_engines(engines: dict[str, EngineSettings]) -> dict[str, EngineSetti
             raise ValueError(f"{name!r} is to be up to 16 small letters and digits, a letter first")
         if engine.min > engine.max:
             raise ValueError(f"{name}.min is more than {name}.max")
+        if engine.kind == "ray" and not engine.url:
+            raise ValueError(f"{name}.url is missing: where the HTTP API of the engine is")
         if bool(engine.devices) != bool(engine.vram_mib):
             raise ValueError(f"{name}: devices and vram_mib go together: how many, and what each has")
     return engines

@@ -1,0 +1,150 @@
+"""Engine `slurm`: by `sbatch`, `squeue`, `scancel` and `sinfo` of this host
+(Slurm 22.05 or later; an accounting database is not needed).
+
+A submission's key is its name in Slurm. Nothing is found by its id: a controller that was killed forgets
+what it took in the last seconds, and gives the ids again. `--dependency=singleton` has Slurm itself see to it
+that no two of one name run at once, whatever the list said that was looked through before.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Collection
+
+import msgspec
+
+from conductor.adapters.engines import slurm_rows as rows
+from conductor.adapters.engines.slurm_request import request, script
+from conductor.base.errors import Unreachable
+from conductor.base.settings.engine_settings import EngineSettings
+from conductor.model.engine import EngineCapacity, EngineChanges, EngineJob, Submission, SubmitAnswer
+
+#: What Slurm's programs say of the way to the controller, and not of what it was asked.
+_AWAY = ("contact", "connect", "timed out", "communication", "zero bytes", "message", "standby",
+         "temporarily", "protocol", "incompatible", "unspecified")  # fmt: skip
+#: The place among those who wait is asked for no sooner again: that list has everybody's jobs.
+_POSITIONS_S = 30.0
+
+
+class SlurmEngine:
+    def __init__(self, settings: EngineSettings, prefix: str, patience_s: float = 10.0) -> None:
+        """`prefix`: what all keys of this project begin with. `patience_s`: for one program of Slurm's."""
+        self._settings, self._prefix, self._patience_s = settings, prefix, patience_s
+        self._where = [f"--partition={settings.partition}"] if settings.partition else []
+        self._positions: dict[str, int | None] = {}
+        self._positions_until = -math.inf
+
+    def submit(self, key: str, submission: Submission) -> SubmitAnswer:
+        try:
+            if (known := self.find([key]).get(key)) is not None:
+                return SubmitAnswer(outcome="placed", id=known.id)
+            if words := self.feasible(submission):
+                return SubmitAnswer(outcome="refused", words=words)
+            names = (f"--job-name={key}", f"--comment={key}", "--parsable")
+            done = self._sbatch(submission, *names)
+        except Unreachable as e:
+            return SubmitAnswer(outcome="unknown", words=str(e))
+        if done.returncode:
+            return SubmitAnswer(outcome="refused", words=_words(done))
+        id = done.stdout.decode("latin-1").partition(";")[0].strip()
+        if not id.isdigit():
+            return SubmitAnswer(outcome="unknown", words=f"sbatch answered {id[:80]!r} for an id")
+        return SubmitAnswer(outcome="placed", id=id)
+
+    def find(self, keys: Collection[str]) -> dict[str, EngineJob]:
+        jobs = self.watch().jobs if keys else {}
+        return {key: jobs[key] for key in keys if key in jobs}
+
+    def watch(self, cursor: str = "") -> EngineChanges:
+        """Each time all that Slurm tells of; it tells of what ended for some minutes (`MinJobAge`)."""
+        told = self._ask("squeue", "--me", "--states=all", "--noheader", rows.JOB_FORMAT)
+        by_key = defaultdict[str, list[EngineJob]](list)
+        for key, job in rows.queue_rows(told, self._prefix):
+            by_key[key].append(job)
+        return EngineChanges(cursor=cursor, jobs={key: self._one(key, jobs) for key, jobs in by_key.items()})
+
+    def cancel(self, key: str) -> bool:
+        job = self.find([key]).get(key)
+        if job is None or job.state not in ("pending", "running"):
+            return False
+        self._ask("scancel", "--me", f"--name={key}")
+        return True
+
+    def capacity(self) -> EngineCapacity:
+        nodes = self._ask("sinfo", "--Node", "--noheader", *self._where, rows.NODE_FORMAT)
+        return rows.capacity_of(nodes, pending=len(self._queue()))
+
+    def feasible(self, submission: Submission) -> str:
+        # Slurm takes what is longer than its partition allows, and lets it wait for ever.
+        longest_s = rows.limit_s(
+            self._ask("sinfo", "--noheader", rows.LIMIT_FORMAT), self._settings.partition
+        )
+        if submission.time_limit_s > longest_s:
+            return f"it asks for {submission.time_limit_s:.0f} s, and the partition gives {longest_s:.0f} s"
+        done = self._sbatch(submission, "--test-only")
+        if done.returncode and "unknown" in self._ask("sinfo", "--noheader", *self._where, rows.STATE_FORMAT):
+            # It says so of everything until the nodes have told of themselves.
+            raise Unreachable("Slurm's controller has just begun and does not know its nodes yet")
+        return _words(done) if done.returncode else ""
+
+    # ── what Slurm is asked ───────────────────────────────────────────────────────────────────────────────
+
+    def _sbatch(self, submission: Submission, *options: str) -> subprocess.CompletedProcess[bytes]:
+        wanted = request(submission, self._settings.account)
+        return self._run("sbatch", *options, *self._where, *wanted, script=script(submission))
+
+    def _one(self, key: str, jobs: list[EngineJob]) -> EngineJob:
+        """A list that left out what is there may have had us submit twice: who waits for the first goes."""
+        order = ("running", "lost", "ended", "pending")
+        first, *others = sorted(jobs, key=lambda job: (order.index(job.state), int(job.id)))
+        for other in others:
+            if other.state == "pending":
+                self._ask("scancel", "--me", f"--name={key}", "--state=PENDING", other.id)
+        if first.state == "pending":
+            return msgspec.structs.replace(first, position=self._position(first.id))
+        return first
+
+    def _position(self, id: str) -> int | None:
+        """Among all that wait. A new one is looked for at once."""
+        if time.monotonic() >= self._positions_until or id not in self._positions:
+            self._positions = {id: None, **{each: n for n, each in enumerate(self._queue(), start=1)}}
+            self._positions_until = time.monotonic() + _POSITIONS_S
+        return self._positions[id]
+
+    def _queue(self) -> list[str]:
+        """The ids of all that wait, of everybody, by priority."""
+        order = ("--states=PENDING", "--sort=-p,i", "--noheader", "--format=%i")
+        return self._ask("squeue", *self._where, *order).split()
+
+    def _ask(self, program: str, *arguments: str) -> str:
+        done = self._run(program, *arguments)
+        if done.returncode:
+            raise Unreachable(f"{program}: {_words(done)}")
+        return done.stdout.decode("latin-1")
+
+    def _run(self, program: str, *arguments: str, script: str = "") -> subprocess.CompletedProcess[bytes]:
+        """Raises `Unreachable` where nobody answered the question."""
+        # Filters that a person has set for the own terminal would hide what is there.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SQUEUE_")}
+        try:
+            done = subprocess.run(
+                [program, *arguments], input=script.encode(), capture_output=True, timeout=self._patience_s,
+                env={**environment, "SLURM_TIME_FORMAT": "%s", "LC_ALL": "C"},
+            )  # fmt: skip
+        except OSError as e:
+            raise Unreachable(f"{program} of Slurm cannot be started here: {e.strerror}") from e
+        except subprocess.TimeoutExpired as e:
+            raise Unreachable(f"{program} of Slurm gave no answer within {self._patience_s:g} s") from e
+        if done.returncode and any(word in _words(done).lower() for word in _AWAY):
+            raise Unreachable(f"{program}: {_words(done)}")
+        return done
+
+
+def _words(done: subprocess.CompletedProcess[bytes]) -> str:
+    """What it said, without the names of programs."""
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return "; ".join(line.rpartition("error: ")[2].removeprefix("allocation failure: ") for line in lines)
