@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pytest
 from engine_scene import EngineScene
+from kubernetes_api import KubernetesApi, running_api
 from slurm_daemons import SlurmDaemons
 
+from conductor.adapters.engines.kubernetes import KubernetesEngine
 from conductor.adapters.engines.local import LocalEngine
 from conductor.adapters.engines.ray import RayEngine
 from conductor.adapters.engines.slurm import SlurmEngine
 from conductor.base.errors import Unreachable
 from conductor.base.settings.engine_settings import EngineSettings
 
-SCENES = ["local_engine", "slurm_engine", "ray_engine"]
+SCENES = ["local_engine", "slurm_engine", "ray_engine", "kubernetes_engine", "kueue_engine"]
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def local_engine(tmp_path: Path) -> EngineScene:
 @pytest.fixture
 def slurm_engine(slurm: SlurmDaemons, tmp_path: Path) -> EngineScene:
     def engine() -> SlurmEngine:
-        return SlurmEngine(EngineSettings(kind="slurm"), "cdr-test-", patience_s=3.0)
+        return SlurmEngine(EngineSettings(kind="slurm"), "cdr-test-", patience_s=20.0)
 
     # Slurm counts time limits in minutes.
     return EngineScene(engine(), tmp_path, slurm.freeze, slurm.thaw, again=engine, patience_s=61.0)
@@ -42,6 +44,33 @@ def ray_engine(ray_url: str, tmp_path: Path) -> EngineScene:
         return RayEngine(EngineSettings(kind="ray", url=ray_url), "cdr-test-")
 
     return EngineScene(engine(), tmp_path, again=engine, patience_s=60.0)
+
+
+#: A Job that a person has written for pilots.
+TEMPLATE = {"spec": {"template": {"spec": {"containers": [{"name": "pilot", "image": "conductor:1"}]}}}}
+
+
+def kubernetes_scene(api: KubernetesApi, folder: Path, queue: str) -> EngineScene:
+    template = folder / "pilot.json"
+    template.write_text(json.dumps(TEMPLATE))
+    settings = EngineSettings(kind="kubernetes", url=api.url, template=str(template), partition=queue)
+
+    def engine() -> KubernetesEngine:
+        return KubernetesEngine(settings, "cdr-test-")
+
+    return EngineScene(engine(), folder, api.go_away, api.come_back, again=engine)
+
+
+@pytest.fixture
+def kubernetes_engine(tmp_path: Path) -> Iterator[EngineScene]:
+    with running_api() as api:
+        yield kubernetes_scene(api, tmp_path, queue="")
+
+
+@pytest.fixture
+def kueue_engine(tmp_path: Path) -> Iterator[EngineScene]:
+    with running_api() as api:
+        yield kubernetes_scene(api, tmp_path, queue="night")
 
 
 @pytest.fixture(params=SCENES)

@@ -36,7 +36,8 @@ class JsonApi:
                 headers["Authorization"] = f"Bearer {self._token_file.read_text().strip()}"
             # A connection each: what is asked each second at most needs none that stays open.
             answer = httpx.request(
-                method, self._url + path, content=msgspec.json.encode(body), headers=headers,
+                method, self._url + path, headers=headers,
+                content=None if body is None else msgspec.json.encode(body),
                 verify=self._verify, timeout=self._patience_s, trust_env=False,
             )  # fmt: skip
         except (httpx.HTTPError, OSError) as e:

@@ -18,8 +18,8 @@ class EngineSettings(Section, frozen=True, kw_only=True):
     """An engine that runs pilots (`docs/engines.md`): each is `conductor node --until` as one job of it."""
 
     #: «local»: processes of the conductor's own host, to try it out. «slurm»: by sbatch, squeue and scancel.
-    #: «ray»: by the HTTP API of its dashboard.
-    kind: Literal["local", "slurm", "ray"]
+    #: «ray», «kubernetes»: by their HTTP API.
+    kind: Literal["local", "slurm", "ray", "kubernetes"]
     #: At least so many pilots are kept, also where nothing waits.
     min: NotNegative = 0
     #: At most so many are asked for or run at once.
@@ -39,9 +39,12 @@ class EngineSettings(Section, frozen=True, kw_only=True):
     #: Further amounts by the engine's own names: `gres = {vram = 14}`, `licences = {nuke = 1}`.
     gres: dict[str, Amount] = {}
     licences: dict[str, Amount] = {}
-    #: Where the engine has several: the part of it, and who pays.
+    #: Where the engine has several: the part of it (for Kubernetes a queue of Kueue), and who pays.
     partition: str = ""
     account: str = ""
+    #: Of Kubernetes: where pilots are, and the file with the Job that is filled in for one, as JSON.
+    namespace: str = "default"
+    template: str = ""
     #: Where an HTTP API is, a file with the token for it, and whose certificates are trusted there.
     url: str = ""
     token_file: str = ""
@@ -54,7 +57,7 @@ def checked_engines(engines: dict[str, EngineSettings]) -> dict[str, EngineSetti
             raise ValueError(f"{name!r} is to be up to 16 small letters and digits, a letter first")
         if engine.min > engine.max:
             raise ValueError(f"{name}.min is more than {name}.max")
-        if engine.kind == "ray" and not engine.url:
+        if engine.kind in ("ray", "kubernetes") and not engine.url:
             raise ValueError(f"{name}.url is missing: where the HTTP API of the engine is")
         if bool(engine.devices) != bool(engine.vram_mib):
             raise ValueError(f"{name}: devices and vram_mib go together: how many, and what each has")
