@@ -57,24 +57,24 @@ JobCompType=jobcomp/filetxt
 JobCompLoc={folder}/jobs-done
 GresTypes=vram
 Licenses=nuke:2
-MinJobAge={min_job_age_s}
+MinJobAge=300
 MessageTimeout=3
 KillWait=5
 InactiveLimit=0
 ReturnToService=2
 SlurmdParameters=config_overrides
-NodeName={node} NodeAddr=127.0.0.1 NodeHostname=localhost Port={node_port} CPUs=2 RealMemory=16000 Gres=vram:24 State=UNKNOWN
+NodeName={node} NodeAddr=127.0.0.1 NodeHostname=localhost Port={node_port} CPUs={cpus} RealMemory=16000 Gres=vram:24 State=UNKNOWN
 PartitionName=night Nodes={node} Default=YES MaxTime=12:00:00 State=UP
 PartitionName=short Nodes={node} MaxTime=00:10:00 State=UP
 """  # noqa: E501
 
 
 class SlurmDaemons:
-    """`NODE` has 2 cores, 16,000 MB and `vram:24`; there are two licences `nuke`, and the partitions `night`
-    and `short`. Programs that are to talk to it need `environment`.
+    """`NODE` has `cpus` cores, 16,000 MB and `vram:24`; there are two licences `nuke`, and the partitions
+    `night` and `short`. Programs that are to talk to it need `environment`.
     """
 
-    def __init__(self, folder: Path, min_job_age_s: int = 300) -> None:
+    def __init__(self, folder: Path, cpus: int = 2) -> None:
         self.folder = folder
         for name in ("state", "spool"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ class SlurmDaemons:
         (folder / "slurm.conf").write_text(
             CONFIGURATION.format(
                 folder=folder, plugins=plugins(), user=getpass.getuser(), node=NODE,
-                min_job_age_s=min_job_age_s, controller_port=a_free_port(), node_port=a_free_port(),
+                cpus=cpus, controller_port=a_free_port(), node_port=a_free_port(),
             )
         )  # fmt: skip
         self._controller: subprocess.Popen[bytes] | None = None
@@ -224,8 +224,8 @@ def plugins() -> Path:
 
 
 @contextmanager
-def running_slurm(folder: Path, min_job_age_s: int = 300) -> Generator[SlurmDaemons]:
-    slurm = SlurmDaemons(folder, min_job_age_s)
+def running_slurm(folder: Path, cpus: int = 2) -> Generator[SlurmDaemons]:
+    slurm = SlurmDaemons(folder, cpus)
     try:
         slurm.start()
         yield slurm

@@ -26,7 +26,7 @@ from conductor.model.engine import EngineCapacity, EngineChanges, EngineJob, Sub
 #: What Slurm's programs say of the way to the controller, and not of what it was asked.
 _AWAY = ("contact", "connect", "timed out", "communication", "zero bytes", "message", "standby",
          "temporarily", "protocol", "incompatible", "unspecified")  # fmt: skip
-#: The place among those who wait is asked for no sooner again: that list has everybody's jobs.
+#: As long as the same ones wait, their places are asked for no sooner: that list has everybody's jobs.
 _POSITIONS_S = 30.0
 
 
@@ -35,7 +35,9 @@ class SlurmEngine:
         """`prefix`: what all keys of this project begin with. `patience_s`: for one program of Slurm's."""
         self._settings, self._prefix, self._patience_s = settings, prefix, patience_s
         self._where = [f"--partition={settings.partition}"] if settings.partition else []
-        self._positions: dict[str, int | None] = {}
+        #: Ids of ours that waited at the last look, and the place of each that waits, among all.
+        self._waiting = set[str]()
+        self._positions: dict[str, int] = {}
         self._positions_until = -math.inf
 
     def submit(self, key: str, submission: Submission) -> SubmitAnswer:
@@ -65,7 +67,15 @@ class SlurmEngine:
         by_key = defaultdict[str, list[EngineJob]](list)
         for key, job in rows.queue_rows(told, self._prefix):
             by_key[key].append(job)
-        return EngineChanges(cursor=cursor, jobs={key: self._one(key, jobs) for key, jobs in by_key.items()})
+        firsts = {key: self._first(key, jobs) for key, jobs in by_key.items()}
+        waiting = {job.id for job in firsts.values() if job.state == "pending"}
+        if waiting and (waiting != self._waiting or time.monotonic() >= self._positions_until):
+            self._positions = {id: n for n, id in enumerate(self._queue(), start=1)}
+            self._positions_until = time.monotonic() + _POSITIONS_S
+        self._waiting = waiting
+        places = {job.id: self._positions.get(job.id) for job in firsts.values() if job.id in waiting}
+        placed = {k: msgspec.structs.replace(job, position=places.get(job.id)) for k, job in firsts.items()}
+        return EngineChanges(cursor=cursor, jobs=placed)
 
     def cancel(self, key: str) -> bool:
         job = self.find([key]).get(key)
@@ -97,23 +107,14 @@ class SlurmEngine:
         wanted = request(submission, self._settings.account)
         return self._run("sbatch", *options, *self._where, *wanted, script=script(submission))
 
-    def _one(self, key: str, jobs: list[EngineJob]) -> EngineJob:
+    def _first(self, key: str, jobs: list[EngineJob]) -> EngineJob:
         """A list that left out what is there may have had us submit twice: who waits for the first goes."""
         order = ("running", "lost", "ended", "pending")
         first, *others = sorted(jobs, key=lambda job: (order.index(job.state), int(job.id)))
         for other in others:
             if other.state == "pending":
                 self._ask("scancel", "--me", f"--name={key}", "--state=PENDING", other.id)
-        if first.state == "pending":
-            return msgspec.structs.replace(first, position=self._position(first.id))
         return first
-
-    def _position(self, id: str) -> int | None:
-        """Among all that wait. A new one is looked for at once."""
-        if time.monotonic() >= self._positions_until or id not in self._positions:
-            self._positions = {id: None, **{each: n for n, each in enumerate(self._queue(), start=1)}}
-            self._positions_until = time.monotonic() + _POSITIONS_S
-        return self._positions[id]
 
     def _queue(self) -> list[str]:
         """The ids of all that wait, of everybody, by priority."""

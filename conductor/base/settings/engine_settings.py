@@ -30,24 +30,31 @@ class EngineSettings(Section, frozen=True, kw_only=True):
     idle_s: Positive = 300.0
     #: Which lanes pilots serve.
     lanes: tuple[Lane, ...] = LANES
-    #: What one pilot gets, all of it on one host.
+    #: What one pilot gets, all of it on one host: cores,
     cpus: Amount = 4
+    #: memory,
     ram_mib: Amount = 8192
+    #: GPUs.
     devices: NotNegative = 0
     #: Of each device.
     vram_mib: NotNegative = 0
     #: Further amounts by the engine's own names: `gres = {vram = 14}`, `licences = {nuke = 1}`.
     gres: dict[str, Amount] = {}
+    #: What the engine counts for all of its hosts.
     licences: dict[str, Amount] = {}
-    #: Where the engine has several: the part of it (for Kubernetes a queue of Kueue), and who pays.
+    #: The part of the engine, where it has several (for Kubernetes a queue of Kueue).
     partition: str = ""
+    #: Who pays.
     account: str = ""
-    #: Of Kubernetes: where pilots are, and the file with the Job that is filled in for one, as JSON.
+    #: Of Kubernetes: where pilots are.
     namespace: str = "default"
+    #: Of Kubernetes: the file with the Job that is filled in for a pilot, as JSON.
     template: str = ""
-    #: Where an HTTP API is, a file with the token for it, and whose certificates are trusted there.
+    #: Where the engine's HTTP API is.
     url: str = ""
+    #: A file with the token for it.
     token_file: str = ""
+    #: Whose certificates are trusted there, as a file; empty: those that this host trusts.
     ca_file: str = ""
 
 
