@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from conductor.app.cli.context import AsJson, answer, emit, ledger_here, ledger_to_read, settings_here, show
+from conductor.app.cli.frame import CommandGroup
 
 alerts_app = typer.Typer(
+    cls=CommandGroup,
     help="What is wrong, since when, and which runbook says what to do. Without a word behind it: what is "
     "raised now.",
     rich_markup_mode=None,

@@ -43,7 +43,7 @@ from conductor.app.cli import (
     web,
     workers,
 )
-from conductor.app.cli.frame import CommandGroup
+from conductor.app.cli.frame import CommandGroup, narrowed
 from conductor.base.errors import ConductorError, ManifestError
 
 SHOWN_PROBLEMS = 20
@@ -134,7 +134,7 @@ def main() -> None:
 
     write_for_ourselves()
     try:
-        app()
+        narrowed(app, sys.argv[1:])()
     except ConductorError as e:
         sys.exit(say(e))
     except KeyboardInterrupt:

@@ -18,11 +18,14 @@ from conductor.app.cli.context import (
     one_job,
     settings_here,
 )
+from conductor.app.cli.frame import CommandGroup
 
 if TYPE_CHECKING:
     from conductor.recovery.audit import AuditReport
 
-config_app = typer.Typer(help="The settings in force.", rich_markup_mode=None, no_args_is_help=True)
+config_app = typer.Typer(
+    cls=CommandGroup, help="The settings in force.", rich_markup_mode=None, no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:

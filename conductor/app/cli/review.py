@@ -8,6 +8,7 @@ import typer
 
 from conductor.app.cli.bulk import JobOrFilter, Sure, confirm, one_id
 from conductor.app.cli.context import AsJson, emit, ledger_here, one_job, show
+from conductor.app.cli.frame import CommandGroup
 from conductor.app.cli.jobs import FilterWords, filter_of
 from conductor.base.operator_name import operator_name
 
@@ -31,6 +32,7 @@ Limit = Annotated[int, typer.Option(min=1, max=1000, help="So many jobs at most.
 Cursor = Annotated[str, typer.Option(metavar="CURSOR", help="Go on where a list ended: it is at its foot.")]
 
 review_app = typer.Typer(
+    cls=CommandGroup,
     help="What waits for a person's verdict. Without a word behind it: all of it.",
     rich_markup_mode=None,
     invoke_without_command=True,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from conductor.app.cli.context import AsJson, answer, emit, ledger_here, ledger_to_read, settings_here, show
+from conductor.app.cli.frame import CommandGroup
 
 if TYPE_CHECKING:
     from conductor.model.schedule import FireEnd, ScheduleState
@@ -18,6 +19,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="As in conductor.toml:
 SHOWN_TIMES = 5
 
 schedule_app = typer.Typer(
+    cls=CommandGroup,
     help="What is done at its time. Without a word behind it: all schedules, how they stand, when they fire "
     "next.",
     rich_markup_mode=None,

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from conductor.app.cli.context import AsJson, emit, settings_here, show
+from conductor.app.cli.frame import CommandGroup
 
 if TYPE_CHECKING:
     from conductor.record.plan_sessions import PlanSession
 
 sessions_app = typer.Typer(
+    cls=CommandGroup,
     help="Parameters of a plan under a handle that expires: for one run after another with the same ones.",
     rich_markup_mode=None,
     no_args_is_help=True,

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from cli_tools import Cli, conductor
+from typer.main import get_command
 
 from conductor.app.cli import app as frame
+from conductor.app.cli.frame import CommandGroup, narrowed
 from conductor.base.errors import ManifestError, Unreachable
 
 COMMANDS = (
@@ -113,6 +115,66 @@ def test_help_and_completion_of_a_command_import_nothing_heavy(words: tuple[str,
     assert not imported & {*HEAVY}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--project", ".", "explain", "abc"),
+        ("jobs", "state=done"),
+        ("node",),
+        ("dispatch", "m.jsonl", "--target", "backlog:x"),
+    ],
+    ids=" ".join,
+)
+def test_plain_words_and_paths_are_taken_without_pydantic(words: tuple[str, ...], tmp_path: Path):
+    code = (
+        "import sys; from conductor.app.cli import app\n"
+        f"sys.argv = {['conductor', *words]!r}\n"
+        "try: app.main()\n"
+        "finally: print('pydantic' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+
+    assert done.stdout == "False\n"
+    assert done.returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("status", "--json"), "status"),
+        (("--project", "jobs", "explain", "abc"), "explain"),
+        (("--project=jobs", "explain", "abc"), "explain"),
+        (("purge-scratch",), "purge-scratch"),
+        (("service", "status"), "service"),
+    ],
+)
+def test_of_the_commands_only_the_one_that_is_called_is_built(words: tuple[str, ...], name: str):
+    built = get_command(narrowed(frame.app, words))
+
+    assert isinstance(built, CommandGroup)
+    assert [*built.commands] == [name]
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("statu",), ("--project", "status"), ("--project",)])
+def test_help_and_a_near_name_want_all_of_them(words: tuple[str, ...]):
+    assert narrowed(frame.app, words) is frame.app
+
+
+def test_a_wrong_name_is_told_the_near_one(cli: Cli):
+    assert "Did you mean 'status'" in cli("statu").err
+
+
+@pytest.mark.parametrize("words", [("explain", "\udcff"), ("jobs", "\udcff"), ("cancel", "\udcff")])
+def test_bytes_that_are_no_text_are_a_usage_error(cli: Cli, words: tuple[str, ...]):
+    shown = cli(*words)
+
+    assert shown.code == 2
+    assert "has bytes that are no text" in shown.err
+    assert cli("explain", "m\u00e4rz").code == 2
+    assert cli("verify", "m\u00e4rz.jsonl").code == 3
+
+
 def test_an_option_that_was_given_is_still_looked_at(cli: Cli):
     assert cli("explain", "abc", "--nonsense").code == 2
     assert cli("dashboard", "--port", "eighty").code == 2
@@ -162,7 +224,7 @@ def test_what_nobody_foresaw_is_one_sentence_and_a_trace_in_a_file(cli: Cli, mon
     def broken() -> None:
         raise RuntimeError("the moon\nis full")
 
-    monkeypatch.setattr(frame, "app", broken)
+    monkeypatch.setattr(frame, "narrowed", lambda app, words: broken)
 
     ended = cli("status")
 
@@ -180,7 +242,7 @@ def test_the_trace_finds_a_place_where_the_logs_cannot_be_written(cli: Cli, monk
         raise RuntimeError("again")
 
     (cli.project / "logs").write_text("a file in the way")
-    monkeypatch.setattr(frame, "app", broken)
+    monkeypatch.setattr(frame, "narrowed", lambda app, words: broken)
 
     file = Path(cli("status").err.rstrip("\n").split(" is in ")[1])
 
