@@ -23,7 +23,7 @@ from conductor.adapters.host.cgroup import ChildCgroup
 from conductor.adapters.host.processes import SESSION
 from conductor.base import secrets
 from conductor.base.logs.events import emit_event
-from workers.isolation.code_stamps import stamp_as_loaded, stamp_of
+from workers.isolation.code_stamps import LoadedCode
 from workers.isolation.forked_child import ForkedChild, forked
 from workers.isolation.frozen_family import FrozenFamily
 from workers.isolation.leaks import Leaks
@@ -41,10 +41,7 @@ if TYPE_CHECKING:
 START_LIMIT_S = 60.0
 #: Of jobs that last milliseconds a thousand are over in a second: so long a child is kept all the same.
 MIN_AGE_S = 600.0
-#: Between bodies that follow each other at once source files are looked at no more often than this.
-_LOOK_EVERY_S = 0.005
 _TAIL_BYTES = 2000
-_OURS = str(Path(__file__).parents[1]) + os.sep
 _PACKAGES = Path(__file__).resolve().parents[2]
 
 
@@ -68,8 +65,7 @@ class ChildProcess:
         #: Bodies of this child behind which nothing begins by itself, as far as was heard.
         self._broke_off = 0
         self._born_at = self._born_at_epoch = 0.0
-        self._stamps: dict[str, int] = {}
-        self._looked_at = 0.0
+        self._code = LoadedCode()
         #: Why the child should go before the next job: it does not give memory back.
         self._tired = ""
         self._leaks = Leaks(settings.workers)
@@ -113,7 +109,7 @@ class ChildProcess:
         by). Raises `ChildBroken`."""
         visible = self._visible_for(devices)
         # It may have waited for hours; whoever saves a file and then sends a job means that.
-        self._looked_at = 0.0
+        self._code.look_again()
         if self._process is not None and self._jobs == 0 and visible != self._visible:
             self._turn_to(visible)
         reason = self._why_replace(visible)
@@ -185,11 +181,7 @@ class ChildProcess:
     def watch(self, files: Sequence[str], began_at: float) -> None:
         """Replace the child once one of these source files changes. The new ones were loaded by a body that
         began at `began_at` (epoch seconds); our own when the child was born."""
-        known, now = self._stamps, time.time()
-        self._stamps = {}
-        for file in files:
-            loaded_at = self._born_at_epoch if file.startswith(_OURS) else began_at
-            self._stamps[file] = known.get(file) or stamp_as_loaded(file, loaded_at, now)
+        self._code.know(files, self._born_at_epoch, began_at, time.time())
 
     def kill(self) -> int | None:
         """End the child and every process below it, and reap. Its exit status; 0 when there was none."""
@@ -318,11 +310,8 @@ class ChildProcess:
             return self._tired
         if 0 < self._settings.workers.max_jobs <= self._jobs and now - self._born_at >= MIN_AGE_S:
             return f"it has run {self._jobs} jobs"
-        if now - self._looked_at < _LOOK_EVERY_S:
-            return ""
-        self._looked_at = now
-        changed = [file for file, stamp in self._stamps.items() if stamp_of(file) != stamp]
-        return f"{changed[0]} changed" if changed else ""
+        changed = self._code.changed(now)
+        return f"{changed} changed" if changed else ""
 
     def _start(self, visible: str, is_copy: bool = False) -> None:
         ours, theirs = socket.socketpair()
@@ -332,7 +321,7 @@ class ChildProcess:
         finally:
             theirs.close()
         self.printed.watch()
-        self._visible, self._jobs, self._broke_off, self._stamps = visible, 0, 0, {}
+        self._visible, self._jobs, self._broke_off, self._code = visible, 0, 0, LoadedCode()
         self._born_at, self._born_at_epoch = time.monotonic(), time.time()
         self._tired, self._leaks, self._warm = "", Leaks(self._settings.workers), ()
         self._channel = Channel(ours, ToParent)

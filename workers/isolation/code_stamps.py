@@ -3,15 +3,59 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from pathlib import Path
 
 #: A file's time is the kernel's, which looks at its clock every few milliseconds.
 CLOCK_TICK_S = 0.01
 NEVER = -1
+#: Between bodies that follow each other at once files are looked at no more often than this.
+LOOK_EVERY_S = 0.005
+#: Those of `workers` itself are a hundred and fifty, and change with an upgrade, which takes longer.
+LOOK_AT_OURS_EVERY_S = 1.0
+OURS = str(Path(__file__).parents[1]) + os.sep
+
+
+class LoadedCode:
+    """The source files of one child. `now` is monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._ours: dict[str, int] = {}
+        self._of_project: dict[str, int] = {}
+        self.look_again()
+
+    def look_again(self) -> None:
+        """At all of them, when `changed` is asked next."""
+        self._looked_at = self._looked_at_ours = 0.0
+
+    def know(self, files: Iterable[str], born_at: float, began_at: float, now: float) -> None:
+        """These are loaded: ours since the child was born, the new ones of the project by a body that began.
+        Epoch seconds, all three."""
+        known, self._ours, self._of_project = self._ours | self._of_project, {}, {}
+        for file in files:
+            is_ours = file.startswith(OURS)
+            stamps, loaded_at = (self._ours, born_at) if is_ours else (self._of_project, began_at)
+            stamps[file] = known.get(file) or stamp_as_loaded(file, loaded_at, now)
+
+    def changed(self, now: float) -> str:
+        """One that is another by now; "": none, as far as was looked."""
+        if now - self._looked_at < LOOK_EVERY_S:
+            return ""
+        self._looked_at = now
+        found = first_changed(self._of_project)
+        if not found and now - self._looked_at_ours >= LOOK_AT_OURS_EVERY_S:
+            self._looked_at_ours = now
+            found = first_changed(self._ours)
+        return found
+
+
+def first_changed(stamps: dict[str, int]) -> str:
+    return next((file for file, stamp in stamps.items() if stamp_of(file) != stamp), "")
 
 
 def stamp_of(file: str) -> int:
     try:
-        return os.stat(file).st_mtime_ns  # noqa: PTH116  thirty of these between two jobs: no Path for each
+        return os.stat(file).st_mtime_ns  # noqa: PTH116  some between two jobs: no Path for each
     except OSError:
         return 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from conductor.core.failures.failure_counts import COUNTS
@@ -144,9 +144,10 @@ class WorkerMachine:
         # The first one alone: its turn has begun before the others are on their way.
         room = WINDOW - len(hand.given) if hand.given else 1
         fit = takewhile(
-            lambda each: self.interrupts.why_not_begin((each.job_id, each.number)) is None, hand.waiting
+            lambda each: self.interrupts.why_not_begin((each.job_id, each.number)) is None,
+            islice(hand.waiting, room),
         )
-        return Give(tuple(fit)[:room])
+        return Give(tuple(fit))
 
     def _publish(self) -> Action | None:
         ended = self.hand.ended

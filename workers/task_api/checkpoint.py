@@ -61,7 +61,7 @@ class Checkpoint:
 
 def folder_of(layout: Layout, job_id: str, body: str) -> Path:
     base = paths.root_folder(layout, layout.checkpoint_root)
-    return base / paths.STAGING / paths.CHECKPOINTS / f"{job_id}.{body}"
+    return base.joinpath(paths.STAGING, paths.CHECKPOINTS, f"{job_id}.{body}")
 
 
 def take(layout: Layout, job_id: str, body: str, code: str) -> Checkpoint:

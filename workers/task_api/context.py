@@ -40,7 +40,7 @@ def attempt_folder(layout: Layout, root: str, job_id: str, body: str) -> Path:
     """Where one body of a job writes on one root until its outputs are whole: `ROOT/.tmp/ID.ATTEMPT.TOKEN`.
 
     `body`: ATTEMPT.TOKEN. Two bodies never share a folder, whatever number they were given."""
-    return paths.root_folder(layout, root) / paths.STAGING / f"{job_id}.{body}"
+    return paths.root_folder(layout, root).joinpath(paths.STAGING, f"{job_id}.{body}")
 
 
 def staged(folder: Path, relative: str) -> Path:

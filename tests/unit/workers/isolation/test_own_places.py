@@ -7,14 +7,14 @@ from pathlib import Path
 import workers
 import workers.task_api.toolkit
 from conductor.base.project import own_code_faults
-from workers.isolation import child_main, child_process
+from workers.isolation import child_main, child_process, code_stamps
 
 WORKERS = Path(workers.__file__).parent
 
 
 def test_a_change_of_any_module_of_ours_is_watched_for():
     assert workers.task_api.toolkit.__file__ in child_main.watched_files(None)
-    assert str(WORKERS / "task_api").startswith(child_process._OURS)
+    assert str(WORKERS / "task_api").startswith(code_stamps.OURS)
 
 
 def test_a_child_is_started_where_our_packages_lie():
