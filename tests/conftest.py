@@ -71,7 +71,7 @@ def redis_url(valkey_url: str) -> str:
     """The URL of a real, empty Valkey."""
     from redis import Redis
 
-    with Redis.from_url(valkey_url, protocol=2) as client:
+    with Redis.from_url(valkey_url, protocol=2, driver_info=None) as client:
         client.flushall()
     return valkey_url
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from builders import a_spec
 from msgspec import structs
+from patience import rest
 
 from conductor.adapters.rates.rates import memory_rates
 from conductor.base.settings.sections import Timing
@@ -59,10 +60,10 @@ def finish(ledger: Ledger, r: Reservation) -> None:
 
 
 def wait_until(condition: Callable[[], bool], deadline_s: float = 30) -> None:
-    end = time.monotonic() + deadline_s
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < end, "the condition did not come true in time"
-        time.sleep(0.01)
+        assert time.monotonic() < began + deadline_s, "the condition did not come true in time"
+        rest(began)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import psutil
 from builders import a_spec
+from patience import rest
 
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.dispatch.catalogue import load_catalogue
@@ -76,10 +77,10 @@ def with_tasks(project: Path) -> str:
 
 def until(what: Callable[[], T], limit_s: float = 40.0, every_s: float = 0.01) -> T:
     """The first true answer. Fails after the limit."""
-    deadline = time.monotonic() + limit_s
+    began = time.monotonic()
     while not (answer := what()):
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(every_s)
+        assert time.monotonic() < began + limit_s, "it did not come to pass in time"
+        rest(began, every_s)
     return answer
 
 

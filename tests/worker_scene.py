@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from patience import rest
 
 from conductor.adapters.files.receipt_log import read_receipts
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
@@ -229,10 +230,10 @@ def a_scene(project: Settings, ledger: Ledger, more: str = "", tasks: str = "") 
 def wait_until(
     is_so: Callable[[], bool], what: str, story: Callable[[], str] = str, limit_s: float = LIMIT_S
 ) -> None:
-    deadline = time.monotonic() + limit_s
+    began = time.monotonic()
     while not is_so():
-        assert time.monotonic() < deadline, f"not within {limit_s:g} s: {what}\n{story()}"
-        time.sleep(0.01)
+        assert time.monotonic() < began + limit_s, f"not within {limit_s:g} s: {what}\n{story()}"
+        rest(began)
 
 
 def signal_twice(worker: subprocess.Popen[bytes]) -> None:

@@ -31,6 +31,7 @@ from conductor.dispatch.catalogue import load_catalogue
 from conductor.dispatch.dispatch import dispatch
 from conductor.model.spec import JobSpec
 from tests.chaos.jobs import BACKLOG, TASKS, write_manifest
+from tests.patience import rest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOOKS = Path(__file__).with_name("hooks")
@@ -226,12 +227,12 @@ class ChaosWorld:
 
     def until(self, what: Callable[[], Any], why: str, limit_s: float = 30.0) -> Any:
         """The first true answer; meanwhile what dies is started again."""
-        deadline = time.monotonic() + limit_s
+        began = time.monotonic()
         while not (answer := what()):
-            if time.monotonic() > deadline:
+            if time.monotonic() > began + limit_s:
                 raise AssertionError(f"not in {limit_s:g} s: {why}\n{self.story()}")
             self.mend()
-            time.sleep(0.02)
+            rest(began, 0.02)
         return answer
 
     def is_over(self) -> bool:
