@@ -103,6 +103,7 @@ def test_every_command_knows_such_an_address(servers: WatchedServers, tmp_path: 
         assert PASSWORD not in done.out + done.err, words
         assert "Traceback" not in done.err, (words, done.err)
     assert f"mymaster (127.0.0.1:{servers.primary()}), answers" in conductor("doctor", cwd=folder).out
+    assert "no replica has heard" in conductor("doctor", cwd=folder).out
     with redis_of(load(folder), is_lenient=True) as client:
         assert redis_client.address(client) == f"mymaster (127.0.0.1:{servers.primary()})"
 

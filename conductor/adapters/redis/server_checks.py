@@ -4,8 +4,8 @@ forget them, is refused."""
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, cast
 
 from loguru import logger
 from redis import ConnectionPool, Redis, exceptions
@@ -13,6 +13,9 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from conductor.adapters.redis.client import SHOWN_CHARS, address, is_of_database, translated
+from conductor.adapters.redis.durability import losses, replicated, watched
+from conductor.adapters.redis.sentinel.following_connection import finder_of
+from conductor.adapters.redis.sentinel.sentinels import Sentinels
 from conductor.base.errors import ConfigError, Unreachable
 
 #: Who does not answer the first word for so long is not waited for. Later there is more patience: then it is
@@ -180,3 +183,21 @@ def distrust(facts: Mapping[str, str]) -> Generator[str]:
         yield (
             "keeps no append-only file, so what it holds is gone when it is killed: CONFIG SET appendonly yes"
         )
+
+
+def risks(client: Redis) -> list[tuple[str, str]]:
+    """What of acknowledged work this server can lose, and what to do about it (`durability.py`)."""
+    try:
+        told = cast(dict[str, str], client.config_get("min-replicas-*", "appendfsync"))
+        config = {str(name): str(value) for name, value in told.items()}
+    except exceptions.ResponseError:
+        config = {}  # The conductor's own user may not ask.
+    finder, seen = finder_of(client), None
+    if finder is not None:
+        asked = Sentinels(finder.url)
+        for place in finder.url.sentinels:
+            with suppress(exceptions.RedisError):
+                seen = watched(asked.watched(place), len(finder.url.sentinels))
+                break
+        asked.close()
+    return list(losses(replicated(server_facts(client), config), seen))

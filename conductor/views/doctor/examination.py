@@ -15,7 +15,7 @@ from conductor.model.alerts import ChannelTally
 from conductor.node.queue_plan import node_name
 from conductor.views.doctor.alerts import alert_channels
 from conductor.views.doctor.devices import devices
-from conductor.views.doctor.finding import DoctorFinding, bad, ok
+from conductor.views.doctor.finding import DoctorFinding, bad, less, ok
 from conductor.views.doctor.folders import own_folders, roots
 from conductor.views.doctor.gates import node_gates
 from conductor.views.doctor.installation import ffmpeg, onnx, python, strays
@@ -76,7 +76,7 @@ def redis(settings: Settings) -> Iterator[DoctorFinding]:
     from conductor.adapters.redis.valkey_binary import binary_of
 
     if settings.redis.url is not None:
-        yield answering(settings)
+        yield from answering(settings)
         return
     if words := fullness(settings.valkey):
         yield bad("valkey", *words.rsplit(": ", 1))
@@ -87,30 +87,33 @@ def redis(settings: Settings) -> Iterator[DoctorFinding]:
         yield bad("valkey", str(e), "install valkey-server, or set redis.url")
 
 
-def answering(settings: Settings) -> DoctorFinding:
+def answering(settings: Settings) -> Iterator[DoctorFinding]:
     from conductor.adapters.open_ledger import redis_of
     from conductor.adapters.redis.client import address as address_of
     from conductor.adapters.redis.sentinel.following_connection import finder_of
-    from conductor.adapters.redis.server_checks import distrust, server_facts
+    from conductor.adapters.redis.server_checks import distrust, risks, server_facts
     from conductor.base.settings.origin import shown
 
     address = shown("redis.url", settings.redis.url)
     try:
         with redis_of(settings, is_lenient=True) as connection:
             connection.ping()
-            faults = list(distrust(server_facts(connection)))
+            faults, at_risk = list(distrust(server_facts(connection))), risks(connection)
             if finder_of(connection) is not None:
                 address += f", now {address_of(connection)},"
     except ConductorError as e:
-        return bad(
-            "redis", str(e), "start it, or take redis.url out: the project then has a Valkey of its own"
-        )
+        advice = "start it, or take redis.url out: the project then has a Valkey of its own"
+        yield bad("redis", str(e), advice)
+        return
     if faults:
         words, advice = (
             ", and ".join(part) for part in zip(*(f.rsplit(": ", 1) for f in faults), strict=True)
         )
-        return bad("redis", f"{address} {words}", advice)
-    return ok("redis", f"{address} answers")
+        yield bad("redis", f"{address} {words}", advice)
+    else:
+        yield ok("redis", f"{address} answers")
+    for words, advice in at_risk:
+        yield less("redis", words, advice)
 
 
 def tasks(settings: Settings) -> Iterator[DoctorFinding]:
