@@ -38,6 +38,8 @@ from conductor.base.signing import signer_of
 from conductor.core.admission.earliest_start import is_broken, is_refused, lacks_workers
 from conductor.core.admission.explain import never_sentence
 from conductor.core.admission.sentences import words_of
+from conductor.dispatch.catalogue import catalogue_of
+from conductor.dispatch.file_transfers import FileTransfers
 from conductor.dispatch.live_catalogue import WatchedCatalogue
 from conductor.model.decision import Decision
 from conductor.model.forecast import Forecast
@@ -114,8 +116,13 @@ def feed(
             note = Journal(settings.receipts_dir).foretold
             forecasting = stack.enter_context(Forecasting(settings.project, ledger, backlog, note))
 
+            transfers = stack.enter_context(
+                FileTransfers(ledger, settings.layout, lambda: catalogue_of(settings.for_code))
+            )
+
             def on_tick(snapshot: Snapshot, decision: Decision) -> None:
                 ticked()
+                transfers.ask(decision.moves)
                 forecasting.tick(snapshot, decision)
                 if keeper is not None and wants_more(snapshot, decision, own_node):
                     keeper.serve_all()

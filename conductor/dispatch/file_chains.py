@@ -14,6 +14,7 @@ from conductor.base.text import many, size
 from conductor.core.capacity.request import SCRATCH_ROOT
 from conductor.core.chains.chains import Members, root_of
 from conductor.core.chains.feasible_order import can_finish, largest_job, least_disk
+from conductor.core.chains.transfers import bound_for, brings, is_copy
 from conductor.model.chains import Chain, FileJob
 from conductor.model.ledger_entries import EntryFiles
 from conductor.model.receipt import Receipt
@@ -52,9 +53,7 @@ class FileWork:
     ) -> None:
         """`receipts_dir`: where what was removed is noted; None: nothing was."""
         self._ephemeral_roots = ephemeral_roots
-        self.readers = {
-            path: ids for path, ids in summary.readers.items() if root_of(path) in ephemeral_roots
-        }
+        self.readers = {path: ids for path, ids in summary.readers.items() if self._goes(path)}
         self.jobs: dict[str, FileJob] = {}
         self.line_of: dict[str, int] = {}
         #: (path, job, attempt) of what was removed.
@@ -64,11 +63,18 @@ class FileWork:
         if self.readers:
             self._gather(summary.path, catalogue)
 
+    def _goes(self, path: str) -> bool:
+        """Is it removed when it was read by all."""
+        return root_of(path) in self._ephemeral_roots or is_copy(path)
+
     def _gather(self, path: Path, catalogue: Mapping[str, TaskDecl]) -> None:
         durations: dict[str, float] = {}
         for number, _, spec in numbered(path):
-            here = {o.path: o.bytes for o in spec.writes if root_of(o.path) in self._ephemeral_roots}
+            here = {o.path: o.bytes for o in spec.writes if self._goes(o.path)}
             reads = tuple(read for read in dict.fromkeys(spec.reads) if read in self.readers)
+            if brings(spec):
+                # What it writes is no new file of the chain: it is one of its files at another place.
+                reads, here = (*here, *reads), {}
             if not reads and not any(written in self.readers for written in here):
                 continue
             request = resolve(spec, catalogue[spec.task])
@@ -81,6 +87,7 @@ class FileWork:
                 after=(*spec.after, *spec.after_ended),
                 elsewhere=_elsewhere(spec, here),
                 temporary=request.needs.scratch_bytes,
+                bound_for=bound_for(spec),
             )
         tail = tails(self.jobs, durations)
         self.jobs = {job_id: replace(job, tail_s=tail[job_id]) for job_id, job in self.jobs.items()}
@@ -109,10 +116,11 @@ class FileWork:
         """Path → jobs that will read it, where it may have been made before, and removed since: its writer is
         in another manifest (also, of those in several, `elsewhere`), or among those that have receipts
         (`begun`)."""
+        # A transfer asks for what lies there, and for nothing that would have to be made again.
         ours = (job for job in self.jobs.values() if job.job_id not in begun and job.job_id not in elsewhere)
         fresh = {path for job in ours for path in job.writes}
         found = {
-            path: [job_id for job_id in ids if job_id not in accepted]
+            path: [job_id for job_id in ids if job_id not in accepted and not self.jobs[job_id].bound_for]
             for path, ids in self.readers.items()
             if path not in fresh
         }

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from conductor.adapters.files.receipt_log import FileReceiptLog, read_receipts
 from conductor.base.text import many
 from conductor.core.chains.chains import root_of
+from conductor.core.chains.transfers import bound_for
 from conductor.model.ledger_entries import Waits
 from conductor.model.receipt import number_of
 from conductor.model.spec import JobSpec
@@ -77,7 +78,8 @@ class Makers:
         self.files = [file for file in dict.fromkeys(files) if file.is_file()]
         self.of: dict[str, JobSpec] = {}
         for spec in self._specs():
-            self.of |= {output.path: spec for output in spec.writes if output.path in noted}
+            if not bound_for(spec):
+                self.of |= {output.path: spec for output in spec.writes if output.path in noted}
 
     def _specs(self) -> Iterator[JobSpec]:
         for file in self.files:
@@ -107,6 +109,8 @@ class Remaker:
         for note in removal_notes.read(receipts_dir):
             self._notes.setdefault(note.path, set()).add((note.job_id, note.attempt))
         self._going: dict[str, str] = {}
+        #: Removed on one node, and there on another, where a transfer brought them.
+        self._lying: set[str] = set()
         self._records: dict[str, JobRecord] = {}
         #: Writer that runs again → those it waits for, in the order in which they were found.
         self._again: dict[str, list[str]] = {}
@@ -141,6 +145,9 @@ class Remaker:
         for first in range(0, len(paths) if not self._is_dry_run else 0, BATCH):
             batch = {path: readers[path] for path in paths[first : first + BATCH]}
             self._going |= self._ledger.files.keep(batch)
+        noted = sorted(self._notes.keys() & readers.keys())
+        for first in range(0, len(noted), BATCH):
+            self._lying |= {fact.path for fact in self._ledger.files.lying(noted[first : first + BATCH])}
 
     def _read_records(self, ids: Set[str]) -> None:
         for receipt in read_receipts(self._folder):
@@ -180,6 +187,8 @@ class Remaker:
     def _is_gone(self, path: str, spec: JobSpec | None) -> bool:
         if path in self._going:
             return True
+        if path in self._lying:
+            return False
         noted = self._notes.get(path)
         if not noted or spec is None:
             return bool(noted)

@@ -29,6 +29,8 @@ class FileJob(Value, frozen=True, kw_only=True):
     elsewhere: dict[str, int] = {}
     #: Bytes on the chain's disk that it needs only while it runs.
     temporary: int = 0
+    #: A transfer: the node that files of the chain are on their way to. Empty: it is none.
+    bound_for: str = ""
 
 
 class Chain(Value, frozen=True, kw_only=True):
@@ -39,8 +41,36 @@ class Chain(Value, frozen=True, kw_only=True):
     #: Where its first files lie; None while nothing of it has been admitted.
     node: str | None = None
     jobs: tuple[FileJob, ...] = ()
-    #: Files of jobs that have ended, with readers left: path → bytes.
+    #: Files of jobs that have ended, with readers left, which lie on `node`: path → bytes.
     kept: dict[str, int] = {}
+    #: The same of files that lie on another node: path → that node. Who reads one waits until it was brought.
+    away: dict[str, str] = {}
+    #: Path of those → bytes.
+    away_bytes: dict[str, int] = {}
+    #: Transfers that came to nothing: job → the node that they were bound for.
+    failed_transfers: dict[str, str] = {}
+
+
+class LyingFile(Value, frozen=True, kw_only=True):
+    """A file with readers left, where it lies, and the accepted attempt that put it there."""
+
+    path: str
+    node: str
+    job_id: str
+    attempt: int
+    bytes: int
+
+
+class FileMove(Value, frozen=True, kw_only=True):
+    """Files of one chain that are to go to another node, by way of a root that both nodes have."""
+
+    #: Of the job that waits for them: the transfer goes into its backlog.
+    backlog: str
+    source: str
+    target: str
+    via: str
+    #: Path → bytes.
+    files: dict[str, int]
 
 
 class RecentWrite(Value, frozen=True, kw_only=True):

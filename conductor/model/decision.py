@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from conductor.model.chains import FileMove
 from conductor.model.reason import CROWDED_OUT, NEVER, NO_DETAIL, Detail, Reason
 from conductor.model.report import CounterReading
 from conductor.model.snapshot import RateState, Reservation
@@ -167,6 +168,8 @@ class Decision(Value, frozen=True, kw_only=True):
     #: «node1/scratch» → bytes that begun chains, and the next one in order, will want there beyond what is
     #: free.
     wanted: dict[str, int] = {}
+    #: Files that are to go to another node, since their chains cannot go on where they lie.
+    moves: tuple[FileMove, ...] = ()
     #: Look again no later than this many seconds from `now`.
     next_tick_s: float = 1.0
 

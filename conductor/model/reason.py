@@ -40,6 +40,9 @@ class Reason(StrEnum):
     HOME_WITHOUT_WORKERS = "home_without_workers"
     #: The job's files lie on a node that does not report.
     HOME_SILENT = "home_silent"
+    #: The job asks for a node that does not report, or has no workers of the lane. `lane`
+    ASKED_NODE_SILENT = "asked_node_silent"
+    ASKED_NODE_WITHOUT_WORKERS = "asked_node_without_workers"
     #: Nodes report, and no worker of theirs knows the task. `task`
     UNKNOWN_TASK = "unknown_task"
 
@@ -100,6 +103,20 @@ class Reason(StrEnum):
     #: The root cannot be used now. `words`: why.
     ROOT_FAULTY = "root_faulty"
     ROOT_READ_ONLY = "root_read_only"
+    #: Transfers, which are `holders`, bring the files that it reads to the node.
+    FILES_ON_THE_WAY = "files_on_the_way"
+    #: A transfer to the node is being planned.
+    FILES_TO_GO = "files_to_go"
+    #: A file that it reads lies there, and its chain is on another node.
+    FILES_APART = "files_apart"
+    #: Its files lie there, and it asks for another node.
+    FILES_ELSEWHERE = "files_elsewhere"
+    #: It could run there, and there is no way for its files: no root is shared by both nodes. Never.
+    NO_SHARED_ROOT = "no_shared_root"
+    #: Its files lie there, where it can never run, and no other node could run it either. Never.
+    NO_OTHER_NODE = "no_other_node"
+    #: A transfer of its files to the node came to nothing: `holders`. Never.
+    TRANSFER_FAILED = "transfer_failed"
 
     # ── lane ──────────────────────────────────────────────────────────────────────────────────────────────
     #: The queue is as deep as it may be: `holders` have to end first. `queued`
@@ -177,6 +194,9 @@ PASSING = frozenset({Reason.OPEN, Reason.RUNS_ON_CPU, Reason.NO_KNOWN_LIMIT})
 NEVER = frozenset(
     {
         Reason.ROOT_UNDECLARED,
+        Reason.NO_SHARED_ROOT,
+        Reason.NO_OTHER_NODE,
+        Reason.TRANSFER_FAILED,
         Reason.COUNTER_TOO_SMALL,
         Reason.COUNTER_UNDECLARED,
         Reason.TOO_LARGE,

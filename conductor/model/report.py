@@ -53,6 +53,9 @@ class Volume(Reported, frozen=True, kw_only=True):
     #: Which folder it is, whoever looks: the same on two hosts where they see the same one, by its marker or,
     #: without one, by its number on its file system. None: not known.
     identity: str | None = None
+    #: The name that a node drew for what lies there: only those that see the same files report the same one.
+    #: Empty: not known.
+    root_id: str = ""
     is_writable: bool = False
     #: Less than its headroom was free: nothing new starts to write here until so much is. None: open.
     opens_at_bytes: int | None = None

@@ -75,6 +75,8 @@ class Needs(Value, frozen=True, kw_only=True):
     engines: tuple[EngineNeed, ...] = ()
     #: The one that it is admitted for. A line leaves it out.
     engine: str = ""
+    #: The node that it is to run on; empty: any.
+    node: Annotated[str, Meta(max_length=200)] = ""
 
 
 #: `root:relative/path`

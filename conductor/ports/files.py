@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from conductor.model.chains import RemovableFile
+from conductor.model.chains import LyingFile, RemovableFile
 
 
 class SharedFiles(Protocol):
@@ -32,4 +32,8 @@ class SharedFiles(Protocol):
 
     def gone(self, node: str, paths: Sequence[str]) -> None:
         """They are removed, or will not be."""
+        ...
+
+    def lying(self, paths: Sequence[str]) -> tuple[LyingFile, ...]:
+        """Of these, the files that are there and still to be read: on which node each lies."""
         ...

@@ -50,6 +50,35 @@ def mark_of(marker: str) -> str:
         return f"m{int(status.st_mtime)}-{status.st_size}-{zlib.crc32(file.read(4096)):08x}"
 
 
+def root_id_of(path: str, draws: bool) -> str:
+    """The name of what lies there, drawn by the first node that looks: hosts that read the same one see
+    the same files. Empty where there is none."""
+    file = os.path.join(path, ".tmp", "root.id")  # noqa: PTH118
+    try:
+        if draws and not os.path.exists(file):  # noqa: PTH110
+            draw_id(file)
+        with open(file) as source:  # noqa: PTH123
+            return source.read(64)
+    except OSError:
+        return ""
+
+
+def draw_id(file: str) -> None:
+    """Whole, and never over another host's."""
+    os.makedirs(os.path.dirname(file), exist_ok=True)  # noqa: PTH103, PTH120
+    draft = f"{file}.{os.urandom(8).hex()}"
+    try:
+        with open(draft, "x") as sink:  # noqa: PTH123
+            sink.write(os.urandom(16).hex())
+            sink.flush()
+            os.fsync(sink.fileno())
+        os.link(draft, file)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(draft)  # noqa: PTH108
+
+
 def trial(path: str) -> dict[str, Any]:
     """Writes a byte, as a job would: many a fault shows only when something is to be on disk. {} or
     {"fault": why}.
@@ -81,6 +110,8 @@ def main() -> None:
         answer = look(question["path"], question["marker"], question["make"])
         if question["is_suspect"] and "fault" not in answer and not answer["is_read_only"]:
             answer |= trial(question["path"])
+        if "fault" not in answer:
+            answer["root_id"] = root_id_of(question["path"], question["is_node"])
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

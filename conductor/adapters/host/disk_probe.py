@@ -29,11 +29,18 @@ class DiskProbe:
     """Use from one thread. `close` ends the children it can end."""
 
     def __init__(
-        self, roots: Mapping[str, Root], limit_s: float = LIMIT_S, command: tuple[str, ...] = COMMAND
+        self,
+        roots: Mapping[str, Root],
+        limit_s: float = LIMIT_S,
+        command: tuple[str, ...] = COMMAND,
+        *,
+        is_node: bool = False,
     ) -> None:
+        """`is_node`: a root that has no id yet is given one; else nothing is written by a look."""
         self._roots = dict(roots)
         self._limit_s = limit_s
         self._command = command
+        self._is_node = is_node
         self._child: subprocess.Popen[bytes] | None = None
         #: Root → the child that hangs in it.
         self._stuck: dict[str, subprocess.Popen[bytes]] = {}
@@ -58,7 +65,13 @@ class DiskProbe:
                 return {"fault": f"{root.path} does not answer"}
             _end(self._stuck.pop(name))
         child = self._child = self._child or _start(self._command)
-        question = {"path": str(root.path), "marker": root.marker, "make": make, "is_suspect": is_suspect}
+        question = {
+            "path": str(root.path),
+            "marker": root.marker,
+            "make": make,
+            "is_suspect": is_suspect,
+            "is_node": self._is_node,
+        }
         try:
             _send(child, json.dumps(question).encode() + b"\n")
             answer = _line(child, self._limit_s)
@@ -89,6 +102,7 @@ def volume(name: str, root: Root, facts: Mapping[str, Any]) -> Volume:
         path=path,
         filesystem=facts["filesystem"],
         identity=facts.get("identity"),
+        root_id=facts.get("root_id", ""),
         total_bytes=facts["total"],
         free_bytes=facts["free"],
         is_writable=fault is None,

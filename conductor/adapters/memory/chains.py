@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conductor.core.chains.chains import Members, root_of
-from conductor.model.chains import Chain, FileJob, RecentWrite, RemovableFile
+from conductor.model.chains import Chain, FileJob, LyingFile, RecentWrite, RemovableFile
 from conductor.model.ledger_entries import EntryFiles, JobState
 
 IN_FLIGHT: tuple[JobState, ...] = ("admitted", "running")
@@ -48,7 +48,8 @@ class Chains:
         self._readers: defaultdict[str, set[str]] = defaultdict(set)
         #: Files that nobody needs any more, the first in front: path → where it lies and what it is.
         self.removable: dict[str, tuple[str, RemovableFile]] = {}
-        #: Of those, what its node removes at this moment.
+        #: Of those, what its node removes at this moment; under NODE|path a copy that another one took the
+        #: place of.
         self.removing: dict[str, tuple[str, RemovableFile]] = {}
         #: Paths that were let go once.
         self._removed_once: set[str] = set()
@@ -126,10 +127,13 @@ class Chains:
             self._readers[path].add(job.job_id)
             self._take_back(chain, path)
         for path in job.writes:
-            if chain.made.pop(path, None) is not None:
-                self._busier(chain, -1)
             self.removable.pop(path, None)
-            self.removing.pop(path, None)
+            for key in [key for key, (_, fact) in self.removing.items() if fact.path == path]:
+                del self.removing[key]
+            if (made := chain.made.pop(path, None)) is not None:
+                if made[1].job_id != job.job_id:
+                    self._drop_copy(*made)
+                self._busier(chain, -1)
             self._by_path[path] = chain
 
     def begun(self, job_id: str, node: str) -> None:
@@ -138,6 +142,8 @@ class Chains:
 
     def has_written(self, job_id: str, attempt: int, node: str, outputs: Mapping[str, int]) -> None:
         chain, job = self._chain_of.get(job_id), self._files.get(job_id)
+        if chain is not None and job is not None and job.bound_for == node:
+            self._brought(chain, job_id, attempt, node, outputs)
         by_root: dict[str, int] = {}
         for path, size in outputs.items():
             by_root[root_of(path)] = by_root.get(root_of(path), 0) + size
@@ -157,6 +163,48 @@ class Chains:
                 key = (at, node, root)
                 self._written[key] = self._written.get(key, 0) + size
         self._written = {key: size for key, size in self._written.items() if key[0] >= now - WRITTEN_S}
+
+    def _brought(
+        self, chain: OneChain, job_id: str, attempt: int, node: str, outputs: Mapping[str, int]
+    ) -> None:
+        """A transfer has brought files of its chain to its node."""
+        for path, size in outputs.items():
+            fact = RemovableFile(path=path, job_id=job_id, attempt=attempt, bytes=size)
+            was = chain.made.get(path)
+            if was is None and not self._readers[path]:
+                self._drop_copy(node, fact)
+                continue
+            chain.made[path] = (node, fact)
+            if was is None:
+                chain.node = chain.node or node
+                self._busier(chain, 1)
+            elif was[0] != node:
+                self._drop_copy(*was)
+        if chain.node and all(where != chain.node for where, _ in chain.made.values()):
+            chain.node = node
+
+    def _drop_copy(self, node: str, fact: RemovableFile) -> None:
+        self.removing[f"{node}|{fact.path}"] = (node, fact)
+
+    def removed(self, node: str, paths: Sequence[str]) -> None:
+        for path in paths:
+            for key in (path, f"{node}|{path}"):
+                if key in self.removing and self.removing[key][0] == node:
+                    del self.removing[key]
+
+    def lying(self, paths: Sequence[str]) -> tuple[LyingFile, ...]:
+        made = ((path, self._by_path[path].made.get(path)) for path in paths if path in self._by_path)
+        return tuple(
+            LyingFile(
+                path=path,
+                node=found[0],
+                job_id=found[1].job_id,
+                attempt=found[1].attempt,
+                bytes=found[1].bytes,
+            )
+            for path, found in made
+            if found is not None
+        )
 
     @property
     def written(self) -> tuple[RecentWrite, ...]:
@@ -184,7 +232,7 @@ class Chains:
             if path in self.removable:
                 self._numbers += 1
                 self._take_back(OneChain(self._numbers), path)
-        return {path: node for path, (node, _) in self.removing.items()}
+        return {path: node for path, (node, fact) in self.removing.items() if fact.path == path}
 
     def take(self, node: str, root: str, wanted: int, most: int) -> tuple[RemovableFile, ...]:
         """The first ones of what nobody needs on that disk are gone from now on; with what was before."""
@@ -220,5 +268,6 @@ class Chains:
             members.add(self._files[job_id] for job_id in chain.ids)
             letters = "".join(LETTERS[self._state_of(job_id) or "cancelled"] for job_id in chain.ids)
             made = {path: fact.bytes for path, (_, fact) in chain.made.items()}
-            if (seen := members.as_chain(str(number), letters, chain.node, made)) is not None:
+            where = {path: node for path, (node, _) in chain.made.items()}
+            if (seen := members.as_chain(str(number), letters, chain.node, made, where)) is not None:
                 yield seen

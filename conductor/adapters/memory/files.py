@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from conductor.adapters.memory.store import Store
 from conductor.core.chains.chains import root_of
-from conductor.model.chains import RemovableFile
+from conductor.model.chains import LyingFile, RemovableFile
 
 
 class MemoryFiles:
@@ -31,7 +31,10 @@ class MemoryFiles:
 
     def gone(self, node: str, paths: Sequence[str]) -> None:
         with self._store.lock:
-            for path in paths:
-                self._store.chains.removing.pop(path, None)
+            self._store.chains.removed(node, paths)
             if paths:
                 self._store.ring()
+
+    def lying(self, paths: Sequence[str]) -> tuple[LyingFile, ...]:
+        with self._store.lock:
+            return self._store.chains.lying(paths)

@@ -11,7 +11,7 @@ import msgspec
 
 from conductor.adapters.redis.scripts import Call, Scripts
 from conductor.core.chains.chains import Members
-from conductor.model.chains import Chain, ChainStates, FileJob, RecentWrite, RemovableFile
+from conductor.model.chains import Chain, ChainStates, FileJob, LyingFile, RecentWrite, RemovableFile
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
@@ -25,6 +25,8 @@ class KnownChain:
         self.members = Members()
         self.letters = ""
         self.made: dict[str, int] = {}
+        #: Path → where it lies.
+        self.where: dict[str, str] = {}
         self.node: str | None = None
         self.chain: Chain | None = None
 
@@ -35,10 +37,11 @@ class KnownChain:
         if rest:
             fresh, self.letters, made = rest
             self.members.add(_file_job(text) for text in fresh)
-            facts = (_made(text) for text in made[1::2])
-            self.made = {path: int(fact["bytes"]) for path, fact in zip(made[0::2], facts, strict=True)}
+            facts = [_made(text) for text in made[1::2]]
+            self.made = {fact["path"]: int(fact["bytes"]) for fact in facts}
+            self.where = {fact["path"]: fact["node"] for fact in facts}
         if rest or moved:
-            self.chain = self.members.as_chain(number, self.letters, self.node, self.made)
+            self.chain = self.members.as_chain(number, self.letters, self.node, self.made, self.where)
 
 
 class RedisChains:
@@ -92,4 +95,15 @@ def removable_file_of(text: bytes) -> RemovableFile:
     fact = _made(text)
     return RemovableFile(
         path=fact["path"], job_id=fact["job_id"], attempt=int(fact["attempt"]), bytes=int(fact["bytes"])
+    )
+
+
+def lying_file_of(text: bytes) -> LyingFile:
+    fact = _made(text)
+    return LyingFile(
+        path=fact["path"],
+        node=fact["node"],
+        job_id=fact["job_id"],
+        attempt=int(fact["attempt"]),
+        bytes=int(fact["bytes"]),
     )

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from conductor.adapters.redis.chains import removable_file_of
+from conductor.adapters.redis.chains import lying_file_of, removable_file_of
 from conductor.adapters.redis.client import translating
 from conductor.adapters.redis.scripts import Scripts
-from conductor.model.chains import RemovableFile
+from conductor.model.chains import LyingFile, RemovableFile
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -42,3 +42,7 @@ class RedisFiles:
     def gone(self, node: str, paths: Sequence[str]) -> None:
         if paths:
             self._scripts.run("begin_removal", node, "", 0, 0, *paths)
+
+    def lying(self, paths: Sequence[str]) -> tuple[LyingFile, ...]:
+        rows: list[bytes] = self._scripts.run("lying", *paths) if paths else []
+        return tuple(map(lying_file_of, rows))

@@ -14,6 +14,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from conductor.core.admission.decision_state import DecisionState
+from conductor.core.admission.file_moves import not_there
 from conductor.core.admission.gates import backlog_closed
 from conductor.core.admission.holds import Holds
 from conductor.core.admission.jobs_ahead import HeldClass
@@ -157,6 +158,7 @@ class Deciding:
             first,
             hold=holds.of(held, self.candidates),
             wanted={} if self.is_stopped else holds.wanted(held),
+            moves=() if self.is_stopped else tuple(holds.file_moves.moves),
             next_tick_s=0.0 if is_cut_short else holds.wait_s,
         )
 
@@ -174,7 +176,7 @@ class Deciding:
         return place is not None
 
     def _place(self, turn: ClassTurn, head: Head, demand: Demand, member: Member | None) -> Place | None:
-        if self._is_closed_to(turn) or not self._may_fit(demand):
+        if self._is_closed_to(turn, demand, member) or not self._may_fit(demand):
             return None
         duration_s = turn.job_class.duration_s
 
@@ -199,9 +201,12 @@ class Deciding:
             self.backfill.took(place, demand, duration_s, self.free.now)
         return place
 
-    def _is_closed_to(self, turn: ClassTurn) -> bool:
-        """Is the whole class denied, whatever is free: by what blocks all, its backlog or its kind."""
+    def _is_closed_to(self, turn: ClassTurn, demand: Demand, member: Member | None) -> bool:
+        """Is it denied whatever is free: by what blocks all, its backlog or its kind, or since files that it
+        reads are not where it would run."""
         self._denied = self._blocked_by
+        if self._denied is None and member is not None:
+            self._denied = not_there(member, demand.node or "" if demand.is_pinned else "")
         if self._denied is None and self._has_closed:
             self._denied = self._backlog_closed(turn) or self.kinds.closed(turn.job_class)
         return self._denied is not None

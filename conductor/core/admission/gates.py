@@ -58,9 +58,11 @@ def _nobody(demand: Demand, free: Free) -> Verdict:
         return Verdict(
             gate="report", passed=False, reason=Reason.NO_WORKERS, need=1, unit="workers", detail=detail
         )
-    reason, detail = Reason.HOME_SILENT, NO_DETAIL
+    is_pinned, detail = demand.is_pinned, NO_DETAIL
+    reason = Reason.ASKED_NODE_SILENT if is_pinned else Reason.HOME_SILENT
     if demand.node in free.nodes:
-        reason, detail = Reason.HOME_WITHOUT_WORKERS, Detail(lane=demand.lane)
+        reason = Reason.ASKED_NODE_WITHOUT_WORKERS if is_pinned else Reason.HOME_WITHOUT_WORKERS
+        detail = Detail(lane=demand.lane)
     return Verdict(
         gate="report", passed=False, reason=reason, where=demand.node, need=1, unit="nodes", detail=detail
     )

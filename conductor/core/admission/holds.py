@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence, Set
 
 from conductor.core.admission.contenders import contenders
 from conductor.core.admission.decision_state import DecisionState
+from conductor.core.admission.file_moves import FileMoves
 from conductor.core.admission.jobs_ahead import Fronts, HeldClass, closer_of, of_next_tick
 from conductor.core.admission.refusals import GateAnswers, Reasons, could_ever
 from conductor.core.chains.bankers_check import Safety
@@ -17,7 +18,7 @@ from conductor.core.ordering.starvation import Bound, Starvation, bounds, longes
 from conductor.core.ordering.turns import Ages, Turns
 from conductor.model.decision import Front, Hold, Verdict
 from conductor.model.limits import Limits
-from conductor.model.reason import OF_KINDS
+from conductor.model.reason import OF_KINDS, Reason
 from conductor.model.snapshot import Candidate, JobClass
 from conductor.model.spec import Lane
 
@@ -55,6 +56,7 @@ class Holds:
         #: How soon to look again.
         self.wait_s = limits.tick_s
         self._reasons = Reasons(self.free, state.kinds, state.never, state.questions)
+        self.file_moves = FileMoves(state)
         self._denials: dict[tuple[int, int], GateAnswers] = {}
         self._idle: dict[Lane, bool] = {}
         #: Class → all that closes it, whatever is free; and with it what closes some places to it.
@@ -67,6 +69,10 @@ class Holds:
         never = {one.head.job_id: self._never(one.member) for one in staying if one.member is not None}
         hopeless = {one.head.job_id for one in staying if self._reasons.is_infeasible(one.demand)}
         hopeless.update([job_id for job_id, verdict in never.items() if verdict is not None])
+        if self.state.explains:
+            self.file_moves.look(staying)
+        # What cannot go on where its files lie can where they go.
+        hopeless -= {one.head.job_id for one in staying if self._is_moving(one)}
         fronts, bound_of = self._fronts(staying, hopeless), self._bounds(candidates)
         return tuple(
             [
@@ -86,7 +92,8 @@ class Holds:
         others: Sequence[HeldClass],
     ) -> Hold:
         job_class, head, demand = one.turn.job_class, one.head, one.demand
-        verdicts = self._verdicts(one, never or one.denied, self._also(one))
+        moved = None if one.member is None else self.file_moves.said.get(one.member.chain.id)
+        verdicts = self._verdicts(one, never or one.denied, self._also(one), moved)
         is_crowded = self.state.explains and self._reasons.is_crowded_out(demand)
         return Hold(
             class_id=job_class.id,
@@ -171,6 +178,12 @@ class Holds:
 
     def _never(self, member: Member) -> Verdict | None:
         return self.safety.never(self.free.nodes.values(), member) if self.limits.is_safe else None
+
+    def _is_moving(self, one: HeldClass) -> bool:
+        if one.member is None:
+            return False
+        said = self.file_moves.said.get(one.member.chain.id)
+        return bool(one.member.chain.movers) or (said is not None and said.reason is Reason.FILES_TO_GO)
 
     def _also(self, one: HeldClass) -> Verdict | None:
         """What begun chains say to it on nodes that lack room besides."""

@@ -195,7 +195,14 @@ SENTENCES: Mapping[Reason, Words] = {
     Reason.HOME_WITHOUT_WORKERS: lambda v: (
         f"its files are there, and it has no workers of the {v.detail.lane} lane"
     ),
-    Reason.HOME_SILENT: lambda v: "its files are there, and it does not report",
+    Reason.HOME_SILENT: lambda v: (
+        "its files are there, and it does not report: start its node, or make them elsewhere "
+        "(`conductor redo` of the jobs that made them)"
+    ),
+    Reason.ASKED_NODE_SILENT: lambda v: "it is to run there, and it does not report",
+    Reason.ASKED_NODE_WITHOUT_WORKERS: lambda v: (
+        f"it is to run there, and it has no workers of the {v.detail.lane} lane"
+    ),
     Reason.UNKNOWN_TASK: _unknown_task,
     # hold
     Reason.UNREAD_TASK: lambda v: (
@@ -234,6 +241,19 @@ SENTENCES: Mapping[Reason, Words] = {
     Reason.ROOT_UNDECLARED: lambda v: f"{_part(v)} is not declared on {v.where.partition('/')[0]}",
     Reason.ROOT_FAULTY: _own_words,
     Reason.ROOT_READ_ONLY: lambda v: "not writable",
+    Reason.FILES_ON_THE_WAY: lambda v: f"its files are on their way there (transfer {_first(v)})",
+    Reason.FILES_TO_GO: lambda v: "its files are to be brought there",
+    Reason.FILES_APART: lambda v: "a file that it reads is there, and its other files are not",
+    Reason.FILES_ELSEWHERE: lambda v: "its files are there, and it asks for another node",
+    Reason.NO_SHARED_ROOT: lambda v: (
+        "it could run there, but its files cannot be brought: no root is shared by both nodes; mount one "
+        "folder on both, and name it as a root with a marker in both conductor.toml"
+    ),
+    Reason.NO_OTHER_NODE: lambda v: "its files are there, and no other node could run it either",
+    Reason.TRANSFER_FAILED: lambda v: (
+        f"its files could not be brought there: transfer {_first(v)} came to nothing; `conductor explain` "
+        "says why, then `conductor retry` it"
+    ),
     # lane
     Reason.QUEUE_FULL: _queue_full,
     # any amount

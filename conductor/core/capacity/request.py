@@ -33,6 +33,7 @@ class Demand:
         "devices",
         "disk",
         "has_begun",
+        "is_pinned",
         "key",
         "kind",
         "lane",
@@ -51,11 +52,13 @@ class Demand:
 
     def __init__(self, job_class: JobClass, node: str | None = None, counters: Rules = NO_RULES) -> None:
         needs = job_class.needs
-        #: Where its chain's files are: it can run nowhere else.
-        self.node = node
+        #: Where its chain's files are, or where it asks to be: it can run nowhere else.
+        self.node = needs.node or node
+        #: It asks to be there itself.
+        self.is_pinned = bool(needs.node)
         #: Its chain goes on: a disk that is closed takes it all the same, for it is such chains that give the
         #: room back.
-        self.has_begun = node is not None
+        self.has_begun = node is not None and self.node == node
         self.lane: Lane = job_class.lane
         #: Per device; `devices` of them, all on one node.
         self.vram_mib: int = needs.vram_mib
@@ -80,7 +83,7 @@ class Demand:
         if job_class.writes or needs.scratch_bytes:
             self.disk = tuple(sorted(disk_needs(job_class).items()))
         #: Those that agree in it look at the same places: all that is asked and is no amount stands here.
-        self.where: Hashable = (self.lane, node, self.devices)
+        self.where: Hashable = (self.lane, self.node, self.is_pinned, self.devices)
         self.rates: tuple[tuple[str, RateNeed], ...] = ()
         if needs.rates:
             self.rates = tuple(sorted(needs.rates.items(), key=lambda item: item[0]))

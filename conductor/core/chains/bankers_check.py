@@ -29,6 +29,8 @@ class Safety:
     def denies(self, node: NodeFree, demand: Demand, member: Member | None) -> Verdict | None:
         """Why it must not start there although it fits; None: it may."""
         if member is not None:
+            if member.bound_for and member.bound_for != node.name:
+                return None  # It takes files away from here.
             return None if self._is_safe(member, node, demand) else no_way_out(member, node)
         root = self._crowded(node, demand)
         return crowding(node, root, dict(demand.disk)[root]) if root else None

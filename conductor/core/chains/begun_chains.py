@@ -49,7 +49,10 @@ class Life:
     def began(self, job_id: str, node: str) -> None:
         if (member := self._of.get(job_id)) is not None:
             member.is_going = True
-            member.chain.node = node
+            if member.bound_for:
+                member.chain.coming = member.bound_for
+            else:
+                member.chain.node = node
             if self._found is not None and self._found[0] == node:
                 self._known[node] = self._found[1]
 
@@ -61,6 +64,8 @@ class Life:
         chain = member.chain
         gone = chain.freed(member, chain.left)
         del chain.members[job_id]
+        if member.bound_for:
+            chain.movers.remove(member)
         for path in member.reads:
             chain.left[path] -= 1
         for kid in member.kids:
@@ -78,6 +83,9 @@ class Life:
                 node=live.node,
                 jobs=tuple(member.as_job() for member in live.members.values()),
                 kept=live.kept(),
+                away=live.away,
+                away_bytes=live.away_bytes,
+                failed_transfers=live.failed_transfers,
             )
             for live in self.chains.values()
         )
@@ -89,7 +97,9 @@ class Life:
         finish? `sharing`: all roots that lie on that disk; empty: the chain's own."""
         chain = member.chain
         roots = {chain.root, *sharing}
-        begun = [c for c in self.chains.values() if c.root in roots and c is not chain and c.node == node]
+        begun = [
+            c for c in self.chains.values() if c.root in roots and c is not chain and c.is_begun_on(node)
+        ]
         rehearsal = Rehearsal([*begun, chain], member, free, roots)
         order = rehearsal.finishing(self._known.get(node, self._order))
         if order is None and not begun:
@@ -103,7 +113,7 @@ class Life:
         """With `free` bytes left on the disk by a job of no chain: can all that was begun there still
         finish?
         """
-        begun = [c for c in self.chains.values() if c.root in sharing and c.node == node]
+        begun = [c for c in self.chains.values() if c.root in sharing and c.is_begun_on(node)]
         self._found = None
         if not begun:
             return True

@@ -9,11 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from conductor.core.capacity.request import SCRATCH_ROOT
+from conductor.core.chains.transfers import is_copy
 from conductor.model.chains import Chain, FileJob
 
 #: Letters of `conductor:state`: those that will run or do; those that have ended; all others may be brought
 #: back, and what they read stays for them.
 ALIVE, GOING, ENDED = frozenset("war"), frozenset("ar"), "d"
+
+NOWHERE: Mapping[str, str] = {}
 
 
 class Members:
@@ -34,10 +37,16 @@ class Members:
             self._jobs = None
 
     def as_chain(
-        self, chain_id: str, letters: str, node: str | None, made: Mapping[str, int]
+        self,
+        chain_id: str,
+        letters: str,
+        node: str | None,
+        made: Mapping[str, int],
+        where: Mapping[str, str] = NOWHERE,
     ) -> Chain | None:
         """`letters`: of each member, in their order; `made`: path → bytes of files that lie there, with
-        readers left. None where no member is left that will run."""
+        readers left; `where`: path → node of these, where that is not the chain's. None where no member is
+        left that will run."""
         if self._jobs is None:
             self._jobs = self._settled()
         pinned = {
@@ -53,16 +62,30 @@ class Members:
         )
         if not jobs:
             return None
-        kept = {
-            path: size for path, size in made.items() if root_of(path) == self._root and path not in pinned
+        here = {path: size for path, size in made.items() if root_of(path) == self._root}
+        away = {path: at for path, at in where.items() if path in here and at != node} if where else {}
+        kept = {path: size for path, size in here.items() if path not in pinned and path not in away}
+        failed = {
+            job.job_id: job.bound_for
+            for job, letter in zip(self._jobs, letters, strict=True)
+            if job.bound_for and letter not in ALIVE and letter != ENDED
         }
-        return Chain(id=chain_id, root=self._root, node=node, jobs=jobs, kept=kept)
+        return Chain(
+            id=chain_id,
+            root=self._root,
+            node=node,
+            jobs=jobs,
+            kept=kept,
+            away=away,
+            away_bytes={path: here[path] for path in away},
+            failed_transfers=failed,
+        )
 
     def _settled(self) -> list[FileJob]:
         maker = {path: job.job_id for job in self._raw for path in job.writes}
         read = {path for job in self._raw for path in job.reads}
         ids = {job.job_id for job in self._raw}
-        roots = Counter(root_of(path) for path in sorted(read or maker))
+        roots = Counter(root_of(path) for path in sorted(read or maker) if not is_copy(path))
         self._root = max(
             sorted(roots), key=lambda root: (root == SCRATCH_ROOT, roots[root]), default=SCRATCH_ROOT
         )

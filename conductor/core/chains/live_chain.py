@@ -12,6 +12,7 @@ class Member:
 
     __slots__ = (
         "after",
+        "bound_for",
         "chain",
         "elsewhere",
         "id",
@@ -35,6 +36,7 @@ class Member:
         self.stays = job.stays
         self.elsewhere = job.elsewhere
         self.temporary = job.temporary
+        self.bound_for = job.bound_for
         #: All that it leaves on the chain's disk, results among it.
         self.written = sum(job.writes.values()) + job.stays
         self.tail_s = job.tail_s
@@ -53,6 +55,7 @@ class Member:
             stays=self.stays,
             elsewhere=self.elsewhere,
             temporary=self.temporary,
+            bound_for=self.bound_for,
         )
 
     def takes(self, sharing: Collection[str]) -> int:
@@ -67,7 +70,14 @@ class LiveChain:
         self.id = chain.id
         self.root = chain.root
         self.node = chain.node
+        self.away = chain.away
+        self.away_bytes = chain.away_bytes
+        self.failed_transfers = chain.failed_transfers
+        #: Where a transfer under way brings its files: once they are there, it has to finish there.
+        self.coming = next((job.bound_for for job in chain.jobs if job.bound_for and job.is_going), "")
         self.members = {job.job_id: Member(job, self) for job in chain.jobs}
+        #: Transfers of its files that have not ended.
+        self.movers = [member for member in self.members.values() if member.bound_for]
         #: Bytes of every file that is or will be there, and how many of its readers have not ended.
         self.size: dict[str, int] = dict(chain.kept)
         self.left: dict[str, int] = {}
@@ -79,6 +89,10 @@ class LiveChain:
                 if (before := self.members.get(other)) is not None:
                     before.kids.append(self.members[job.job_id])
                     self.members[job.job_id].waits += 1
+
+    def is_begun_on(self, node: str) -> bool:
+        """Its files lie there, or are on their way there."""
+        return node in (self.node, self.coming)
 
     def kept(self) -> dict[str, int]:
         """Files of jobs that have ended, with readers left."""

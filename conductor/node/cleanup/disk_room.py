@@ -33,13 +33,20 @@ class DiskRoom:
         self._ledger = ledger
         self._node = node
         self._roots = sorted(layout.ephemeral_roots())
+        #: On these nothing goes but what transfers left.
+        self._others = sorted(layout.roots.keys() - layout.ephemeral_roots())
         #: Root → by the ledger's clock.
         self._made_at: dict[str, float] = {}
 
     def make(self, volumes: Sequence[Volume], now: float) -> bool:
         """Was anything removed. `now`: epoch seconds by this host. Raises `Unreachable`, `OSError`."""
         removed = finish(self._layout, self._ledger, self._node, now)
-        removable = self._ledger.files.removable(self._node, self._roots)
+        removable = self._ledger.files.removable(self._node, [*self._roots, *self._others])
+        for root in self._others:
+            if there := removable.pop(root, 0):
+                # A copy that has arrived is wanted by nobody: it need not wait until its room is.
+                self._ledger.files.begin_removal(self._node, root, there)
+                removed += finish(self._layout, self._ledger, self._node, now)
         if removable:
             gates = self._ledger.gate_record.gates()
             for root, there in removable.items():

@@ -18,6 +18,7 @@ from conductor.base.files import output_mark, paths
 from conductor.base.files.layout import Layout
 from conductor.base.files.safe_open import below
 from conductor.base.logs.events import emit_event
+from conductor.core.chains.transfers import is_copy
 from conductor.model.chains import RemovableFile
 from conductor.ports import Ledger
 from conductor.record import removal_notes
@@ -41,10 +42,12 @@ def finish(layout: Layout, ledger: Ledger, node: str, now: float) -> int:
     """
     roots = layout.ephemeral_roots()
     facts = ledger.files.begin_removal(node)
-    usable = [
-        fact for fact in facts if paths.split(fact.path)[0] not in roots or is_mounted(layout, fact.path)
-    ]
-    found = {f.path: seen for f in usable if paths.split(f.path)[0] in roots and (seen := may_go(layout, f))}
+
+    def goes(path: str) -> bool:
+        return paths.split(path)[0] in roots or is_copy(path)
+
+    usable = [fact for fact in facts if not goes(fact.path) or is_mounted(layout, fact.path)]
+    found = {fact.path: seen for fact in usable if goes(fact.path) and (seen := may_go(layout, fact))}
     going = [fact for fact in usable if fact.path in found]
     removal_notes.note(layout.receipts_dir, node, (noted(fact, now) for fact in going))
     # Somebody may have sent its writer to make it again while this was looked at: then it is not ours any

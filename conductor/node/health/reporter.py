@@ -70,7 +70,7 @@ class Reporter(threading.Thread):
         self._on_change = on_change
         self._revive = revive
         self._catalogue = catalogue
-        self._disks = DiskProbe(settings.roots)
+        self._disks = DiskProbe(settings.roots, is_node=True)
         know_devices(settings.state_dir, settings.devices.named, identity.node, is_writer=True)
         self._gpus = Patient(nvml_probe.read)
         self._visible = os.environ.get("CUDA_VISIBLE_DEVICES")

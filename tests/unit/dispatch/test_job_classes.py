@@ -137,6 +137,7 @@ OTHER_CLASS: dict[str, object] = {
 OTHER_NEEDS: dict[str, object] = {
     "vram_mib": 101, "devices": 2, "ram_mib": 1, "cpu": 1.0, "scratch_bytes": 1, "rates": {"api": RateNeed()},
     "counters": {"nuke": 1}, "engines": (EngineNeed(name="a"), EngineNeed(name="b")), "engine": "a",
+    "node": "host2",
 }  # fmt: skip
 WHOLE = msgspec.structs.replace(DECL, parameters=("model",), warm="onnx:{model}", rate="{key}")
 

@@ -7,7 +7,11 @@
 --            gone
 --   writes   conductor:removable, removable_order:NODE:ROOT, removable_bytes, removing
 local node, root, wanted, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-for i = 5, #ARGV do call('HDEL', P .. 'removing', ARGV[i]) end
+for i = 5, #ARGV do
+  local text = call('HGET', P .. 'removing', ARGV[i])
+  if text and cjson.decode(text).node == node then call('HDEL', P .. 'removing', ARGV[i]) end
+  call('HDEL', P .. 'removing', node .. '|' .. ARGV[i])
+end
 if #ARGV > 4 then ring() end
 
 local key, taken = P .. 'removable_order:' .. node .. ':' .. root, 0

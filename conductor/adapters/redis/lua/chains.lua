@@ -15,7 +15,8 @@
 --       it lies there until its room is wanted
 --   conductor:removable_order:NODE:ROOT  zset  the same paths, score: which came first
 --   conductor:removable_seq, conductor:removable_bytes  int; hash NODE|ROOT -> bytes of the same
---   conductor:removing  hash  path -> the same JSON: its node removes it now, nobody can have it back
+--   conductor:removing  hash  path -> the same JSON: its node removes it now, nobody can have it back;
+--       NODE|path -> the same of a copy that another one took the place of
 --   conductor:removed_once  set  paths that were let go once: an attempt that makes one again makes it for
 --       readers, not as a result
 --   conductor:written  list  ms|node|root|bytes: what came onto a disk lately, a quarter of a second together
@@ -74,6 +75,19 @@ local function unmark_removable(path)
   return text, fact.node
 end
 
+-- Another copy took its place, or nobody wants it: its node removes it. Under a name of its own, for the path
+-- itself may lie elsewhere and be wanted there.
+local function drop_copy(node, path, text)
+  call('HSET', P .. 'removing', node .. '|' .. path, text)
+end
+
+-- Its writer makes it again: what is still to be removed at that name may be the new one by then.
+local function forget_removal(path)
+  for _, key in ipairs(call('HKEYS', P .. 'removing')) do
+    if key == path or string.sub(key, -#path - 1) == '|' .. path then call('HDEL', P .. 'removing', key) end
+  end
+end
+
 -- The last reader is done.
 local function path_is_read(number, path)
   local made = P .. 'chain_made:' .. number
@@ -117,9 +131,15 @@ files_moved = function(id, old, new)
   end
   if old == 'd' then
     for path in pairs(file.writes or {}) do
-      if call('HDEL', P .. 'chain_made:' .. number, path) == 1 then chain_busier(number, -1) end
+      local made = call('HGET', P .. 'chain_made:' .. number, path)
       unmark_removable(path)
-      call('HDEL', P .. 'removing', path)
+      forget_removal(path)
+      if made then
+        call('HDEL', P .. 'chain_made:' .. number, path)
+        local fact = cjson.decode(made)
+        if fact.job_id ~= id then drop_copy(fact.node, path, made) end
+        chain_busier(number, -1)
+      end
       call('HSET', P .. 'chain_file', path, number)
     end
   end
@@ -144,12 +164,45 @@ local function note_written(node, root, bytes)
   call('RPUSH', P .. 'written', head .. whole(bytes))
 end
 
+-- A transfer has brought files of its chain to its node: from now on they lie there, and the copies that they were
+-- made of are removed. Once nothing is left on the node that the chain was on, it goes on here.
+local function files_brought(number, id, attempt, node, outputs)
+  local made = P .. 'chain_made:' .. number
+  for path, bytes in pairs(outputs) do
+    local text = cjson.encode({path = path, node = node, bytes = whole(bytes), job_id = id, attempt = attempt})
+    local was = call('HGET', made, path)
+    if was then
+      local old = cjson.decode(was).node
+      call('HSET', made, path, text)
+      if old ~= node then drop_copy(old, path, was) end
+    elseif call('EXISTS', P .. 'readers:' .. path) == 1 then
+      -- A ledger that was rebuilt: the one it was made of is gone already.
+      call('HSET', made, path, text)
+      call('HSETNX', P .. 'chain_node', number, node)
+      chain_busier(number, 1)
+    else
+      drop_copy(node, path, text)
+    end
+  end
+  local home = call('HGET', P .. 'chain_node', number)
+  for _, text in ipairs(call('HVALS', made)) do
+    if cjson.decode(text).node == home then return end
+  end
+  if home then call('HSET', P .. 'chain_node', number, node) end
+end
+
 -- Accepted: what it left on the disks of its node. `written`: JSON {node, outputs {path: bytes}}.
 local function files_written(id, attempt, written)
   written = cjson.decode(written)
   local node, outputs = written.node, written.outputs
   local number, text = files_of(id)
-  local writes = number and cjson.decode(text).writes or {}
+  local file = number and cjson.decode(text) or {}
+  local writes, is_transfer = file.writes or {}, file.bound_for == node
+  if is_transfer then
+    number = chain_number(number)
+    files_brought(number, id, attempt, node, outputs)
+    chain_touched(number)
+  end
   local by_root = {}
   for path, bytes in pairs(outputs) do
     local root = root_of(path)

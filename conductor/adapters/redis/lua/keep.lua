@@ -12,7 +12,11 @@ for path, ids in pairs(cmsgpack.unpack(ARGV[1])) do
 end
 local rows, found = call('HGETALL', P .. 'removing'), {}
 for i = 1, #rows, 2 do
-  found[i] = rows[i]
-  found[i + 1] = cjson.decode(rows[i + 1]).node
+  local fact = cjson.decode(rows[i + 1])
+  -- Of a file that lies elsewhere only a copy goes.
+  if fact.path == rows[i] then
+    found[#found + 1] = fact.path
+    found[#found + 1] = fact.node
+  end
 end
 return found

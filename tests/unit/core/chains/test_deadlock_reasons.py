@@ -10,6 +10,7 @@ from conductor.core.admission.admission import decide
 from conductor.model.chains import Chain, FileJob
 from conductor.model.decision import Hold
 from conductor.model.limits import Limits
+from conductor.model.reason import Reason
 
 LIMITS = Limits(
     depth={"gpu": 9, "cpu": 9, "io": 9, "cloud": 9}, disk_headroom_bytes={"scratch": 1}, is_safe=True
@@ -65,4 +66,5 @@ def test_one_that_no_device_can_take_tells_of_its_full_disk_too() -> None:
     (hold,) = decide(a_snapshot(nodes=nodes, chains=(chain,)), [candidate], LIMITS).hold
 
     assert hold.is_infeasible
-    assert {verdict.gate for verdict in hold.closed} == {"vram", "scratch"}
+    assert {verdict.gate for verdict in hold.closed} == {"vram", "scratch", "mount"}
+    assert [v.reason for v in hold.closed if v.gate == "mount"] == [Reason.NO_OTHER_NODE]

@@ -127,7 +127,8 @@ def test_a_job_runs_where_the_files_of_its_chain_are() -> None:
 
     full = structs.replace(snapshot, nodes=(a_report("a"), a_report("b", cpu_count=0.5)))
     (hold,) = decide(full, [candidate], limits("oldest")).hold
-    assert {v.where.split("/")[0] for v in hold.closed} == {"b"}
+    assert {v.where.split("/")[0] for v in hold.closed if v.gate != "mount"} == {"b"}
+    assert [(v.where, v.reason) for v in hold.closed if v.gate == "mount"] == [("a", Reason.NO_SHARED_ROOT)]
 
 
 def test_a_chain_that_would_leave_no_way_out_is_held_by_the_scratch_gate() -> None:
