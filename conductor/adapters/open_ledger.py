@@ -82,6 +82,7 @@ def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN
     from conductor.adapters.redis.handover import RedisHandover
     from conductor.adapters.redis.leadership import RedisLeadership
     from conductor.adapters.redis.orphans import RedisOrphans
+    from conductor.adapters.redis.pilots import RedisPilots
     from conductor.adapters.redis.reports import RedisReports
     from conductor.adapters.redis.reviews import RedisReviews
     from conductor.adapters.redis.schedules import RedisSchedules
@@ -119,4 +120,5 @@ def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN
         reviews=RedisReviews(scripts),
         alerts=RedisAlerts(scripts),
         schedules=RedisSchedules(scripts),
+        pilots=RedisPilots(scripts),
     )

@@ -34,3 +34,20 @@ def moment_of(word: str, now: float) -> float:
         return datetime.fromisoformat(word.strip()).timestamp()
     except (ValueError, OverflowError, OSError):
         raise ValueError(HOW) from None
+
+
+def seconds_from_now(word: str, now: float | None = None) -> float:
+    """Until such a moment to come: «8h» from now, «06:00» the next one. Raises `ValueError`."""
+    now = time.time() if now is None else now
+    text = word.strip().lower()
+    if span := _AGO.match(text):
+        return float(span[1]) * _UNITS[span[2]]
+    try:
+        at = moment_of(word, now)
+    except ValueError:
+        raise ValueError("write 06:00 (the next one), 90min, 8h, 2026-11-29T06:00") from None
+    if _CLOCK.match(text):
+        at = (datetime.fromtimestamp(at) + timedelta(days=at <= now)).timestamp()
+    if at <= now:
+        raise ValueError("that is over: write 06:00 (the next one), 90min, 8h, 2026-11-29T06:00")
+    return at - now

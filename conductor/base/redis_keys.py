@@ -67,6 +67,7 @@ class Keys:
         self.stop_requests = p + "stop_requests"
         self.forecasts = p + "forecasts"
         self.schedules = p + "schedules"
+        self.engines, self.pilots = p + "engines", p + "pilots"
         self.leases = p + "leases"
         self.events = p + "events"
         self.leader = p + "leader"

@@ -61,6 +61,8 @@ class Reason(StrEnum):
     BACKLOG_OUTSIDE_HOURS = "backlog_outside_hours"
     #: The operator drains the node, or it ends by itself.
     NODE_DRAINING = "node_draining"
+    #: The node ends in `have` seconds, and the job takes `need`.
+    NODE_ENDS = "node_ends"
     #: The operator paused the device.
     DEVICE_PAUSED = "device_paused"
     #: The device is not to be trusted. `words`: why.
@@ -224,6 +226,7 @@ OF_KINDS = frozenset(
 OF_ONE_PLACE = frozenset(
     {
         Reason.NODE_DRAINING,
+        Reason.NODE_ENDS,
         Reason.DEVICE_PAUSED,
         Reason.DEVICE_QUARANTINED,
         Reason.DEVICE_MISSING,

@@ -146,6 +146,10 @@ class NodeReport(Reported, frozen=True, kw_only=True):
     #: `sent_at`.
     counters: dict[str, CounterReading] = {}
     is_draining: bool = False
+    #: What is placed here has to be over by then (Redis time): it ends. None: nobody knows of an end.
+    ends_at: float | None = None
+    #: Of a pilot: its name at the engine that started it (`model.pilot`).
+    pilot: str = ""
     #: What keeps it, or a device of it, from starting anything new.
     obstacles: tuple[Obstacle, ...] = ()
     #: Task → version of its code on this host (`conductor.base.code_version`).

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -35,7 +35,6 @@ from conductor.dispatch.live_catalogue import WatchedCatalogue
 from conductor.model.causes import Cause
 from conductor.model.ledger_entries import JobView
 from conductor.model.receipt import Receipt
-from conductor.model.report import QueueReport
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import LANES, Lane, TaskDecl
 from conductor.node import worker_output
@@ -44,12 +43,13 @@ from conductor.node.cleanup.cleaner import Cleaner
 from conductor.node.cleanup.orphaned_receipts import settle, settle_all
 from conductor.node.detached import output_file
 from conductor.node.fork_server import ForkServer, start_fork_server
-from conductor.node.health.report import Identity, Reading, Workforce
+from conductor.node.health.report import Identity, Workforce, outline
 from conductor.node.health.reporter import Reporter
 from conductor.node.orphan_rescue import Overrides, give_back, rescue
 from conductor.node.queue_plan import node_name, plan_queues
-from conductor.node.single_instance import only_one, pid_path, refuse_twin
+from conductor.node.single_instance import claim_pilot, only_one, pid_path, refuse_twin
 from conductor.node.supervisor import Death, Supervisor, launcher
+from conductor.node.term import Term
 from conductor.ports import Ledger
 
 OpenLedger = Callable[[Settings], AbstractContextManager[Ledger]]
@@ -73,9 +73,11 @@ def run_node(
     should_stop: Callable[[], bool] = lambda: False,
     drain_for_s: float | None = None,
     first: Collection[Lane] = LANES,
+    term: Term | None = None,
 ) -> int:
     """Until SIGTERM, SIGINT or SIGHUP (or `should_stop`, asked every few seconds): drains; a second one stops
-    at once, and so does the end of `drain_for_s` after the first. Of `lanes` it serves those that are among
+    at once, and so does the end of `drain_for_s` after the first. With a `term` it drains by itself in time.
+    Of `lanes` it serves those that are among
     `first`, and all of them after a SIGUSR1.
 
     Returns the exit code: 0 drained, 130 stopped with jobs in hand (they go back to the backlog). Main thread
@@ -84,13 +86,23 @@ def run_node(
     """
     name = node_name(settings.node)
     service = taken_from()
+    if term is not None:
+        drain_for_s = term.drain_within(drain_for_s)
     with only_one(settings.layout, name), ledger_factory(settings) as ledger, Wakeup() as wakeup:
         identity = Identity(
-            node=name, host=socket.gethostname(), boot_id=host_probe.boot_id(), pid=os.getpid(), build=build()
+            node=name,
+            host=socket.gethostname(),
+            boot_id=host_probe.boot_id(),
+            pid=os.getpid(),
+            pilot="" if term is None else term.pilot,
+            build=build(),
         )
         refuse_twin(ledger, identity)
+        claim_pilot(ledger, identity)
         with feeding(ledger.events.append, f"node {name}"):
-            node = Node(settings, ledger, identity, lanes, first, wakeup, should_stop, service, drain_for_s)
+            node = Node(
+                settings, ledger, identity, lanes, first, wakeup, should_stop, service, drain_for_s, term
+            )
             return node.run()
 
 
@@ -110,6 +122,7 @@ class Node:
         should_stop: Callable[[], bool],
         service: ServiceManager,
         drain_for_s: float | None,
+        term: Term | None = None,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
@@ -120,6 +133,7 @@ class Node:
         self._should_stop = should_stop
         self._service = service
         self._drain_for_s = drain_for_s
+        self._term = term
         self._fork_server = ForkServer(start_fork_server(settings.project))
         self._fork_server.start()
         self._supervisor = Supervisor(
@@ -127,7 +141,7 @@ class Node:
         )
         catalogue = WatchedCatalogue(settings.for_code)
         self._reporter = Reporter(
-            settings, identity, ledger, catalogue, wakeup.poke, lambda: revive(settings)
+            settings, identity, ledger, catalogue, wakeup.poke, lambda: revive(settings), term
         )
         self._alerts = watch_alerts(
             settings.alerts, settings.layout, settings.secrets.variables, identity, ledger
@@ -331,6 +345,8 @@ class Node:
 
     def _patience(self) -> float:
         limits = [IDLE_S]
+        if self._term is not None and self._draining_since is None:
+            limits.append(self._term.ends_in_s)
         if self._unrescued:
             limits.append(RETRY_S)
         if self._draining_since is not None and not self._gave_back:
@@ -359,14 +375,6 @@ class Node:
 
 
 # ── what surrounds the loop ───────────────────────────────────────────────────────────────────────────────
-
-
-def outline(reading: Reading, queues: Sequence[QueueReport]) -> str:
-    """«gpu0 RTX 4090 24 GiB; 2 workers on gpu-a-gpu0, 16 on cpu-a; fault: …»."""
-    devices = [f"{d.key} {d.name} {d.vram_total_mib / 1024:.0f} GiB" for d in reading.devices]
-    workers = ", ".join(f"{queue.workers} on {queue.queue}" for queue in queues)
-    faults = [f"fault: {volume.fault}" for volume in reading.volumes if volume.fault]
-    return "; ".join([*devices, f"workers: {workers or 'none'}", *reading.notes, *faults])
 
 
 def revive(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from conductor.adapters.host.processes import live_pid
 from conductor.adapters.host.state_folder_watch import watched
-from conductor.base.errors import ConfigError
+from conductor.base.errors import ConductorError, ConfigError
 from conductor.base.files.layout import Layout
 from conductor.base.files.safe_open import make_own
 from conductor.model.report import NodeReport
@@ -60,6 +60,18 @@ def refuse_twin(ledger: Ledger, identity: Identity) -> None:
                 f"{report.pid}); "
                 'give this one another name: node = "…" in conductor.toml'
             )
+
+
+def claim_pilot(ledger: Ledger, identity: Identity) -> None:
+    """An engine may start one pilot twice, or one that was given up: only the first may come up, and only
+    while it is waited for. Raises `ConductorError`."""
+    if not identity.pilot:
+        return
+    why = ledger.pilots.claim(identity.pilot, f"{identity.host} {identity.boot_id} {identity.pid}")
+    if why == "claimed":
+        raise ConductorError(f"pilot {identity.pilot} is up already: the engine has started it twice")
+    if why:
+        raise ConductorError(f"pilot {identity.pilot} is not waited for any more ({why})")
 
 
 def is_dead_here(report: NodeReport, identity: Identity) -> bool:

@@ -16,6 +16,7 @@ from conductor.ports.event_stream import EventStream
 from conductor.ports.files import SharedFiles
 from conductor.ports.jobs import JobIntake, Jobs, Tallies, WaitingJobs
 from conductor.ports.operator import Breakers, Control, JobCommands, JobPriorities
+from conductor.ports.pilots import PilotBook
 from conductor.ports.reviews import Reviews
 from conductor.ports.schedules import ScheduleBook
 from conductor.ports.tick import (
@@ -51,6 +52,7 @@ __all__ = [
     "Ledger",
     "LedgerIdentity",
     "Orphans",
+    "PilotBook",
     "Prefetch",
     "Rates",
     "ReceiptLog",
@@ -97,3 +99,5 @@ class Ledger(Struct, frozen=True, kw_only=True):
     reviews: Reviews
     alerts: Alerts
     schedules: ScheduleBook
+    #: Of engines.
+    pilots: PilotBook

@@ -16,6 +16,7 @@ from conductor.adapters.memory.files import MemoryFiles
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.adapters.memory.leadership import MemoryBell, MemoryLeadership, MemoryReports
 from conductor.adapters.memory.orphans import MemoryOrphans
+from conductor.adapters.memory.pilots import MemoryPilots
 from conductor.adapters.memory.reviews import MemoryReviews
 from conductor.adapters.memory.schedules import MemorySchedules
 from conductor.adapters.memory.store import Store
@@ -54,4 +55,5 @@ def memory_ledger(clock: Clock | None = None) -> Ledger:
         reviews=MemoryReviews(store),
         alerts=MemoryAlerts(store),
         schedules=MemorySchedules(store),
+        pilots=MemoryPilots(store),
     )

@@ -93,6 +93,19 @@ def node(
         bool, typer.Option("--now", help="With --stop: do not wait for the jobs in hand.")
     ] = False,
     drain_for: DrainFor = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until", metavar="WHEN", help="Take only what is over by then, and end: 90min, 8h, 06:00."
+        ),
+    ] = None,
+    cpus: Annotated[
+        float | None, typer.Option(min=0.1, help="With --until: use so many cores of this host.")
+    ] = None,
+    ram_mib: Annotated[
+        int | None, typer.Option(min=64, help="With --until: use so much of its memory.")
+    ] = None,
+    pilot: Annotated[str, typer.Option("--pilot", hidden=True, help="Its name at the engine.")] = "",
     first: Annotated[
         list[LaneName] | None, typer.Option("--first", hidden=True, help="These now, the rest on SIGUSR1.")
     ] = None,
@@ -102,6 +115,8 @@ def node(
     Beside one `conductor conduct` or `conductor up` somewhere, on the same Redis. Without a choice: all
     lanes. Ctrl-C once: the jobs in hand are finished. Twice: stop at once; they go back to the backlog.
 
+    With --until it takes only jobs that are over by then, drains in time and ends.
+
     Example: conductor node --lane gpu --lane io
     """
     from conductor.adapters.open_ledger import open_ledger
@@ -109,9 +124,14 @@ def node(
     from conductor.model.spec import LANES
     from conductor.node.detached import detach_node, stop_node
     from conductor.node.run import run_node
+    from conductor.node.term import term_of
 
     if now and not stop:
         raise typer.BadParameter("goes with --stop", param_hint="--now")
+    if until is None and (pilot or cpus or ram_mib):
+        raise typer.BadParameter("must be given too", param_hint="--until")
+    if until is not None and detach:
+        raise typer.BadParameter("goes with a node in the foreground only", param_hint="--until")
     chosen = {"gpu": gpu_only, "cpu": cpu_only, "io": io_only, "cloud": cloud_only}
     named: set[str] = {name for name, is_chosen in chosen.items() if is_chosen} | {*(lane or ())}
     lanes: tuple[Lane, ...] = tuple(each for each in LANES if not named or each in named)
@@ -122,7 +142,27 @@ def node(
         raise typer.Exit(stop_node(settings, now))
     if detach:
         raise typer.Exit(detach_node(settings, lanes, drain_for))
-    raise typer.Exit(run_node(settings, open_ledger, lanes, drain_for_s=drain_for, first=begun))
+    term = None if until is None else term_of(seconds_until(until), pilot, cpus, ram_mib)
+    raise typer.Exit(
+        run_node(
+            settings,
+            open_ledger,
+            lanes,
+            should_stop=lambda: term is not None and term.is_due,
+            drain_for_s=drain_for,
+            first=begun,
+            term=term,
+        )
+    )
+
+
+def seconds_until(word: str) -> float:
+    from conductor.base.moments import seconds_from_now
+
+    try:
+        return seconds_from_now(word)
+    except ValueError as e:
+        raise typer.BadParameter(str(e), param_hint="--until") from None
 
 
 def dashboard(

@@ -218,6 +218,7 @@ SENTENCES: Mapping[Reason, Words] = {
     Reason.LANE_OUTSIDE_HOURS: lambda v: f"the {v.where} lane is outside its hours",
     Reason.BACKLOG_OUTSIDE_HOURS: lambda v: f"the {v.where} backlog is outside its hours",
     Reason.NODE_DRAINING: lambda v: "draining",
+    Reason.NODE_ENDS: lambda v: f"ends in {v.have:.0f} s, and the job takes {v.need:.0f} s",
     Reason.DEVICE_PAUSED: lambda v: f"quarantined: by the operator, until `conductor resume {v.where}`",
     Reason.DEVICE_QUARANTINED: lambda v: f"quarantined: {v.detail.words}",
     Reason.OBSTRUCTED: _obstructed,

@@ -40,6 +40,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     pid: int
     #: Which Conductor it runs.
     build: str = ""
+    #: Its name at the engine that started it; empty: no engine did.
+    pilot: str = ""
 
 
 class Reading(Struct, frozen=True, kw_only=True):
@@ -82,6 +84,7 @@ def make_report(
         boot_id=identity.boot_id,
         pid=identity.pid,
         build=identity.build,
+        pilot=identity.pilot,
         sent_at=sent_at,
         devices=reading.devices,
         volumes=reading.volumes,
@@ -199,3 +202,11 @@ def _has_moved(before: NodeReport, now: NodeReport) -> bool:
         for old, new in zip(before.volumes, now.volumes, strict=True)
     )
     return vram or host or disk
+
+
+def outline(reading: Reading, queues: Sequence[QueueReport]) -> str:
+    """«gpu0 RTX 4090 24 GiB; 2 workers on gpu-a-gpu0, 16 on cpu-a; fault: …»."""
+    devices = [f"{d.key} {d.name} {d.vram_total_mib / 1024:.0f} GiB" for d in reading.devices]
+    workers = ", ".join(f"{queue.workers} on {queue.queue}" for queue in queues)
+    faults = [f"fault: {volume.fault}" for volume in reading.volumes if volume.fault]
+    return "; ".join([*devices, f"workers: {workers or 'none'}", *reading.notes, *faults])

@@ -15,6 +15,7 @@ from conductor.adapters.files.vram_claims import VramClaim, VramClaims
 from conductor.adapters.host import host_probe, nvml_probe
 from conductor.adapters.host.counter_commands import CounterCommands
 from conductor.adapters.host.disk_probe import DiskProbe
+from conductor.adapters.host.host_probe import HostFacts
 from conductor.base.errors import Unreachable
 from conductor.base.logs.events import emit_event
 from conductor.base.secrets import for_programs
@@ -39,6 +40,7 @@ from conductor.node.health.report import (
     with_thresholds,
 )
 from conductor.node.health.vram_owners import owner_among, with_ours
+from conductor.node.term import Term
 from conductor.node.yielding import Yielding
 from conductor.ports import Ledger
 from conductor.tick.breakers import codes_of
@@ -62,8 +64,10 @@ class Reporter(threading.Thread):
         catalogue: Mapping[str, TaskDecl],
         on_change: Callable[[], None],
         revive: Callable[[], None],
+        term: Term | None = None,
     ) -> None:
         super().__init__(name="reporter", daemon=True)
+        self._term = term
         self._settings = settings
         self._identity = identity
         self._ledger = ledger
@@ -171,11 +175,15 @@ class Reporter(threading.Thread):
         return Reading(
             devices=devices,
             volumes=with_thresholds(before, self._read_disks(make_folders), self._settings.roots, removable),
-            host=host_probe.read(),
+            host=self._host(),
             notes=notes,
             obstacles=self._look_at_host(),
             code=codes_of(self._catalogue),
         )
+
+    def _host(self) -> HostFacts:
+        host = host_probe.read()
+        return host if self._term is None else self._term.part_of(host)
 
     def _read_disks(self, make_folders: bool) -> tuple[Volume, ...]:
         """What a worker could not write to is tried until it can be written to: till then its gate is
@@ -244,8 +252,9 @@ class Reporter(threading.Thread):
         try:
             before, now = time.time(), self._ledger.bell.now()
             ahead_s = clock_ahead_s(before, now, time.time())
+            ends_at = None if self._term is None else now + self._term.ends_in_s
             self._ledger.reports.publish(
-                replace(report, sent_at=now, clock_ahead_s=ahead_s), timing.report_ttl_s
+                replace(report, sent_at=now, clock_ahead_s=ahead_s, ends_at=ends_at), timing.report_ttl_s
             )
             if has_news:
                 self._ledger.bell.ring()

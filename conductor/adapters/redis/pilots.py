@@ -1,0 +1,46 @@
+"""Which pilots were asked for, in Redis: one JSON each in the hashes `conductor:pilots` and
+`conductor:engines`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+
+from conductor.adapters.redis.client import translating
+from conductor.adapters.redis.scripts import Scripts
+from conductor.model.pilot import EngineState, Pilot, PilotStates
+
+_to_json = msgspec.json.Encoder().encode
+_pilot = msgspec.json.Decoder(Pilot)
+_engine = msgspec.json.Decoder(EngineState)
+
+
+class RedisPilots:
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self._redis, self._keys = scripts.client, scripts.keys
+
+    def states(self) -> PilotStates:
+        with translating(self._redis):
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.hgetall(self._keys.engines)
+            pipeline.hgetall(self._keys.pilots)
+            engines, pilots = cast(list[dict[bytes, bytes]], pipeline.execute())
+        return PilotStates(
+            engines={name.decode(): _engine.decode(text) for name, text in sorted(engines.items())},
+            pilots={key.decode(): _pilot.decode(text) for key, text in sorted(pilots.items())},
+        )
+
+    def write(
+        self, epoch: int, engine: EngineState, pilots: Sequence[Pilot] = (), forgotten: Sequence[str] = ()
+    ) -> None:
+        rows = [word for pilot in pilots for word in (pilot.key, _to_json(pilot))]
+        self._scripts.run(
+            "write_pilots", epoch, engine.name, _to_json(engine), len(forgotten), *forgotten, *rows
+        )
+
+    def claim(self, key: str, owner: str) -> str:
+        answer: bytes = self._scripts.run("claim_pilot", key, owner)
+        return answer.decode()

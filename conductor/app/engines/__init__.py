@@ -1,0 +1,1 @@
+"""The leader's part that asks engines for pilots."""
