@@ -1,6 +1,8 @@
 """`python -m workers --queue Q --lane L --node N [--name NAME] [--device gpu0]`: one worker. Started by the
 node.
 
+`python -m workers --exec JOB --attempt N`: one attempt that was admitted (`conductor exec`).
+
 `python -m workers --fork-server LINE`: copies itself into workers (`workers.parent.fork_server`).
 """
 
@@ -30,7 +32,8 @@ def main(argv: list[str] | None = None) -> int:
         if order is None:
             return 0
         given, loaded_at = list(order.argv), fork_server.LOADED_AT
-    options = parser().parse_args(given)
+    is_single = given[:1] == ["--exec"]
+    options = (single_parser() if is_single else parser()).parse_args(given)
     from conductor.base.files.safe_open import write_for_ourselves
     from workers.isolation.stop_signals import Stopping
 
@@ -39,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     stopping.install()
     write_for_ourselves()
     try:
+        if is_single:
+            return run_single(options.exec, options.attempt, stopping)
         serve(options, stopping, loaded_at)
     except ConductorError as e:
         logger.error("{}", e)
@@ -82,10 +87,31 @@ def serve(options: argparse.Namespace, stopping: Stopping, loaded_at: float | No
     )
 
 
+def run_single(job_id: str, attempt: int, stopping: Stopping) -> int:
+    """0 where it ended well; 1 where it failed, or is not its turn; 130 where it was told to leave before."""
+    from workers.parent.single_attempt import NOT_ITS_TURN, run_attempt
+
+    outcome = run_attempt(job_id, attempt, stopping)
+    if outcome == NOT_ITS_TURN:
+        logger.error(
+            "It is not the turn of attempt {} of {}: somebody else has it, or it is over", attempt, job_id
+        )
+        return 130 if stopping.is_urgent else 1
+    print(outcome)  # noqa: T201  the answer of the command
+    return 0 if outcome == "ok" else 1
+
+
 def clean_name(name: str | None) -> str:
     import re
 
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name or "")
+
+
+def single_parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(prog="python -m workers")
+    result.add_argument("--exec", required=True, metavar="JOB")
+    result.add_argument("--attempt", required=True, type=int)
+    return result
 
 
 def parser() -> argparse.ArgumentParser:

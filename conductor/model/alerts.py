@@ -28,6 +28,8 @@ AlertRuleName = Literal[
     "schedule-skipped",
     "fallback-spike",
     "engine-fallback",
+    "engine-lost",
+    "pilots-dying",
     "redis-gone",
 ]
 ALERT_RULES: tuple[AlertRuleName, ...] = get_args(AlertRuleName)

@@ -340,15 +340,11 @@ EVENTS: dict[str, EventKind] = {
     "pilot.lost": _kind("WARNING", "Nobody tells of a pilot any more.", "pilot engine why"),
     "node.draining": _kind("INFO", "A node finishes what it has in hand, and takes nothing new."),
     "node.stopping": _kind("WARNING", "A node stops at once: what it has in hand goes back."),
-    "node.leftovers_ended": _kind(
-        "WARNING", "Processes that an earlier node had left were ended.", "processes"
-    ),
+    "node.leftovers_ended": _kind("WARNING", "Processes of an earlier node were ended.", "processes"),
     "node.embedded": _kind("INFO", "This run starts a node of its own, for none reports."),
     "node.restarted": _kind("WARNING", "The node of this run ended, and is started again.", "exit_code"),
     "part.ended": _kind("WARNING", "A part of the project ended, and is started again.", "part why seconds"),
-    "part.killed": _kind(
-        "WARNING", "A part of the project did not go on, and was killed.", "part", "pid seconds"
-    ),
+    "part.killed": _kind("WARNING", "A part did not go on, and was killed.", "part", "pid seconds"),
     "operator.acted": _kind("INFO", "Somebody acted on a job by HTTP.", "who what job_id state about"),
     "operator.acted_on_many": _kind("INFO", "Somebody acted on many jobs at once.", "who what jobs"),
     "operator.acted_on_backlog": _kind(

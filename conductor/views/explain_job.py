@@ -20,6 +20,7 @@ from conductor.core.needs.escalation import differences
 from conductor.core.needs.learned_amounts import LEARNED, MIB, RAN_OUT_OF
 from conductor.model.decision import Hold
 from conductor.model.ledger_entries import WAITED_FOR, JobView
+from conductor.model.pilot import PilotStates
 from conductor.model.receipt import Receipt
 from conductor.model.review import ItemVerdict, OpenReview
 from conductor.model.snapshot import Reservation
@@ -27,6 +28,7 @@ from conductor.model.spec import Needs, Value
 from conductor.model.subject import FileNames, file_of_line, named, subject_of_line
 from conductor.ports import Ledger
 from conductor.record.index.history import HistoryIndex
+from conductor.views.engine_list import waits_for_pilot
 from conductor.views.frozen_jobs import frozen_words
 from conductor.views.job_record import (
     MOST_MAKERS,
@@ -141,6 +143,7 @@ def explained(ledger: Ledger, job: JobView, history: HistoryIndex, logs_dir: Pat
         notes=(
             *inherit_priorities(job, line),
             *outside_notes(ledger, job, gates.rates, now),
+            *waits_for_pilot(hold, ledger.pilots.states() if hold else PilotStates(), now),
             *notes(ledger, job, hold),
             *left_out,
         ),

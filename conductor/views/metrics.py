@@ -22,6 +22,7 @@ from conductor.model.forecast import Forecast
 from conductor.model.report import NodeReport
 from conductor.model.told_event import ToldEvent
 from conductor.ports import Ledger
+from conductor.views.engine_list import pilots_by_state
 from conductor.views.status import Status, gather
 
 PREFIX = "conductor_"
@@ -178,6 +179,10 @@ def families(status: Status, gates: GateLedger, forecasts: Iterable[Forecast]) -
     yield from of_jobs(status, forecasts)
     yield from of_gates(status, gates)
     yield from of_nodes(status.nodes, gates, status.now)
+    up = (((engine.name,), float(engine.away_since is None)) for engine in status.engines)
+    yield gauge("engine_answers", "1 while an engine that pilots come from answers.", ("engine",), up)
+    pilots = pilots_by_state(status.pilots).items()
+    yield gauge("pilots", "Pilots that are not over.", ("engine", "state"), pilots)
     info = {"version": version("conductor-jobs"), "python": platform.python_version()}
     yield InfoMetricFamily("conductor_build", "This program.", value=info)
 

@@ -15,6 +15,7 @@ from conductor.model.calls import EndpointFault
 from conductor.model.decision import Gate, GateLedger, Hold, Shared
 from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import JobState
+from conductor.model.pilot import EngineState, Pilot
 from conductor.model.report import CounterReading, NodeReport
 from conductor.model.served_by import ServedBy
 from conductor.model.snapshot import Controls, KindState, RateState, Reservation
@@ -53,6 +54,9 @@ class Status(Value, frozen=True, kw_only=True):
     backlogs: dict[str, dict[JobState, int]] = {}
     lanes: tuple[LaneStatus, ...] = ()
     nodes: tuple[NodeReport, ...] = ()
+    #: What pilots come from, and those that are not over.
+    engines: tuple[EngineState, ...] = ()
+    pilots: tuple[Pilot, ...] = ()
     controls: Controls = Controls()
     #: Admitted and running attempts.
     active: tuple[Reservation, ...] = ()
@@ -119,12 +123,15 @@ def gather(ledger: Ledger, backlog: str | None = None, files: FileNames | None =
     holds = tuple(h for h in gates.holds if backlog in (None, h.backlog))
     asked, in_words = shown(active, holds), [i for h in holds[:MOST_CALLED] for i in jobs_named(h)]
     about, subjects = (files or FileNames(ledger.jobs.lines)).subjects(asked, in_words)
+    schedulers = ledger.pilots.states()
     status = Status(
         now=now,
         leader=leader[0] if leader else None,
         backlogs={name: ledger.tallies.counts(name) for name in names},
         lanes=lanes_of(nodes, [r for r in active if r.job_id not in ledger_age.unheard], controls),
         nodes=nodes,
+        engines=tuple(schedulers.engines.values()),
+        pilots=tuple(pilot for pilot in schedulers.pilots.values() if pilot.state != "ended"),
         controls=controls,
         active=active,
         holds=holds,

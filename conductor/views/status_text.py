@@ -17,6 +17,7 @@ from conductor.model.report import NodeReport, Obstacle
 from conductor.model.snapshot import Reservation
 from conductor.model.subject import SHORT_ID
 from conductor.views.dead_jobs import BEHIND, dead_lines
+from conductor.views.engine_list import engine_lines
 from conductor.views.frozen_jobs import frozen_words
 from conductor.views.staleness import aside, clock, no_conductor
 from conductor.views.status import Status
@@ -41,6 +42,7 @@ def lines(status: Status, red: Callable[[str], str] = str) -> list[str]:
         dead(status),
         failing(status),
         lanes(status),
+        engine_lines(status.engines, status.pilots, status.now),
         nodes(status),
         [f"note: {printable(note)}" for note in status.notes],
     ]

@@ -49,6 +49,26 @@ def test_an_attempt_is_run_whole_and_a_second_call_is_not_its_turn(scene: Worker
     assert (scene.folder / "published/x.txt").exists() and not scene.staged()
 
 
+def test_a_scheduler_runs_it_by_a_command_that_tells_how_it_went(scene: WorkerScene):
+    good = scene.put(a_spec(1, task="mine.write", writes=(Output(path="published:y.txt"),)))
+    words = [sys.executable, "-m", "conductor", "exec", good.id[:10], "--attempt"]
+    environment = {**os.environ, "CONDUCTOR_PROJECT": str(scene.folder), "PYTHONPATH": str(REPOSITORY)}
+
+    def run(attempt: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [*words, attempt], env=environment, cwd=scene.folder, capture_output=True, text=True, timeout=60
+        )
+        return done.returncode, done.stdout.strip(), done.stderr
+
+    code, _, err = run("2")
+    assert code == 1 and "not the turn of attempt 2" in err and "Traceback" not in err
+    assert run("1")[:2] == (0, "ok")
+    assert scene.state(good) == "done" and (scene.folder / "published/y.txt").exists()
+    (receipt,) = scene.receipts(good)
+    assert "-exec-" in receipt.worker
+    assert run("1")[0] == 1 and len(scene.receipts(good)) == 1, "it is over"
+
+
 def test_a_stock_rq_worker_runs_it_too(scene: WorkerScene, redis_url: str):
     spec = scene.put(a_spec(task="mine.write"))
 

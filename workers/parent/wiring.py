@@ -103,13 +103,16 @@ def open_parts(
 
 
 @contextmanager
-def own_parts() -> Generator[Parts]:
-    """For a single attempt, in whatever process this is: signals are left alone."""
+def own_parts(stopping: Stopping | None = None) -> Generator[Parts]:
+    """For a single attempt, in whatever process this is. `stopping`: of who has a say in signals; None: they
+    are left alone.
+    """
     from conductor.base.settings.settings import load
 
     settings = load()
     node = node_name(settings)
     with redis_of(settings, is_lenient=True) as client:
-        stopping, name = Stopping(), unique_name(node, "exec")
+        name = unique_name(node, "exec")
+        stopping = stopping or Stopping()
         with open_parts(settings, name=name, node=node, client=client, stopping=stopping) as parts:
             yield parts

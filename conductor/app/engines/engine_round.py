@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from conductor.app.engines.pilot_submission import key_of
 from conductor.base.errors import Unreachable
 from conductor.base.logs.events import emit_event
-from conductor.core.pilots.follow import follow, is_young
+from conductor.core.pilots.follow import follow, is_grown, is_young
 from conductor.core.pilots.plan import backoff_s, plan
 from conductor.core.pilots.waiting_work import WaitingWork, waiting_work
 from conductor.model.engine import EngineJob, Submission
@@ -162,6 +162,8 @@ class EngineRound:
         starts = sorted((p.up_at, p.up_at - p.asked_at) for p in after.values() if p.up_at is not None)[
             -STARTS:
         ]
+        if any(is_grown(pilot, now) for pilot in after.values()):
+            state = replace(state, young=0, backoff_until=0.0)
         return replace(state, up_after_s=median([s for _, s in starts])) if starts else state
 
     def _ended(self, state: EngineState, pilot: Pilot, now: float) -> EngineState:

@@ -253,14 +253,8 @@ class Deciding:
         """All that closes a class, or places of it, whatever is free. Classes that agree share the answer."""
         if not (self._has_closed or self.untried.has(job_class) or self.ends):
             return ()
-        key = (
-            job_class.duration_s if self.ends else 0.0,
-            job_class.kind,
-            job_class.task,
-            job_class.lane,
-            job_class.backlog,
-            job_class.is_untried,
-        )
+        known_by = (job_class.kind, job_class.task, job_class.lane, job_class.backlog, job_class.is_untried)
+        key = (*known_by, job_class.duration_s) if self.ends else known_by
         known = self._known_closings.get(key)
         if known is None:
             closed = backlog_closed(job_class, self.free) if self._is_closed else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from conductor.core.admission.earliest_start import is_never
 from conductor.model.decision import GateLedger, Hold
 from conductor.model.ledger_entries import JobState
+from conductor.model.pilot import EngineState
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Controls, KindState, Reservation
 from conductor.model.spec import Value
@@ -31,6 +32,8 @@ class Observations(Value, frozen=True, kw_only=True):
     active: tuple[Reservation, ...] = ()
     #: First job of a held class → since when it waits.
     heads: dict[str, float] = {}
+    #: What pilots come from, as the leader knows it.
+    schedulers: tuple[EngineState, ...] = ()
     #: Job → what it is about, of those that the words of a finding may name.
     subjects: dict[str, str] = {}
     controls: Controls = Controls()

@@ -80,6 +80,19 @@ RULES: dict[AlertRuleName, AlertRule] = {
         "{} has workers",
         _gone,
     ),
+    "engine-lost": AlertRule(
+        "warning",
+        "An engine that pilots come from does not answer.",
+        services.engine_lost,
+        "{} answers again",
+        _gone,
+    ),
+    "pilots-dying": AlertRule(
+        "urgent",
+        "Pilots are refused, or end as soon as they are up.",
+        services.pilots_dying,
+        "pilots of {} live again",
+    ),
     "nas-gone": AlertRule(
         "urgent",
         "A root is not mounted, not there, or cannot be written to.",

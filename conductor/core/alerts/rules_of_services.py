@@ -10,6 +10,8 @@ from conductor.model.alerts import AlertFinding, AlertThresholds
 
 #: A leader that holds the lead and has recorded no tick for so many times `gone_s` does not decide any more.
 STUCK_TIMES = 3
+#: So many pilots in a row are no accident any more.
+MOST_YOUNG = 3
 
 
 def redis_gone(seen: Observations, limits: AlertThresholds) -> Iterator[AlertFinding]:
@@ -57,6 +59,22 @@ def worker_gone(seen: Observations, limits: AlertThresholds) -> Iterator[AlertFi
                 words = f"node {node.node} has no working worker for {queue.queue}{why}"
                 figures = {"workers": float(queue.workers)}
                 yield AlertFinding(subject=f"{node.node}/{queue.queue}", words=words, figures=figures)
+
+
+def engine_lost(seen: Observations, limits: AlertThresholds) -> Iterator[AlertFinding]:
+    for engine in seen.schedulers:
+        if engine.away_since is not None:
+            away_s = seen.now - engine.away_since
+            words = f"engine {engine.name} has not answered for {duration(away_s)}: {engine.words}"
+            yield AlertFinding(subject=engine.name, words=words, figures={"away_s": away_s})
+
+
+def pilots_dying(seen: Observations, limits: AlertThresholds) -> Iterator[AlertFinding]:
+    for engine in seen.schedulers:
+        if engine.young >= MOST_YOUNG:
+            words = f"the last {engine.young} pilots of {engine.name} were refused, or ended at once"
+            figures = {"young_pilots": float(engine.young)}
+            yield AlertFinding(subject=engine.name, words=words, figures=figures)
 
 
 def nas_gone(seen: Observations, limits: AlertThresholds) -> Iterator[AlertFinding]:

@@ -57,6 +57,11 @@ def is_young(pilot: Pilot) -> bool:
     return pilot.up_at is None or pilot.over_at - pilot.up_at < YOUNG_S
 
 
+def is_grown(pilot: Pilot, now: float) -> bool:
+    """It lives: what was wrong with those before it is over."""
+    return pilot.state == "placed" and pilot.up_at is not None and now - pilot.up_at >= YOUNG_S
+
+
 def is_stillborn(pilot: Pilot, now: float) -> bool:
     """It runs, and nothing comes of it."""
     return pilot.up_at is None and pilot.began_at is not None and now - pilot.began_at > UP_WITHIN_S

@@ -52,6 +52,7 @@ def observe(
         engines=receipts.engines(now),
         receipt_faults=(*receipts.faults(now), *events.receipt_faults(now)),
         skipped=events.skipped(now),
+        schedulers=tuple(ledger.pilots.states().engines.values()),
     )
 
 

@@ -25,6 +25,7 @@ COMMANDS = (
         "down",
         "node",
         "dashboard",
+        "exec",
         "web",
         "mcp",
         "status",

@@ -12,6 +12,7 @@ from conductor.core.alerts.observations import Observations
 from conductor.core.alerts.rules import RULES, found, runbook_of
 from conductor.model.alerts import ALERT_RULES, AlertThresholds
 from conductor.model.decision import GateLedger, Hold, Verdict
+from conductor.model.pilot import EngineState
 from conductor.model.reason import Reason
 from conductor.model.report import QueueReport
 from conductor.model.snapshot import Controls, KindState
@@ -60,6 +61,16 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
         {"nodes": (a_report(queues=(QueueReport(queue="cpu-node1", lane="cpu", dying="exit 3"),)),)},
         "node1/cpu-node1",
         "no working worker for cpu-node1: exit 3",
+    ),
+    "engine-lost": (
+        {"schedulers": (EngineState(name="lab", away_since=NOW - 75, words="timed out"),)},
+        "lab",
+        "engine lab has not answered for 1 min 15 s: timed out",
+    ),
+    "pilots-dying": (
+        {"schedulers": (EngineState(name="lab", young=3), EngineState(name="ray", young=2))},
+        "lab",
+        "the last 3 pilots of lab were refused, or ended at once",
     ),
     "nas-gone": (
         {"nodes": (a_report(volumes=(a_volume("nas", fault="not mounted: marker .m is missing"),)),)},

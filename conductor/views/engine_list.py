@@ -1,0 +1,94 @@
+"""Engines and their pilots as sentences. Pure: the same values give the same words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from conductor.base.text import duration, many, printable
+from conductor.core.pilots.waiting_work import is_for_another_host
+from conductor.model.decision import Hold
+from conductor.model.pilot import EngineState, Pilot, PilotStates
+from conductor.views.staleness import clock
+
+#: How an engine is called by its kind.
+KINDS = {"local": "this host", "slurm": "Slurm", "ray": "Ray", "kubernetes": "Kubernetes"}
+SHOWN_PILOTS = 12
+
+
+def engine_lines(engines: Iterable[EngineState], pilots: Iterable[Pilot], now: float) -> list[str]:
+    """One for each engine, and one for each of its pilots that is not over."""
+    out: list[str] = []
+    there = [pilot for pilot in pilots if pilot.state != "ended"]
+    for engine in engines:
+        mine = [pilot for pilot in there if pilot.engine == engine.name]
+        live = sum(pilot.is_live for pilot in mine)
+        bounds = f"{live} of at most {engine.max} pilots"
+        out.append(
+            f"engine {engine.name} ({KINDS.get(engine.kind, engine.kind)}): {bounds}{_fault(engine, now)}"
+        )
+        out += [f"  {pilot.name}: {pilot_words(pilot, engine.kind, now)}" for pilot in mine[:SHOWN_PILOTS]]
+        if len(mine) > SHOWN_PILOTS:
+            out.append(f"  … and {many(len(mine) - SHOWN_PILOTS, 'more pilot')}")
+    return [printable(line) for line in out]
+
+
+def pilot_words(pilot: Pilot, kind: str, now: float) -> str:
+    """«waits: Slurm says Resources, position 4, perhaps 02:40», «up, takes work until 06:00»."""
+    if pilot.state == "asking":
+        return f"nobody knows yet whether {KINDS.get(kind, kind)} has it ({pilot.words or 'no answer yet'})"
+    if pilot.state in ("ending", "lost"):
+        return f"{pilot.state}: {pilot.words}"
+    if pilot.up_at is not None:
+        until = "" if pilot.ends_at is None else f", takes work until {clock(pilot.ends_at, now)}"
+        idle = "" if pilot.idle_since is None else f", idle for {duration(now - pilot.idle_since)}"
+        return f"up{until}{idle}"
+    if pilot.began_at is not None:
+        return f"begins{'' if pilot.job is None or not pilot.job.host else f' on {pilot.job.host}'}"
+    return f"waits: {_queue_words(pilot, kind, now)}"
+
+
+def waits_for_pilot(hold: Hold | None, states: PilotStates, now: float) -> Iterator[str]:
+    """Of a class that another host would let in: what engines are asked for, or why no more is."""
+    if hold is None or not hold.closed or not is_for_another_host(hold):
+        return
+    for engine in states.engines.values():
+        first = next((p for p in states.pilots.values() if p.engine == engine.name and _is_coming(p)), None)
+        if first is not None:
+            words = pilot_words(first, engine.kind, now).removeprefix("waits: ")
+            yield f"waits for a pilot: {words} ({first.name})"
+        elif engine.why_not:
+            yield f"no further pilot of {engine.name} is asked for: {engine.why_not}"
+
+
+def pilots_by_state(pilots: Iterable[Pilot]) -> dict[tuple[str, ...], float]:
+    """(engine, state) → pilots; «up» and «pending» in place of «placed»."""
+    counted = Counter[tuple[str, ...]]()
+    for pilot in pilots:
+        state = pilot.state
+        if state != "ended":
+            shown = ("up" if pilot.up_at is not None else "pending") if state == "placed" else state
+            counted[pilot.engine, shown] += 1
+    return {key: float(count) for key, count in counted.items()}
+
+
+def _is_coming(pilot: Pilot) -> bool:
+    return pilot.state in ("asking", "placed") and pilot.up_at is None
+
+
+def _queue_words(pilot: Pilot, kind: str, now: float) -> str:
+    job = pilot.job
+    if job is None:
+        return f"{KINDS.get(kind, kind)} has it"
+    said = [f"{KINDS.get(kind, kind)} says {job.reason or 'nothing of why'}"]
+    if job.position is not None:
+        said.append(f"position {job.position}")
+    if job.expected_at is not None and job.expected_at > now:
+        said.append(f"perhaps {clock(job.expected_at, now)}")
+    return ", ".join(said)
+
+
+def _fault(engine: EngineState, now: float) -> str:
+    if engine.away_since is not None:
+        return f"; has not answered for {duration(now - engine.away_since)}: {engine.words}"
+    return f"; no more are asked for: {engine.why_not}" if engine.why_not else ""
