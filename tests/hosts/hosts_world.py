@@ -18,11 +18,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from redis import Redis
-
+from conductor.adapters.open_ledger import redis_ledger
 from conductor.adapters.redis.valkey_binary import find_binary
 from conductor.base.settings.settings import CONFIG_NAME, load
 from conductor.model.spec import JobSpec
+from conductor.views.status import gather
 from tests.chaos.jobs import BACKLOG, EFFECTS, TASKS, write_manifest
 from tests.chaos.world import CONFIG, MARK, REPOSITORY, ChaosWorld, Proc, Role
 from tests.hosts import certificates
@@ -54,9 +54,8 @@ class HostsWorld(ChaosWorld):
         return self.network.folder / "redis" / "v.sock"
 
     @property
-    def redis(self) -> Redis:
-        url = f"unix://admin:{self.passwords['admin']}@{self.socket}"
-        return Redis.from_url(url, protocol=2, socket_timeout=5.0)
+    def redis_url(self) -> str:
+        return f"unix://admin:{self.passwords['admin']}@{self.socket}"
 
     def url(self, user: str) -> str:
         at = f"{user}:{self.passwords[user]}@{REDIS}:{PORT}"
@@ -139,8 +138,10 @@ class HostsWorld(ChaosWorld):
     def status(self) -> dict[str, Any]:
         return json.loads(self.command("status", "--json", may_fail=True).stdout)
 
-    def notes(self) -> list[str]:
-        return self.status()["notes"]
+    def notes(self) -> tuple[str, ...]:
+        """What `conductor status` would say, without a process of its own for each look."""
+        with self.redis as client:
+            return gather(redis_ledger(client)).notes
 
     def heal_all(self) -> None:
         for host in self.hosts:
@@ -244,14 +245,14 @@ def furnish(
     host: Host, nas: Path, *, cpu: int, io: int, depth: int, lease_s: float, changed: Mapping[str, str]
 ) -> None:
     """A project's folder for it, as an operator would make one on each host."""
-    text = CONFIG.format(cpu=cpu, io=io, depth=depth, appendfsync="everysec")
+    text = CONFIG.format(cpu=cpu, io=io, depth=depth, redis="")
     text = text.replace("lease_s = 1.5", f"lease_s = {lease_s}").replace(
         'path = ".conductor/scratch"', 'path = "scratch"'
     )
     text = text.replace('path = "published"', f'path = "{nas}/published"\nmarker = "{NAS_MARKER}"')
-    text = f'receipts_dir = "{nas}/receipts"\nmanifests_dir = "{nas}/manifests"\n' + text.replace(
-        '[redis]\nappendfsync = "everysec"\n', ""
-    )
+    # Silence is told by the alerts' look.
+    shared = f'receipts_dir = "{nas}/receipts"\nmanifests_dir = "{nas}/manifests"\n'
+    text = f"{shared}{text}[alerts]\nevery_s = 1.0\n"
     for words, others in changed.items():
         assert words in text
         text = text.replace(words, others)
