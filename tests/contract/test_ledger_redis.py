@@ -10,8 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_scenes import LedgerScene, a_class, a_receipt, a_reservation, an_entry, an_id, redis_scene
+from ledger_scenes import (
+    LedgerScene,
+    a_class,
+    a_receipt,
+    a_reservation,
+    an_entry,
+    an_id,
+    redis_scene,
+    steps_back,
+)
 from loguru import logger
+from node_scene import until
 from redis import Redis
 
 from conductor.adapters.open_ledger import connect, open_ledger, redis_ledger, redis_of
@@ -335,3 +345,24 @@ def test_a_ring_wakes_a_leader_whose_server_lost_its_scripts(client: Redis):
     assert ledger.prefetch.ask_when_rung(5, Lookahead(), 3.0, lead) is True
     ledger.prefetch.ask_ahead(Lookahead(), 3.0, lead)
     assert len(ledger.waiting.candidates(Lookahead())) == 1
+
+
+def test_what_a_server_gave_whose_clock_was_ahead_ends_in_time(client: Redis) -> None:
+    """After a failover: its hour of a lead and of a lease would keep both from everybody else."""
+    # Given a lead and a lease of an hour, and another server in the place of who gave them
+    ledger = redis_ledger(client)
+    scene = redis_scene(client, ledger)
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.ledger.leadership.resign("conductor-1")
+    client.set(scene.keys.leader, "7 conductor-9", px=3_600_000)
+    now_s = float(client.time()[0])  # type: ignore[index]
+    client.zadd(f"{scene.keys.ledger}leases", {an_id("a"): (now_s + 3600) * 1000})
+    steps_back(scene)
+    # When somebody asks for the lead
+    assert ledger.leadership.lead("conductor-1", 0.2) is None
+    # Then it is free as soon as one that was given now
+    assert client.pttl(scene.keys.leader) <= 200
+    epoch = until(lambda: ledger.leadership.lead("conductor-1", 60.0))
+    assert epoch is not None and ledger.leadership.settle(epoch, 0.0, 0) is not None
+    assert [held.job_id for held in ledger.orphans.orphans(60.0)] == [an_id("a")]

@@ -7,12 +7,14 @@
 --            given out}
 --   reads    what history.lua names
 --   writes   conductor:workers (those of lost hosts), settled_history, settling_history, highest_seen_count,
---            reported_workers, reported_attempts, handout_count, attempt_floor, off_queue_at; what
+--            reported_workers, reported_attempts, handout_count, attempt_floor, off_queue_at, leases; what
 --            `give_back_one` of attempts.lua touches
 -- Not at the job's cost: what its worker does not know of (any more) ended in what was forgotten; what is
 -- handed over and not started may have been started in it. What silent workers run is an orphan when its
 -- lease has run out.
 local GENERATION_STEP = 100 -- of core/failures/history.py
+-- So many times as long as a lease comes of another server's clock.
+local AHEAD = 10
 if fenced(tonumber(ARGV[1])) then return refuse('this conductor no longer leads') end
 if is_settled() then return {1, 0, 0} end
 local since = tonumber(string.match(call('GET', P .. 'settling_history') or '', '(%d+)$') or whole(now_ms))
@@ -28,6 +30,9 @@ for i = 1, #rows, 2 do
   local id, held = rows[i], cjson.decode(rows[i + 1])
   local is_lost = is_back
   if held.state == 'running' then
+    -- Given by a server whose clock was ahead, it would keep what nobody runs for as long as that.
+    local latest = now_ms + AHEAD * tonumber(ARGV[2])
+    if tonumber(call('ZSCORE', P .. 'leases', id) or '0') > latest then call('ZADD', P .. 'leases', whole(latest), id) end
     is_lost = call('SISMEMBER', P .. 'reported_workers', held.worker) == 1 and call('SISMEMBER', P .. 'reported_attempts', id) == 0
   end
   if is_lost then went_back = went_back + give_back_one(id, held.attempt, held.worker) end
