@@ -125,6 +125,11 @@ class Upgrade:
         return sum(held["node"] == host for held in self.world.active())
 
 
+def reads_later_reports(code: Path) -> bool:
+    """Versions from before refuse a report with a field that they do not know."""
+    return "forbid_unknown_fields=False" in (code / "conductor/model/report.py").read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_rolling_upgrade_and_the_way_back_with_work_in_flight(
@@ -148,15 +153,20 @@ def test_a_rolling_upgrade_and_the_way_back_with_work_in_flight(
         a = upgrade.node("a", is_old=False)
         world.command("drain", "a", "--undo")
         upgrade.goes_on("a", "b")
-        # Then the other way round too: a conductor of yesterday leads a node of today beside one of its own
+        # Then the way back: nodes first, for a version from before may not read what later nodes report
+        if not reads_later_reports(old_code):
+            upgrade.end(a)
+            a = upgrade.node("a", is_old=True)
+            upgrade.goes_on("a")
         yesterday = upgrade.conductor(is_old=True)
         upgrade.end(today)
         upgrade.goes_on("a", "b")
         # And all of today ends the night
         today = upgrade.conductor(is_old=False)
         upgrade.end(yesterday)
-        upgrade.end(b)
-        b = upgrade.node("b", is_old=False)
+        for host, role in (("a", a), ("b", b)):
+            upgrade.end(role)
+            upgrade.node(host, is_old=False)
         upgrade.goes_on("a", "b")
         while not world.is_over():
             play.wait_for_another(world)
