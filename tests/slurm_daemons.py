@@ -151,10 +151,10 @@ class SlurmDaemons:
         self.run("scancel", f"--user={getpass.getuser()}")
         self.until(lambda: not self.run("squeue", "--noheader"))
 
-    def await_saved(self) -> None:
-        """Returns when the controller has written what it has taken until now."""
-        state, now = self.folder / "state" / "job_state", time.time()
-        self.until(lambda: state.exists() and state.stat().st_mtime > now)
+    def await_saved(self, name: str) -> None:
+        """Returns when the controller has written a job of this name, or whose name begins so."""
+        state = self.folder / "state" / "job_state"
+        self.until(lambda: state.exists() and name.encode() in state.read_bytes())
 
     def stop(self) -> None:
         """Ends the daemons, and all that their jobs left."""

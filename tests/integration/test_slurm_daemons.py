@@ -19,7 +19,7 @@ def states(slurm: SlurmDaemons) -> dict[str, str]:
 def test_what_a_killed_controller_had_saved_runs_on_and_is_found_by_its_name(slurm: SlurmDaemons) -> None:
     slurm.run("sbatch", "--job-name=kept", *SLEEP)
     slurm.until(lambda: states(slurm) == {"kept": "RUNNING"})
-    slurm.await_saved()
+    slurm.await_saved("kept")
     slurm.kill_controller()
     slurm.start_controller()
     assert states(slurm) == {"kept": "RUNNING"}
@@ -27,7 +27,7 @@ def test_what_a_killed_controller_had_saved_runs_on_and_is_found_by_its_name(slu
 
 def test_an_accepted_submission_is_forgotten_and_its_id_is_given_again(slurm: SlurmDaemons) -> None:
     slurm.run("sbatch", "--job-name=kept", "--hold", *SLEEP)
-    slurm.await_saved()
+    slurm.await_saved("kept")
     first = slurm.run("sbatch", "--parsable", "--job-name=lost", "--hold", *SLEEP)
     slurm.kill_controller()
     slurm.start_controller()

@@ -95,7 +95,7 @@ def test_an_id_that_was_given_again_finds_the_right_one_by_its_key(
     scene: EngineScene, slurm: SlurmDaemons
 ) -> None:
     slurm.run("sbatch", "--job-name=somebody", "--hold", "--mem=64", "--wrap=true")
-    slurm.await_saved()
+    slurm.await_saved("somebody")
     forgotten, other = scene.key("forgotten"), scene.key("other")
     first = scene.engine.submit(forgotten, scene.sleeper("forgotten"))
     slurm.kill_controller()

@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection
 
-import msgspec
+from msgspec.structs import replace
 
 from conductor.adapters.engines import slurm_rows as rows
 from conductor.adapters.engines.slurm_request import request, script
@@ -73,8 +73,8 @@ class SlurmEngine:
             self._positions = {id: n for n, id in enumerate(self._queue(), start=1)}
             self._positions_until = time.monotonic() + _POSITIONS_S
         self._waiting = waiting
-        places = {job.id: self._positions.get(job.id) for job in firsts.values() if job.id in waiting}
-        placed = {k: msgspec.structs.replace(job, position=places.get(job.id)) for k, job in firsts.items()}
+        places = {id: self._positions.get(id) for id in waiting}
+        placed = {key: replace(job, position=places.get(job.id)) for key, job in firsts.items()}
         return EngineChanges(cursor=cursor, jobs=placed)
 
     def cancel(self, key: str) -> bool:
@@ -85,8 +85,8 @@ class SlurmEngine:
         return True
 
     def capacity(self) -> EngineCapacity:
-        nodes = self._ask("sinfo", "--Node", "--noheader", *self._where, rows.NODE_FORMAT)
-        return rows.capacity_of(nodes, pending=len(self._queue()))
+        told = self._ask("sinfo", "--Node", "--noheader", *self._where, rows.NODE_FORMAT)
+        return rows.capacity_of(told, pending=len(self._queue()))
 
     def feasible(self, submission: Submission) -> str:
         # Slurm takes what is longer than its partition allows, and lets it wait for ever.
