@@ -74,7 +74,7 @@ def checked(world: ChaosWorld) -> list[str]:
 def staged(world: ChaosWorld) -> list[Path]:
     folders = {root.path for root in world.settings.roots.values()}
     folders.update(folder for at in world.local_roots().values() for folder in at.values())
-    return [path for folder in folders for path in (folder / ".tmp").glob("*")]
+    return [path for folder in folders for path in (folder / ".tmp").glob("*") if path.name != "root.id"]
 
 
 def evidence(world: ChaosWorld) -> checker.Evidence:
@@ -88,7 +88,8 @@ def evidence(world: ChaosWorld) -> checker.Evidence:
             world.manifests, receipts, roots, client, effects, left, local=world.local_roots()
         )
     markers = {f"{name}:{root.marker}" for name, root in world.settings.roots.items()}
-    seen.strays = [stray for stray in seen.strays if stray not in markers]
+    # What tells one folder from another lies in each root, too.
+    seen.strays = [s for s in seen.strays if s not in markers and not s.endswith(":.tmp/root.id")]
     return seen
 
 
