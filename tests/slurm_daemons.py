@@ -125,6 +125,13 @@ class SlurmDaemons:
         # What gres.conf says of a resource without files is not taken over when the node tells of itself.
         self.run("scontrol", "update", f"NodeName={NODE}", "Gres=vram:24")
 
+    def resume_node(self) -> None:
+        """As an administrator does: a controller that forgot what runs there starts it anew, is refused by the
+        node, and drains it.
+        """
+        if self._says("drain", "sinfo", "--noheader", "--Format=StateLong"):
+            self.run("scontrol", "update", f"NodeName={NODE}", "State=RESUME")
+
     def kill_controller(self) -> None:
         """As a power cut would: it forgets what it took and did not write yet, which may be of the last five
         seconds. Jobs live on at the node.
@@ -147,14 +154,19 @@ class SlurmDaemons:
         assert self._controller is not None
         if self._controller.poll() is not None:
             self.start_controller()
+        self.resume_node()
         self.run("scancel", "--full", "--signal=KILL", f"--user={getpass.getuser()}")
         self.run("scancel", f"--user={getpass.getuser()}")
         self.until(lambda: not self.run("squeue", "--noheader"))
 
     def await_saved(self, name: str) -> None:
-        """Returns when the controller has written a job of this name, or whose name begins so."""
-        state = self.folder / "state" / "job_state"
-        self.until(lambda: state.exists() and name.encode() in state.read_bytes())
+        """Returns when the controller has written its jobs as they are now, this one among them."""
+        state, now = self.folder / "state" / "job_state", time.time()
+        ids = self.run("squeue", "--noheader", "--format=%i", f"--name={name}").split()
+        self.run(
+            "scontrol", "update", f"JobId={ids[0]}", "Comment=saved"
+        )  # else it may have nothing to write
+        self.until(lambda: state.exists() and state.stat().st_mtime > now)
 
     def stop(self) -> None:
         """Ends the daemons, and all that their jobs left."""

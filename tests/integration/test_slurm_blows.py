@@ -120,6 +120,7 @@ def test_nothing_begins_twice_and_what_was_placed_is_found(
         found = told(keys)
         while any(job.state == "pending" for job in found.values()):
             assert time.monotonic() < end, found
+            slurm_with_room.resume_node()
             found = told(keys)
         placed = {key for key, outcome in outcomes.items() if outcome == "placed"}
         blows.count["found"] += len(found)

@@ -56,6 +56,10 @@ class LabProject:
     def states(self) -> list[str]:
         return self.slurm.run("squeue", "--noheader", "--states=all", "--format=%T").split()
 
+    def key(self) -> str:
+        """Of the pilot that runs."""
+        return self.slurm.run("squeue", "--noheader", "--states=RUNNING", "--format=%j").strip()
+
     def close(self) -> None:
         if self._conductor is not None:
             self._conductor.terminate()
@@ -91,7 +95,7 @@ def test_work_that_waits_is_done_by_one_pilot_through_kills_and_the_pilot_is_giv
     until(lambda: "RUNNING" in project.states(), limit_s=120.0)
 
     project.kill_conductor()
-    project.slurm.await_saved("cdr-")
+    project.slurm.await_saved(project.key())
     project.slurm.kill_controller()
     project.conduct()
     project.slurm.start_controller()
