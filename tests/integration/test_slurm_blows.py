@@ -39,7 +39,7 @@ def slurm_with_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     if not is_unpacked():
         words = "no Slurm is unpacked here (scripts/slurm-for-tests)"
         pytest.fail(words) if os.environ.get("CI") else pytest.skip(words)
-    with running_slurm(tmp_path / "slurm", cpus=64) as daemons:
+    with running_slurm(tmp_path / "slurm", cpus=64, with_vram=False) as daemons:
         lies = tmp_path / "lies"
         lies.mkdir()
         for name, value in daemons.environment.items():

@@ -4,6 +4,7 @@ and controller are killed.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from free_ports import a_free_port
 from node_scene import until
-from slurm_daemons import SlurmDaemons
+from slurm_daemons import SlurmDaemons, is_unpacked, running_slurm
 
 from conductor.adapters.redis.valkey_binary import find_binary
 
@@ -29,7 +30,6 @@ idle_s = 2
 cpus = 1
 ram_mib = 1000
 lanes = ["cpu"]
-gres = {{vram = 14}}
 licences = {{nuke = 1}}
 """
 
@@ -67,14 +67,25 @@ class LabProject:
 
 
 @pytest.fixture
-def project(slurm: SlurmDaemons, tmp_path: Path) -> Iterator[LabProject]:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmDaemons]:
+    if not is_unpacked():
+        words = "no Slurm is unpacked here (scripts/slurm-for-tests)"
+        pytest.fail(words) if os.environ.get("CI") else pytest.skip(words)
+    with running_slurm(tmp_path / "slurm", with_vram=False) as daemons:
+        for name, value in daemons.environment.items():
+            monkeypatch.setenv(name, value)
+        yield daemons
+
+
+@pytest.fixture
+def project(lab: SlurmDaemons, tmp_path: Path) -> Iterator[LabProject]:
     port = a_free_port()
     (tmp_path / "conductor.toml").write_text(CONFIG.format(port=port))
     redis = subprocess.Popen(
         [find_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)],
         stdout=subprocess.DEVNULL,
     )
-    project = LabProject(tmp_path, slurm)
+    project = LabProject(tmp_path, lab)
     yield project
     project.close()
     redis.kill()
