@@ -1,14 +1,15 @@
-"""Engines and their pilots as sentences. Pure: the same values give the same words."""
+"""Engines and their pilots as rows and sentences. Pure: the same values give the same words."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from conductor.base.text import duration, many, printable
 from conductor.core.pilots.waiting_work import is_for_another_host
 from conductor.model.decision import Hold
 from conductor.model.pilot import EngineState, Pilot, PilotStates
+from conductor.model.spec import Value
 from conductor.views.staleness import clock
 
 #: How an engine is called by its kind.
@@ -16,21 +17,54 @@ KINDS = {"local": "this host", "slurm": "Slurm", "ray": "Ray", "kubernetes": "Ku
 SHOWN_PILOTS = 12
 
 
+class PilotRow(Value, frozen=True, kw_only=True):
+    """A pilot that is not over. `node`: the name that its node has once it is up."""
+
+    name: str
+    node: str
+    words: str
+
+
+class EngineRow(Value, frozen=True, kw_only=True):
+    """An engine, with a clause on how it stands. `is_away`: it does not answer."""
+
+    name: str
+    kind: str
+    words: str
+    is_away: bool = False
+    pilots: tuple[PilotRow, ...] = ()
+
+
+def engine_rows(engines: Iterable[EngineState], pilots: Iterable[Pilot], now: float) -> tuple[EngineRow, ...]:
+    there = [pilot for pilot in pilots if pilot.state != "ended"]
+    return tuple(
+        _row(engine, [pilot for pilot in there if pilot.engine == engine.name], now) for engine in engines
+    )
+
+
 def engine_lines(engines: Iterable[EngineState], pilots: Iterable[Pilot], now: float) -> list[str]:
     """One for each engine, and one for each of its pilots that is not over."""
     out: list[str] = []
-    there = [pilot for pilot in pilots if pilot.state != "ended"]
-    for engine in engines:
-        mine = [pilot for pilot in there if pilot.engine == engine.name]
-        live = sum(pilot.is_live for pilot in mine)
-        bounds = f"{live} of at most {engine.max} pilots"
-        out.append(
-            f"engine {engine.name} ({KINDS.get(engine.kind, engine.kind)}): {bounds}{_fault(engine, now)}"
-        )
-        out += [f"  {pilot.name}: {pilot_words(pilot, engine.kind, now)}" for pilot in mine[:SHOWN_PILOTS]]
-        if len(mine) > SHOWN_PILOTS:
-            out.append(f"  … and {many(len(mine) - SHOWN_PILOTS, 'more pilot')}")
+    for row in engine_rows(engines, pilots, now):
+        out.append(f"engine {row.name} ({row.kind}): {row.words}")
+        out += [f"  {pilot.name}: {pilot.words}" for pilot in row.pilots[:SHOWN_PILOTS]]
+        if len(row.pilots) > SHOWN_PILOTS:
+            out.append(f"  … and {many(len(row.pilots) - SHOWN_PILOTS, 'more pilot')}")
     return [printable(line) for line in out]
+
+
+def _row(engine: EngineState, pilots: Sequence[Pilot], now: float) -> EngineRow:
+    live = sum(pilot.is_live for pilot in pilots)
+    return EngineRow(
+        name=engine.name,
+        kind=KINDS.get(engine.kind, engine.kind),
+        words=f"{live} of at most {engine.max} pilots{_fault(engine, now)}",
+        is_away=engine.away_since is not None,
+        pilots=tuple(
+            PilotRow(name=each.name, node=each.node, words=pilot_words(each, engine.kind, now))
+            for each in pilots
+        ),
+    )
 
 
 def pilot_words(pilot: Pilot, kind: str, now: float) -> str:

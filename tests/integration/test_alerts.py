@@ -205,7 +205,7 @@ PLACES = {"NODE": "here", "NAME": "nightly", "KIND": "night.fails"}
 #: In a system as young as this one some have nothing to say yet, and say so.
 NOTHING_YET = re.compile("have to run first|has not fired on this host")
 #: They stay in the foreground, or start what runs already: that they are there is looked at.
-STAYING = {"conductor conduct", "conductor node --detach", "conductor up"}
+STAYING = {"conductor conduct", "conductor node --detach", "conductor node --until 5min", "conductor up"}
 
 
 def commands_of(text: str) -> list[str]:

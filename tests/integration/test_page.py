@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from browser_scene import DESK, EVENTS, PHONE, Watched, is_whole
-from builders import a_spec
+from builders import a_report, a_spec
 from night_page import put_night
 from node_scene import NodeScene, until
 from page_search import completes, grouped, searched
@@ -25,7 +25,9 @@ from conductor.app.web.application import STATIC
 from conductor.app.web.routes.entrance import PAGES
 from conductor.base.logs import job_output
 from conductor.base.logs.running_output import RunningNote, RunningOutput
+from conductor.model.engine import EngineJob
 from conductor.model.failure_outcome import Retry
+from conductor.model.pilot import EngineState, Pilot
 from conductor.model.receipt import Receipt
 from conductor.model.spec import Output
 from conductor.views.as_json import json_text
@@ -125,6 +127,22 @@ def test_hosts_shows_each_place_over_time_and_what_is_closed(seen: Watched, jobs
     assert drawn == [1, 1, 1] and strip.locator("rect.headroom").count() == 1
     seen.page.get_by_role("link", name="1 h").click()
     seen.page.get_by_role("img", name="gpu0 since").wait_for()
+    is_whole(seen)
+
+
+def test_hosts_says_what_pilots_come_from_and_in_what_hosts_differ(seen: Watched, jobs: NodeScene) -> None:
+    put_night(jobs)
+    epoch = jobs.ledger.leadership.lead("test", 60.0)
+    assert epoch is not None
+    waits = EngineJob(state="pending", reason="Resources", position=4)
+    pilot = Pilot(key="cdr-a-b-lab-7", engine="lab", state="placed", asked_at=1.0, job=waits)
+    jobs.ledger.pilots.write(epoch, EngineState(name="lab", kind="slurm", max=4), [pilot])
+    jobs.ledger.reports.publish(a_report("studio3", clock_ahead_s=-7200.0), 60.0)
+    seen.page.goto("/hosts")
+    engine = seen.page.locator("section").filter(has_text="Engine lab (Slurm)")
+    engine.get_by_text("1 of at most 4 pilots").wait_for()
+    engine.get_by_text("waits: Slurm says Resources, position 4").wait_for()
+    seen.page.get_by_role("listitem").filter(has_text="the clock of studio3 is").wait_for()
     is_whole(seen)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SOME, MANY = 20, 100_000
 #: Page → what its heading says once it knows; the list of jobs last, which is looked at.
 HEADS = {
-    "Now": "0 of {} jobs done|No job has been dispatched",
+    "Now": "0 of {:,} jobs done|No job has been dispatched",
     "Hosts": "No host reports",
     "Review": "Nothing to look at",
     "Schedules": "1 schedule.",

@@ -1,5 +1,5 @@
 """Pilots of an engine that lies, and of conductors that are killed at every step: none is lost, none is made
-twice. CONDUCTOR_TEST_ROUNDS=1000 runs each of them so many times."""
+twice. PILOT_ROUNDS=1000 runs each of them so many times."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from lying_engine import LIES, KilledAt
 from pilot_world import PilotWorld
 
 #: In the suite; by hand a thousand.
-ROUNDS = int(os.environ.get("CONDUCTOR_TEST_ROUNDS", "6"))
-SEED = int(os.environ.get("CONDUCTOR_TEST_SEED", "16"))
+ROUNDS = int(os.environ.get("PILOT_ROUNDS", "6"))
+SEED = int(os.environ.get("PILOT_SEED", "16"))
 #: Looks until all that was lost is given up, told to end, and asked for anew.
 SETTLING = 400
 

@@ -15,8 +15,10 @@ from conductor.base.errors import Unreachable
 from conductor.model.decision import Gate
 from conductor.model.report import NodeReport
 from conductor.model.spec import Value
+from conductor.views.engine_list import EngineRow, engine_rows
 from conductor.views.gate_rows import GateRow
 from conductor.views.health import Health, health
+from conductor.views.host_differences import HostDifference
 from conductor.views.now import BacklogRow, Now, WaitingRow, now_of
 from conductor.views.resource_history import ResourceHistory, ResourceStrip
 from conductor.views.status import Status, gather
@@ -39,6 +41,10 @@ class NodeList(Value, frozen=True, kw_only=True):
 
     now: float
     nodes: tuple[NodeReport, ...] = ()
+    #: Hosts that are silent, and in what the others are not alike.
+    differences: tuple[HostDifference, ...] = ()
+    #: What pilots come from.
+    engines: tuple[EngineRow, ...] = ()
 
 
 class NodeHistory(Value, frozen=True, kw_only=True):
@@ -168,9 +174,17 @@ async def gates(request: Request) -> Response:
     "/api/v1/nodes", dependencies=[Depends(looks)], responses={**gives(NodeList, "The hosts"), **AWAY}
 )
 async def nodes(request: Request) -> Response:
-    """The reports of all nodes: devices, disks, queues, memory, what keeps them from starting anything."""
+    """The reports of all nodes: devices, disks, queues, memory, what keeps them from starting anything; what
+    differs among them; engines and their pilots."""
     look, headers = await looked(request)
-    return json_answer(NodeList(now=look.status.now, nodes=look.status.nodes), headers=headers)
+    status = look.status
+    found = NodeList(
+        now=status.now,
+        nodes=status.nodes,
+        differences=status.differences,
+        engines=engine_rows(status.engines, status.pilots, status.now),
+    )
+    return json_answer(found, headers=headers)
 
 
 @router.get(

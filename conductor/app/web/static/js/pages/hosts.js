@@ -4,13 +4,14 @@ import { cells, h, head, put, rows } from "../dom.js";
 import { ago, many, mib, size } from "../format.js";
 import { apart } from "../apart.js";
 import { fetched, query } from "../api.js";
-import { titled } from "./parts.js";
+import { prose, titled } from "./parts.js";
 import { fillStrip, legend, makeStrip } from "../strips.js";
 
 export const title = "Hosts";
 
 const DEVICES = ["Device", ["Used"], ["Ours"], ["Of"], "State"];
 const VOLUMES = ["Disk", "Path", ["Free"], ["Removable"], "State"];
+const PILOTS = ["Pilot", "How it stands"];
 const QUEUES = ["Queue", ["Workers"], "Keeps warm", "State"];
 
 const HOURS = [1, 6, 18];
@@ -24,7 +25,9 @@ export function show(main) {
   const choice = h("p", {}, "The last ", HOURS.map((hours) => [h("a", { href: `/hosts?hours=${hours}`, "aria-current": hours === span ? "true" : null }, `${hours} h`), " "]));
   const key = legend();
   const hosts = h("div");
-  main.append(words, choice, key, hosts);
+  const differences = h("ul", { class: "todo" });
+  const engines = h("div");
+  main.append(words, differences, choice, key, hosts, engines);
   let past = { strips: [], jobs: [] };
   let askedAt = -HISTORY_MS;
   let shown = [];
@@ -37,9 +40,12 @@ export function show(main) {
   });
   return {
     async refresh() {
-      const { nodes } = await fetched("/api/v1/nodes");
+      const told = await fetched("/api/v1/nodes");
+      const { nodes } = told;
       shown = nodes;
       put(words, titled(headline(nodes)));
+      put(differences, told.differences.map((difference) => h("li", {}, prose(difference.words))));
+      rows(engines, told.engines, (engine) => engine.name, makeEngine, fillEngine);
       choice.hidden = key.hidden = nodes.length === 0;
       rows(hosts, nodes, (node) => node.node, make, fill);
       draw();
@@ -92,6 +98,15 @@ function fill(section, node) {
 function table(element, values, key, labels, cellsOf) {
   element.hidden = values.length === 0;
   rows(element.querySelector("tbody"), values, key, () => h("tr"), (tr, value) => cells(tr, labels, cellsOf(value)));
+}
+
+const makeEngine = () => h("section", {}, h("h2", {}), h("p"), h("div", { class: "scroll", tabindex: 0 }, h("table", { class: "stack" }, head(...PILOTS), h("tbody"))));
+
+function fillEngine(section, engine) {
+  const [name, words, pilots] = section.children;
+  put(name, `Engine ${engine.name} (${engine.kind})`);
+  put(words, engine.is_away ? h("span", { class: "alarm" }, `✕ ${engine.words}`) : engine.words);
+  table(pilots, engine.pilots, (pilot) => pilot.name, PILOTS, (pilot) => [pilot.name, pilot.words]);
 }
 
 const told = (obstacle) => `${obstacle.words} (now ${obstacle.figure} ${obstacle.unit}, opens at ${obstacle.opens_at} ${obstacle.unit}), for ${ago(obstacle.since)}`;
