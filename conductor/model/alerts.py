@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from conductor.model.spec import Value
+from conductor.model.spec import Exchanged, Value
 
 AlertRuleName = Literal[
     "nas-gone",
@@ -65,7 +65,7 @@ class AlertFinding(Value, frozen=True, kw_only=True):
     figures: dict[str, float] = {}
 
 
-class Alert(Value, frozen=True, kw_only=True):
+class Alert(Exchanged, frozen=True, kw_only=True):
     """One thing that is wrong, from when it was first seen until it is over."""
 
     rule: AlertRuleName
@@ -95,7 +95,7 @@ class Alert(Value, frozen=True, kw_only=True):
         return self.rule, self.subject
 
 
-class ChannelTally(Value, frozen=True, kw_only=True):
+class ChannelTally(Exchanged, frozen=True, kw_only=True):
     """What became of the messages through one channel."""
 
     sent: int = 0
@@ -107,7 +107,7 @@ class ChannelTally(Value, frozen=True, kw_only=True):
     fault: str = ""
 
 
-class AlertBook(Value, frozen=True, kw_only=True):
+class AlertBook(Exchanged, frozen=True, kw_only=True):
     """All that is remembered from one judgement to the next. To lose it costs a second word, nothing else."""
 
     #: When it was judged last; 0: never.

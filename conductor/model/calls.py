@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from conductor.model.spec import JobId, Value
+from conductor.model.spec import Exchanged, JobId
 
 #: ok: answered. refused: a 429. failed: anything else went wrong. uncalled: nothing was sent.
 CallOutcome = Literal["ok", "refused", "failed", "uncalled"]
@@ -21,7 +21,7 @@ Trouble = Literal["limited", "busy", "down", "refuses", "faulty"]
 MOST_WORDS = 500
 
 
-class Budget(Value, frozen=True, kw_only=True):
+class Budget(Exchanged, frozen=True, kw_only=True):
     """One budget as a server announces it with an answer. None: it did not say."""
 
     limit: int | None = None
@@ -32,7 +32,7 @@ class Budget(Value, frozen=True, kw_only=True):
     window_s: float | None = None
 
 
-class Call(Value, frozen=True, kw_only=True):
+class Call(Exchanged, frozen=True, kw_only=True):
     """One call. `usd` by the prices of conductor.toml; None where tokens or prices are not known."""
 
     key: str
@@ -54,7 +54,7 @@ class Call(Value, frozen=True, kw_only=True):
     words: str = ""
 
 
-class EndpointFault(Value, frozen=True, kw_only=True):
+class EndpointFault(Exchanged, frozen=True, kw_only=True):
     """What is known against an endpoint since it last answered. Times are epoch seconds of the ledger's
     clock.
     """

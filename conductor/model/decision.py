@@ -8,7 +8,7 @@ from conductor.model.chains import FileMove
 from conductor.model.reason import CROWDED_OUT, NEVER, NO_DETAIL, Detail, Reason
 from conductor.model.report import CounterReading
 from conductor.model.snapshot import RateState, Reservation
-from conductor.model.spec import ResourceName, Value
+from conductor.model.spec import Exchanged, ResourceName, Value
 
 Gate = Literal["lane", "vram", "scratch", ResourceName, "counter", "rate", "after", "mount", "hold", "report"]
 GATES: tuple[Gate, ...] = (
@@ -25,7 +25,7 @@ GATES: tuple[Gate, ...] = (
 )
 
 
-class Verdict(Value, frozen=True, kw_only=True):
+class Verdict(Exchanged, frozen=True, kw_only=True):
     """One gate's answer about one place, with its numbers. A refusal is data: words are made of it
     elsewhere.
     """
@@ -100,7 +100,7 @@ class Successor(Value, frozen=True, kw_only=True):
     admission: Admission
 
 
-class Front(Value, frozen=True, kw_only=True):
+class Front(Exchanged, frozen=True, kw_only=True):
     """Jobs that wait too, come before this one, and would take a part of what it needs."""
 
     #: The first of them.
@@ -111,7 +111,7 @@ class Front(Value, frozen=True, kw_only=True):
     higher: int = 0
 
 
-class Hold(Value, frozen=True, kw_only=True):
+class Hold(Exchanged, frozen=True, kw_only=True):
     """A class that stays, with every gate that said no (and those that said yes, for `explain`)."""
 
     class_id: str
@@ -174,7 +174,7 @@ class Decision(Value, frozen=True, kw_only=True):
     next_tick_s: float = 1.0
 
 
-class Shared(Value, frozen=True, kw_only=True):
+class Shared(Exchanged, frozen=True, kw_only=True):
     """One amount that is shared out (a device's VRAM, a node's RAM or cores, a disk), after the tick's
     admissions.
     """
@@ -190,7 +190,7 @@ class Shared(Value, frozen=True, kw_only=True):
     free: float
 
 
-class GateLedger(Value, frozen=True, kw_only=True):
+class GateLedger(Exchanged, frozen=True, kw_only=True):
     """What a tick left behind, as it is recorded: the one source of `explain`, `status`, the logs and the
     metrics.
     """

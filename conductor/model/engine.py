@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from conductor.model.spec import Value
+from conductor.model.spec import Exchanged, Value
 
 KEY = r"[a-z][a-z0-9-]{0,61}[a-z0-9]"
 
@@ -62,7 +62,7 @@ class SubmitAnswer(Value, frozen=True, kw_only=True):
     words: str = ""
 
 
-class EngineJob(Value, frozen=True, kw_only=True):
+class EngineJob(Exchanged, frozen=True, kw_only=True):
     """One submission as the engine has it."""
 
     state: EngineJobState
@@ -88,7 +88,7 @@ class EngineChanges(Value, frozen=True, kw_only=True):
     jobs: dict[str, EngineJob] = {}
 
 
-class EngineCapacity(Value, frozen=True, kw_only=True):
+class EngineCapacity(Exchanged, frozen=True, kw_only=True):
     """What the engine says it has, all hosts together, for people and as a hint: it may be wrong. None: it
     does not tell."""
 

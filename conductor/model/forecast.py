@@ -4,10 +4,10 @@ seconds.
 
 from __future__ import annotations
 
-from conductor.model.spec import Value
+from conductor.model.spec import Exchanged, Value
 
 
-class Forecast(Value, frozen=True, kw_only=True):
+class Forecast(Exchanged, frozen=True, kw_only=True):
     """Of one backlog, or of all. Kept in the ledger: a conductor that is started again goes on with it."""
 
     #: Empty: all of them.

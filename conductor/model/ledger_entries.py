@@ -15,7 +15,7 @@ from conductor.model.chains import FileJob
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.review import ItemVerdict, ReviewAsked
 from conductor.model.snapshot import JobClass, Reservation
-from conductor.model.spec import Value
+from conductor.model.spec import Exchanged
 
 JobState = Literal["waiting", "admitted", "running", "done", "dead", "review", "cancelled"]
 #: What a job that was cancelled says of itself.
@@ -194,7 +194,7 @@ class RollCall(Struct, frozen=True):
     """Word to a worker: it is to say at once what it holds."""
 
 
-class RenewalFacts(Value, frozen=True, kw_only=True):
+class RenewalFacts(Exchanged, frozen=True, kw_only=True):
     """What a worker may tell of an attempt with each renewal of its lease: the members of the same names in
     `Reservation`."""
 

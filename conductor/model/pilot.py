@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Literal
 
 from conductor.model.engine import EngineCapacity, EngineJob
-from conductor.model.spec import Lane, Value
+from conductor.model.spec import Exchanged, Lane, Value
 
 #: «asking»: written down, and whether the engine has it nobody knows yet. «placed»: the engine or its own
 #: node said that it is there. «ending»: it was told to end. «ended»: nothing of it is left. «lost»: neither
@@ -17,7 +17,7 @@ PilotState = Literal["asking", "placed", "ending", "ended", "lost"]
 LIVE: frozenset[PilotState] = frozenset({"asking", "placed", "ending"})
 
 
-class Pilot(Value, frozen=True, kw_only=True):
+class Pilot(Exchanged, frozen=True, kw_only=True):
     #: Its name at the engine. Each is submitted once: the next pilot is another one.
     key: str
     engine: str
@@ -75,7 +75,7 @@ class PilotRules(Value, frozen=True, kw_only=True):
     shape: PilotShape
 
 
-class EngineState(Value, frozen=True, kw_only=True):
+class EngineState(Exchanged, frozen=True, kw_only=True):
     """What the leader knows of one engine."""
 
     name: str

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from conductor.model.calls import Trouble
 from conductor.model.causes import Cause
-from conductor.model.spec import Lane, Value
+from conductor.model.spec import Exchanged, Lane
 
 
 class Reason(StrEnum):
@@ -237,7 +237,7 @@ OF_ONE_PLACE = frozenset(
 )
 
 
-class Detail(Value, frozen=True, kw_only=True):
+class Detail(Exchanged, frozen=True, kw_only=True):
     """What belongs to some meanings only. Amounts are in the verdict's unit."""
 
     #: Somebody else's words (a driver's, a server's, a failed task's, the conductor's own word why it waits),

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from conductor.model.causes import Cause
 from conductor.model.review import ItemVerdict, ReviewAsked
-from conductor.model.spec import Count, JobId, Needs, Seconds, Value
+from conductor.model.spec import Count, Exchanged, JobId, Needs, Seconds
 
 RECEIPT_VERSION = 1
 #: A worker hands in no more than so many together: of one that was killed, so many may be on disk and unheard
@@ -34,7 +34,7 @@ def number_of(body: str) -> int:
     return int(body.partition(".")[0])
 
 
-class OutputFact(Value, frozen=True, kw_only=True):
+class OutputFact(Exchanged, frozen=True, kw_only=True):
     """One published file as it was when it was published."""
 
     path: str
@@ -42,7 +42,7 @@ class OutputFact(Value, frozen=True, kw_only=True):
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Usage(Value, frozen=True, kw_only=True):
+class Usage(Exchanged, frozen=True, kw_only=True):
     """Peaks of one attempt; None where it could not be measured (never 0 for unknown)."""
 
     #: Per device: the most on any one of them.
@@ -58,7 +58,7 @@ class Usage(Value, frozen=True, kw_only=True):
     spend: dict[str, float] = {}
 
 
-class AdmittedNeeds(Value, frozen=True, kw_only=True):
+class AdmittedNeeds(Exchanged, frozen=True, kw_only=True):
     """What the attempt was admitted as: what its use is to be compared with (`core.needs.estimates`)."""
 
     #: Of its class; empty: the task's name.
@@ -73,7 +73,7 @@ class AdmittedNeeds(Value, frozen=True, kw_only=True):
     ram_mib: int | None = None
 
 
-class Receipt(Value, frozen=True, kw_only=True):
+class Receipt(Exchanged, frozen=True, kw_only=True):
     """One line of `receipts/*.jsonl`. Times are epoch seconds."""
 
     v: Literal[1]

@@ -5,17 +5,12 @@ Readings that cannot be had are None (N/A under WSL or in a container), never 0.
 
 from __future__ import annotations
 
-from conductor.model.spec import Lane, Value
+from conductor.model.spec import Exchanged, Lane
 
 REPORT_VERSION = 2
 
 
-class Reported(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """Part of a report. Hosts are upgraded one after the other: what a reader of another version does not
-    know it leaves out."""
-
-
-class Device(Reported, frozen=True, kw_only=True):
+class Device(Exchanged, frozen=True, kw_only=True):
     index: int
     uuid: str
     name: str
@@ -38,7 +33,7 @@ class Device(Reported, frozen=True, kw_only=True):
         return f"gpu{self.index}"
 
 
-class Volume(Reported, frozen=True, kw_only=True):
+class Volume(Exchanged, frozen=True, kw_only=True):
     """One declared root (`[roots.NAME]`) on this host: scratch, the NAS folder, …"""
 
     root: str
@@ -63,7 +58,7 @@ class Volume(Reported, frozen=True, kw_only=True):
     fault: str | None = None
 
 
-class QueueReport(Reported, frozen=True, kw_only=True):
+class QueueReport(Exchanged, frozen=True, kw_only=True):
     """One RQ queue that workers of this node listen to; each worker listens to exactly one."""
 
     queue: str
@@ -77,7 +72,7 @@ class QueueReport(Reported, frozen=True, kw_only=True):
     warm: tuple[str, ...] = ()
 
 
-class Obstacle(Reported, frozen=True, kw_only=True):
+class Obstacle(Exchanged, frozen=True, kw_only=True):
     """Why a host, or one of its devices, starts nothing new: what a node-side gate found there
     (`node.health.node_gates`).
     """
@@ -98,7 +93,7 @@ class Obstacle(Reported, frozen=True, kw_only=True):
     is_yielding: bool = False
 
 
-class Measure(Reported, frozen=True, kw_only=True):
+class Measure(Exchanged, frozen=True, kw_only=True):
     """One resource of a host, in the steps of its row (`core.capacity.resources`). None: not known."""
 
     total: int | None = None
@@ -109,7 +104,7 @@ class Measure(Reported, frozen=True, kw_only=True):
 UNKNOWN = Measure()
 
 
-class CounterReading(Reported, frozen=True, kw_only=True):
+class CounterReading(Exchanged, frozen=True, kw_only=True):
     """What the command of a counter said last."""
 
     #: So many are held by others; None: it never told.
@@ -120,7 +115,7 @@ class CounterReading(Reported, frozen=True, kw_only=True):
     fault: str = ""
 
 
-class NodeReport(Reported, frozen=True, kw_only=True):
+class NodeReport(Exchanged, frozen=True, kw_only=True):
     v: int = REPORT_VERSION
     node: str
     host: str

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from conductor.model.spec import Value
+from conductor.model.spec import Exchanged, Value
 
 #: A job shows no more than this: a person looks at each.
 MOST_ITEMS = 200
@@ -18,7 +18,7 @@ MOST_WORDS = 500
 Rejection = Literal["dies", "left_out"]
 
 
-class ReviewItem(Value, frozen=True, kw_only=True):
+class ReviewItem(Exchanged, frozen=True, kw_only=True):
     """One thing to be judged. `picture` and `clip` are files that the job's line writes or reads."""
 
     words: str
@@ -32,7 +32,7 @@ class ReviewItem(Value, frozen=True, kw_only=True):
     sure: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
-class ReviewAsked(Value, frozen=True, kw_only=True):
+class ReviewAsked(Exchanged, frozen=True, kw_only=True):
     """All that one body shows."""
 
     items: tuple[ReviewItem, ...]
@@ -41,7 +41,7 @@ class ReviewAsked(Value, frozen=True, kw_only=True):
     is_canary: bool = False
 
 
-class ItemVerdict(Value, frozen=True, kw_only=True):
+class ItemVerdict(Exchanged, frozen=True, kw_only=True):
     """A person's word on one item, of which the first is 1. `at`: epoch seconds by the host on which it was
     said."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from conductor.model.spec import Value
+from conductor.model.spec import Exchanged, Value
 
 #: Of fires that came due while nobody led: the last one is made up for, none is, or all are.
 Missed = Literal["once", "skip", "all"]
@@ -25,7 +25,7 @@ class ScheduleRule(Value, frozen=True, kw_only=True):
     jitter_s: float = 0.0
 
 
-class TakenFire(Value, frozen=True, kw_only=True):
+class TakenFire(Exchanged, frozen=True, kw_only=True):
     """A fire that somebody has in hand. It is his until `until`; then it is anybody's again."""
 
     instant: int
@@ -37,7 +37,7 @@ class TakenFire(Value, frozen=True, kw_only=True):
     is_by_hand: bool = False
 
 
-class FireEnd(Value, frozen=True, kw_only=True):
+class FireEnd(Exchanged, frozen=True, kw_only=True):
     """What a fire came to."""
 
     instant: int
@@ -53,7 +53,7 @@ class FireEnd(Value, frozen=True, kw_only=True):
     output: str = ""
 
 
-class ScheduleState(Value, frozen=True, kw_only=True):
+class ScheduleState(Exchanged, frozen=True, kw_only=True):
     """One schedule as the ledger has it."""
 
     name: str

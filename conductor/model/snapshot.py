@@ -10,7 +10,7 @@ from conductor.model.chains import Chain, RecentWrite
 from conductor.model.job_class import JobClass
 from conductor.model.receipt import Usage
 from conductor.model.report import CounterReading, NodeReport
-from conductor.model.spec import Lane, Value
+from conductor.model.spec import Exchanged, Lane, Value
 
 ActiveState = Literal["admitted", "running"]
 Role = Literal["", "canary", "probe", "canary_by_eye"]
@@ -46,7 +46,7 @@ class Lookahead(Value, frozen=True, kw_only=True):
     backlogs: tuple[str, ...] = ()
 
 
-class Reservation(Value, frozen=True, kw_only=True):
+class Reservation(Exchanged, frozen=True, kw_only=True):
     """What one admitted or running attempt holds. Made in the step that hands it over, released when it
     ends.
     """
@@ -108,7 +108,7 @@ class Reservation(Value, frozen=True, kw_only=True):
     waited_for: dict[str, float] = {}
 
 
-class RateState(Value, frozen=True, kw_only=True):
+class RateState(Exchanged, frozen=True, kw_only=True):
     """One API's budget at this instant. None: that budget has no known limit."""
 
     key: str
@@ -136,7 +136,7 @@ class RateState(Value, frozen=True, kw_only=True):
     usd_per_call: float = 0.0
 
 
-class KindState(Value, frozen=True, kw_only=True):
+class KindState(Exchanged, frozen=True, kw_only=True):
     """What became of the jobs of one kind under one version of their code, as far as it holds others back."""
 
     kind: str
@@ -163,7 +163,7 @@ def cost_of(usd_per_token: float, usd_per_call: float, requests: int, tokens: in
     return tokens * usd_per_token if tokens else requests * usd_per_call
 
 
-class Controls(Value, frozen=True, kw_only=True):
+class Controls(Exchanged, frozen=True, kw_only=True):
     """What the operator said."""
 
     paused_lanes: tuple[Lane, ...] = ()

@@ -39,6 +39,11 @@ class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     thousand nodes there are a hundred thousand of them."""
 
 
+class Exchanged(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """Base of what processes write for each other, and never a person. Hosts are upgraded one after the
+    other: what a reader of another version does not know it leaves out."""
+
+
 class RateNeed(Value, frozen=True, kw_only=True):
     """What one attempt takes from an API's budget."""
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from conductor.model.spec import Value
+from conductor.model.spec import Exchanged
 
 _ID = re.compile(r"\d{1,20}-\d{1,20}\Z")
 
 
-class ToldEvent(Value, frozen=True, kw_only=True):
+class ToldEvent(Exchanged, frozen=True, kw_only=True):
     """`at`: epoch seconds by the clock of the host that said it. `message`: the line for people. Names,
     messages and fields hold strangers' text: whoever shows them escapes them."""
 
