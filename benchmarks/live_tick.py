@@ -99,6 +99,9 @@ class TickBench:
         self.jobs = 0
 
     def publish(self, devices: int, cpu: int) -> None:
+        self.world.reports.publish(self.report(devices, cpu), 600)
+
+    def report(self, devices: int, cpu: int) -> NodeReport:
         gpus = tuple(
             Device(index=d, uuid=f"{d}", name="x", vram_total_mib=24_576, vram_used_mib=300)
             for d in range(devices)
@@ -111,7 +114,7 @@ class TickBench:
                 for d in range(devices)
             ),
         )
-        report = NodeReport(
+        return NodeReport(
             node="bench",
             host="bench",
             devices=gpus,
@@ -130,7 +133,6 @@ class TickBench:
             ),
             cpu_count=64.0,
         )
-        self.world.reports.publish(report, 600)
 
     def put(self, classes: list[JobClass], count: int) -> None:
         entries = list[Entry]()

@@ -1,8 +1,8 @@
 """All figures into benchmarks/RESULTS.md: `python benchmarks/results.py [SECTION ..]`, one after another.
 
-Sections: peers, throughput, backlog, tick, decision, ablation, simulate, feet, web, studio, match, captions,
-soak; default: all of these (two hours, on a machine that has nothing else to do); card: what `tests/gpu`
-measures, where there is one.
+Sections: peers, throughput, backlog, tick, decision, ablation, simulate, scale, feet, web, studio, match,
+captions, soak; default: all of these (two hours, on a machine that has nothing else to do); card: what
+`tests/gpu` measures, where there is one.
 Each replaces its own part of the page and leaves the others, and says of what commit, on what and when it was
 taken. Options behind `--` go to the benchmark: `results.py ablation -- --seeds 2 --rounds 2`.
 """
@@ -130,6 +130,13 @@ SECTIONS = {
     ),
     "simulate": ResultSection(
         "`simulate`: 1,000,000 jobs, 1,000 nodes of 8 devices", ("simulate.py", "--json"), as_it_is
+    ),
+    "scale": ResultSection(
+        "One leader and one Redis over more and more nodes of 8 devices",
+        ("scale.py", "--json"),
+        as_it_is,
+        "A tick a second, all devices full of jobs of a minute. `_ms`, `_us`: CPU of the leader, and of the "
+        "server (`server`); commands: those of the Lua steps with them; KiB: over the wire, both ways.",
     ),
     "feet": ResultSection("What it costs when there is nothing to do", ("feet.py", "--json"), of_feet),
     "web": ResultSection(

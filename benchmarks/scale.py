@@ -1,0 +1,177 @@
+"""How far one leader and one Redis go: `python benchmarks/scale.py [--nodes 1,10,100,1000] [--json FILE]`.
+
+The conductor's own loop on a real Valkey, with so many nodes of 8 devices in one fleet. All devices are
+full; in a second between two ticks as many jobs end as jobs of a minute on so many devices do, and others
+come into their place. Printed is what a tick, a report and a job cost: CPU of the leader and of the
+server, commands with those of the Lua steps, bytes over the wire, memory. What nodes and workers do is
+done here in their place, a job at a time: start, one renewal, end. CPU times: a busy machine changes them
+less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import peer_env
+from live_tick import CONFIG, TickBench, a_class
+from loguru import logger
+from msgspec.structs import replace
+
+from conductor.adapters.open_ledger import connect
+from conductor.analysis.replay.recording import Recorder
+from conductor.base.settings.limits import limits_of
+from conductor.base.settings.settings import load
+from conductor.model.ledger_entries import HeldReport
+from conductor.model.report import NodeReport
+from conductor.model.snapshot import Reservation
+from conductor.tick.learned_needs import NeedsLearner, policy_of
+
+DEVICES, CORES, CLASSES, JOB_S = 8, 64, 100, 60.0
+#: So many wait for each device: the backlog never runs dry.
+WAITING_EACH = 4
+WARM, TICKS, REPORT_TTL_S = 4, 12, 3600.0
+
+
+class Fleet:
+    """A `TickBench` whose one report is that of many nodes, and what the server has been asked since."""
+
+    def __init__(self, bench: TickBench, nodes: int) -> None:
+        self.bench, self.nodes = bench, nodes
+        self.names = [f"node{n:05}" for n in range(nodes)]
+
+    def report(self, name: str) -> NodeReport:
+        one = self.bench.report(DEVICES, CORES)
+        queues = tuple(replace(q, queue=q.queue.replace("bench", name)) for q in one.queues)
+        volumes = tuple(replace(v, filesystem=f"{name}-{v.root}") for v in one.volumes)
+        return replace(one, node=name, host=name, queues=queues, volumes=volumes)
+
+    def publish(self) -> None:
+        for name in self.names:
+            self.bench.world.reports.publish(self.report(name), REPORT_TTL_S)
+
+    def asked(self, what: Callable[[], Any]) -> dict[str, float]:
+        """What the server had to do for it: commands, bytes in and out, CPU seconds; and memory after it."""
+        before = self._counters()
+        what()
+        return {name: value - before[name] for name, value in self._counters().items()}
+
+    def _counters(self) -> dict[str, float]:
+        stats: dict[str, float] = self.bench.client.info("stats")  # pyright: ignore[reportAssignmentType]
+        memory: dict[str, float] = self.bench.client.info("memory")  # pyright: ignore[reportAssignmentType]
+        return {
+            "commands": stats["total_commands_processed"],
+            "bytes": stats["total_net_input_bytes"] + stats["total_net_output_bytes"],
+            "server_s": self.bench.server_s(),
+            "memory": memory["used_memory"],
+        }
+
+
+def measured(folder: Path, url: str, nodes: int) -> dict[str, float]:
+    (folder / "conductor.toml").write_text(CONFIG.format(url=url), encoding="utf-8")
+    settings = load(folder)
+    peer_env.emptied(url)
+    with (
+        connect(url) as client,
+        Recorder(folder / f"ticks{nodes}", 64 << 20) as recorder,
+        NeedsLearner(settings.layout, policy_of(settings.learning), {}, limits_of(settings)) as learning,
+    ):
+        return rows_of(Fleet(TickBench(settings, client, recorder, learning), nodes))
+
+
+def rows_of(fleet: Fleet) -> dict[str, float]:
+    bench, nodes = fleet.bench, fleet.nodes
+    first, reports = fleet.asked(fleet.publish), fleet.asked(fleet.publish)
+    waiting = nodes * DEVICES * WAITING_EACH
+    put = fleet.asked(lambda: bench.put([a_class(i) for i in range(CLASSES)], waiting))
+    bench.settled()
+    fill(bench, nodes)
+    ends = max(1, round(nodes * DEVICES / JOB_S))
+    ticks, jobs = list[dict[str, float]](), list[dict[str, float]]()
+    for n in range(WARM + TICKS):
+        ended = fleet.asked(partial(end, bench, in_state(bench, "running")[:ends]))
+        tick = fleet.asked(lambda: ticks.append(bench.tick()))
+        ticks[-1] |= {"commands": tick["commands"], "bytes": tick["bytes"]}
+        admitted = in_state(bench, "admitted")
+        begun = fleet.asked(partial(begin, bench, admitted))
+        if admitted:
+            jobs.append({name: ended[name] / ends + begun[name] / len(admitted) for name in ended})
+        bench.put([a_class(i) for i in range(CLASSES)][n % CLASSES :], ends)
+        if n % 2 == 0:
+            fleet.publish()
+    ticks, jobs = ticks[WARM:], jobs[WARM:]
+    return {
+        "nodes": nodes,
+        "tick_ms": round(median(ticks, "all"), 2),
+        "tick_server_ms": round(median(ticks, "server"), 2),
+        "tick_commands": median(ticks, "commands"),
+        "tick_kib": round(median(ticks, "bytes") / 1024, 1),
+        "report_kib": round(reports["bytes"] / nodes / 1024, 2),
+        "report_server_us": round(reports["server_s"] / nodes * 1e6, 1),
+        "node_memory_kib": round(first["memory"] / nodes / 1024, 2),
+        "job_commands": round(median(jobs, "commands"), 1),
+        "job_kib": round(median(jobs, "bytes") / 1024, 2),
+        "job_server_us": round(median(jobs, "server_s") * 1e6, 1),
+        "job_memory_bytes": round(put["memory"] / waiting),
+    }
+
+
+def fill(bench: TickBench, nodes: int) -> None:
+    """Until no tick hands anything over: all devices are taken."""
+    held, limit = -1, time.monotonic() + 600
+    while len(bench.world.handover.reservations()) != held and time.monotonic() < limit:
+        held = len(bench.world.handover.reservations())
+        for _ in range(3):
+            bench.tick()
+            bench.start()
+
+
+def in_state(bench: TickBench, state: str) -> list[Reservation]:
+    return [r for r in bench.world.handover.reservations() if r.state == state]
+
+
+def begin(bench: TickBench, admitted: Sequence[Reservation]) -> None:
+    for r in admitted:
+        worker = f"w-{r.job_id}"
+        bench.world.attempts.start(r.job_id, r.attempt, worker, 600)
+        bench.world.attempts.renew(worker, 600, (HeldReport(job_id=r.job_id, attempt=r.attempt),))
+
+
+def end(bench: TickBench, running: Sequence[Reservation]) -> None:
+    for r in running:
+        bench.accept(r)
+
+
+def median(rows: Sequence[Mapping[str, float]], name: str) -> float:
+    return statistics.median(row[name] for row in rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--nodes", default="1,10,100,1000")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    logger.remove()
+    logger.add(sys.stderr, level="ERROR")
+    found: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory(prefix="scale-") as name, peer_env.shared_valkey(Path(name)) as url:
+        for nodes in given.nodes.split(","):
+            found.append(measured(Path(name), url, int(nodes)))
+            print("  ".join(f"{key} {value}" for key, value in found[-1].items()), flush=True)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
