@@ -42,7 +42,9 @@ class ForkedCli:
         self._environment = of_start(os.environ)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         argv = [sys.executable, __file__, str(theirs.fileno())]
-        self._process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        # Begun in the middle of a test it is nobody's: `down` ends whatever carries the project's name.
+        own = {name: value for name, value in os.environ.items() if not name.startswith("CONDUCTOR_")}
+        self._process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=own)
         theirs.close()
 
     def fits(self, environment: Mapping[str, str]) -> bool:
