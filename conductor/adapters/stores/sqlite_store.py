@@ -14,6 +14,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from conductor.base.errors import ConductorError, StatementRefused, StoreFault
+from conductor.base.files.write_ahead_log import enter_write_ahead_log
 from conductor.base.text import printable
 from conductor.model.calls import Trouble
 from conductor.ports.store import SqlRow, SqlValue
@@ -121,7 +122,7 @@ class SqliteStore:
                 else:
                     # A job is done when its rows are on the disk: every commit is synced.
                     db.execute("PRAGMA synchronous = FULL")
-                    db.execute("PRAGMA journal_mode = WAL").fetchone()
+                    enter_write_ahead_log(db, self._lock_s)
             except BaseException:
                 db.close()
                 raise

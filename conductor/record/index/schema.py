@@ -7,6 +7,8 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from conductor.base.files.write_ahead_log import enter_write_ahead_log, is_busy
+
 #: Another one is thrown away and made anew.
 VERSION = 4
 #: A list goes by `job.k`: milliseconds of the moment above, and the job's number below so many bits, so that
@@ -16,6 +18,8 @@ TIE_MASK = (1 << TIE_BITS) - 1
 #: SQLite's integers have 63 bits.
 LAST_KEY = (1 << 63) - 1
 _MOST_MS = LAST_KEY >> TIE_BITS
+#: So long somebody waits for another one's lock.
+_WAIT_S = 10
 
 #: `grp`: jobs that are alike in all that is filtered by name; how many there are, how long their last
 #: attempts ran and on how many devices, is kept, never counted.
@@ -51,8 +55,8 @@ CREATE VIRTUAL TABLE words USING fts5(text, content='', detail='none', columnsiz
 
 def connect(file: Path, *, is_reading: bool = False) -> sqlite3.Connection:
     """Raises `sqlite3.Error`. Autocommit; readers and one writer go beside each other (WAL)."""
-    conn = sqlite3.connect(file, timeout=10, isolation_level=None, check_same_thread=False)
-    conn.execute("PRAGMA journal_mode = WAL")
+    conn = sqlite3.connect(file, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+    enter_write_ahead_log(conn, _WAIT_S)
     # What a power cut takes is fed again: nothing here is the only copy.
     conn.execute("PRAGMA synchronous = OFF")
     conn.execute(f"PRAGMA cache_size = -{8_000 if is_reading else 64_000}")
@@ -62,15 +66,17 @@ def connect(file: Path, *, is_reading: bool = False) -> sqlite3.Connection:
 
 
 def make(file: Path) -> sqlite3.Connection:
-    """An index of this version, empty where there was none."""
+    """An index of this version, empty where there was none. Raises `sqlite3.Error`: also when in use."""
     conn = None
     try:
         conn = connect(file)
         if conn.execute("PRAGMA user_version").fetchone()[0] == VERSION:
             conn.execute("SELECT count(*) FROM source").fetchone()
             return conn
-    except sqlite3.Error:
-        pass  # No database, or a broken one: made again.
+    except sqlite3.Error as e:
+        if is_busy(e):
+            raise
+        # No database, or a broken one: made again.
     if conn is not None:
         conn.close()
     remove(file)
