@@ -236,6 +236,8 @@ def assert_consistent(redis: Redis, keys: Keys = PLAIN) -> None:
         assert {m.decode() for m in redis.smembers(f"{keys.ledger}by_state:{letter}")} == letters[letter]
     active = {k.decode() for k in redis.hkeys(keys.ledger + "reservations")}
     assert active == letters["a"] | letters["r"] == {k.decode() for k in redis.hkeys(keys.ledger + "charges")}
+    in_hand = {e.decode() for key in redis.keys(keys.prefetched("*")) for e in redis.lrange(key, 0, -1)}
+    assert in_hand <= {f"{job_id}-a{row[1]}" for job_id, row in state.items() if row[0] == "a"}
     assert_sums(redis, keys)
     assert redis.llen(keys.bell) <= 1
 
@@ -267,6 +269,8 @@ def redis_scene(redis: Redis, ledger: Ledger, keys: Keys = PLAIN) -> LedgerScene
         assert ledger.bell.now() >= until
 
     def take(queue: str, worker: str) -> tuple[str, int] | None:
+        # As `Intake`: a worker is registered before it takes anything.
+        redis.sadd(keys.workers, worker)
         entry = redis.lmove(keys.rq_queue(queue), keys.prefetched(worker), "LEFT", "RIGHT")
         if entry is None:
             return None

@@ -128,7 +128,7 @@ def dump(client: Redis) -> dict[str, Any]:
     values = _piped(client, [(words[0], key, *words[1:]) for key, words in asked])
     for (key, _), value in zip(asked, values, strict=True):
         found[key.decode()] = _text(value)
-    jobs = [key for key in keys if key.startswith((b"rq:job:", b"conductor:prefetched:"))]
+    jobs = [key for key in keys if key.startswith(b"rq:job:")]
     for key, ttl in zip(jobs, _piped(client, [("TTL", key) for key in jobs]), strict=True):
         found[f"ttl:{key.decode()}"] = ttl
     return found
@@ -344,10 +344,7 @@ def rq_faults(seen: Evidence) -> list[str]:
     found: list[str] = []
     for key, value in seen.redis.items():
         entries: Iterable[str] = ()
-        if key.startswith("rq:queue:") or (
-            key.startswith("conductor:prefetched:") and seen.redis.get(f"ttl:{key}", -1) < 0
-        ):
-            # What a dead worker held in its hand was returned, and is kept a day for who asks.
+        if key.startswith(("rq:queue:", "conductor:prefetched:")):
             entries = value
         elif key.startswith("rq:wip:"):
             entries = [entry.removesuffix(":1") for entry in value[::2]]

@@ -212,6 +212,23 @@ def test_a_worker_that_died_since_may_have_seen_what_was_forgotten(scene: Ledger
     assert settles(scene, wait_s=0.0) == Settled(went_back=0, floor=100)
 
 
+def test_what_lies_in_a_hand_goes_back_though_its_worker_and_all_who_would_look_are_gone(
+    scene: LedgerScene,
+) -> None:
+    """Nothing was forgotten, and the worker is not heard of any more: it stays registered until its hand is
+    empty."""
+    scene.put(an_entry("a"))
+    admitted(scene, 1)
+    assert scene.take(QUEUE, "w1") == (an_id("a"), 1)
+    steps_back(scene)
+    leads(scene)
+
+    assert settles(scene) == Settled(went_back=0, floor=0)
+    assert scene.rescue("a"), "and nothing of it is left in that hand, which `check` looks at"
+    if scene.redis is not None:
+        assert scene.redis.smembers(scene.keys.workers) == set(), "who is gone is struck off then"
+
+
 CLAIMS: dict[str, Callable[[LedgerScene], None]] = {
     "waits": lambda scene: None,
     "is in the queue": lambda scene: admitted(scene, 1),

@@ -19,6 +19,7 @@ from conductor.model.decision import Admission
 from conductor.model.ledger_entries import WorkerTurn
 from tests.worker_scene import wait_until
 from workers.parent.intake import Intake, TakenJob
+from workers.parent.rq_presence import Presence
 
 QUEUE = "cpu-node1"
 
@@ -36,7 +37,7 @@ def scene(client: Redis) -> LedgerScene:
 
 @pytest.fixture
 def intake(client: Redis) -> Iterator[Intake]:
-    intake = Intake(client, QUEUE, "w1", PLAIN)
+    intake = Intake(client, QUEUE, "w1", PLAIN, Presence(client, QUEUE, "w1", PLAIN).register)
     yield intake
     intake.close()
 
@@ -81,6 +82,35 @@ def test_what_was_started_and_never_heard_of_is_told_again(
 
     assert ids(intake.take(a_turn)) == [an_id("a")]
     assert scene.state("b") == "admitted"
+
+
+def test_nothing_stays_in_the_hand_of_a_worker_that_the_server_had_forgotten(
+    scene: LedgerScene, intake: Intake, client: Redis, monkeypatch: pytest.MonkeyPatch
+):
+    """Its birth was in what was forgotten, and it dies with all who would have looked into its hand."""
+    # Given a worker at work, and a server that came back without knowing it
+    fed(scene, "a")
+    assert ids(intake.take(a_turn)) == [an_id("a")]
+    client.delete(PLAIN.workers, PLAIN.rq_worker("w1"))
+    client.client_kill_filter(_type="normal", skipme=True)
+    with pytest.raises(Unreachable):
+        intake.take(a_turn)
+    intake.take(a_turn)
+
+    # When it takes another entry and is killed before that is started
+    fed(scene, "b")
+    client.script_flush()
+    monkeypatch.setattr(intake._attempts, "turn", killed)  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(SystemExit):
+        intake.take(a_turn)
+    assert client.lrange(PLAIN.prefetched("w1"), 0, -1) == [f"{an_id('b')}-a1".encode()]
+
+    # Then what goes back is in no hand any more, which `check` looks at
+    assert scene.rescue("b")
+
+
+def killed(turn: WorkerTurn) -> None:
+    raise SystemExit
 
 
 def test_a_lost_connection_that_still_waits_takes_nothing_for_nobody(

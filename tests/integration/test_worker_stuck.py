@@ -115,7 +115,7 @@ def test_what_a_lost_answer_had_started_goes_back_when_the_worker_leaves(scene: 
     """Its turn was asked for and never heard: it is asked for again before the worker goes."""
     spec = scene.put(a_spec(0, task="mine.write"))
     with Redis.from_url(redis_url) as client:
-        intake = Intake(client, QUEUE, "w1", PLAIN)
+        intake = Intake(client, QUEUE, "w1", PLAIN, lambda client: None)
         real, asked = intake._take, []
 
         def lost(turn: Any) -> Any:

@@ -2,6 +2,9 @@
 worker's entry is not lost.
 
 The worker's turn goes behind it in one write: Redis starts what came before the worker has even woken up.
+
+By a new connection the worker is registered before anything is taken: it may lead to a server that has
+forgotten it, and whoever takes an entry out of all hands looks into those of registered workers only.
 """
 
 from __future__ import annotations
@@ -47,8 +50,11 @@ class TakenJob(NamedTuple):
 class Intake:
     """One queue, one hand. `take` is the main thread's; `unblock` may be called from another."""
 
-    def __init__(self, client: Redis, queue: str, worker: str, keys: Keys) -> None:
+    def __init__(
+        self, client: Redis, queue: str, worker: str, keys: Keys, register: Callable[[Redis], None]
+    ) -> None:
         self._client = client
+        self._register = register
         self._blocking = own_client(client, TAKE_LIMIT_S + SOCKET_LIMIT_S, is_single=True)
         self._attempts = RedisAttempts(Scripts(client, keys))
         self._behind = RedisAttempts(Scripts(self._blocking, keys))
@@ -80,8 +86,10 @@ class Intake:
         return taken
 
     def _take(self, turn: WorkerTurn) -> TakenJob:
-        with translating(self._client):
-            self._connection_id = self._connection_id or int(self._blocking.client_id())  # pyright: ignore[reportArgumentType]
+        if self._connection_id is None:
+            with translating(self._client):
+                self._register(self._blocking)
+                self._connection_id = int(self._blocking.client_id())  # pyright: ignore[reportArgumentType]
         asked_at = time.monotonic()
         self.is_blocked = True
         try:

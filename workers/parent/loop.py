@@ -120,9 +120,9 @@ def work(
     with redis_of(settings, is_lenient=True, is_joining=True) as client:
         refuse_other_project(client, settings.receipts_dir, settings.redis)
         keys = Keys(settings.redis.prefix)
-        intake = Intake(client, queue, name, keys)
         # Its own client: a beat must not wait for a connection that the main thread blocks.
         presence = Presence(own_client(client, SOCKET_LIMIT_S), queue, name, keys)
+        intake = Intake(client, queue, name, keys, presence.register)
         worker = Worker(intake, queue, presence, stopping)
         presence.birth()
         try:

@@ -100,20 +100,18 @@ class RqWorker(BaseWorker):
 
 class Presence:
     """This worker on rq-dashboard: to be looked at, and never worth failing a job for. What goes wrong with
-    it, in Redis or in RQ, is left to the next beat."""
+    it, in Redis or in RQ, is left to the next beat. Only `register` is more than that."""
 
     def __init__(self, client: Redis, queue: str, name: str, keys: Keys) -> None:
         self._client = client
         self._queue = queue
         self._name = name
         self._key = keys.rq_worker(name)
-        #: Sets that name it, and as what: RQ's, and ours, whose members are waited for when the ledger is
-        #: settled.
-        self._lists = {
-            keys.rq_workers: self._key,
-            keys.rq_workers_of(queue): self._key,
-            keys.workers: name,
-        }
+        #: RQ's sets that name it, by its key.
+        self._rq_sets = (keys.rq_workers, keys.rq_workers_of(queue))
+        #: Ours: its members are waited for when the ledger is settled, and what goes back to the backlog is
+        #: taken out of their hands.
+        self._registry = keys.workers
         self._worker: RqWorker | None = None
         self._shown: str | None = None
 
@@ -134,15 +132,28 @@ class Presence:
         meanwhile.
         """
         self._shown = None
-        with decorating(), self._client.pipeline(transaction=False) as pipeline:
-            pipeline.hset(self._key, mapping=self._fields(rq_id))
-            if not rq_id:
+        with decorating():
+            self._write(self._client, self._fields(rq_id))
+            self._shown = rq_id
+
+    def register(self, client: Redis) -> None:
+        """By that client, whatever RQ has to say: before it takes anything by the same connection. Raises
+        `RedisError`."""
+        fields: dict[Any, Any] = {"state": "?"}
+        with decorating():
+            fields = self._fields(None)
+        self._write(client, fields)
+
+    def _write(self, client: Redis, fields: dict[Any, Any]) -> None:
+        with client.pipeline(transaction=False) as pipeline:
+            pipeline.sadd(self._registry, self._name)
+            pipeline.hset(self._key, mapping=fields)
+            if not fields.get("current_job"):
                 pipeline.hdel(self._key, "current_job")
             pipeline.expire(self._key, WORKER_TTL_S)
-            for name, member in self._lists.items():
-                pipeline.sadd(name, member)
+            for name in self._rq_sets:
+                pipeline.sadd(name, self._key)
             pipeline.execute()
-            self._shown = rq_id
 
     def _fields(self, rq_id: str | None) -> dict[Any, Any]:
         """Where RQ has nothing to say: so much that it is seen to be there."""
@@ -160,10 +171,11 @@ class Presence:
             self._worker.total_working_time += seconds
 
     def death(self) -> None:
-        """Where it cannot be said, its key runs out by itself."""
+        """Where it cannot be said, its key runs out by itself. It stays registered: it may leave something in
+        its hand, and whoever looked for that strikes it off (`remove_worker`)."""
         with decorating(), self._client.pipeline(transaction=True) as pipeline:
-            for name, member in self._lists.items():
-                pipeline.srem(name, member)
+            for name in self._rq_sets:
+                pipeline.srem(name, self._key)
             pipeline.hset(self._key, "death", utcformat(utc_now()))
             pipeline.expire(self._key, DEATH_SHOWN_S)
             pipeline.execute()

@@ -2,12 +2,11 @@
 -- What a worker has taken from its queue and not ended: started or not.
 --   ARGV[1]  worker
 --   returns  JSON array of Reservations
---   reads    conductor:reservations; prefetched:WORKER (given a day to live: its worker is most likely dead)
+--   reads    conductor:reservations; prefetched:WORKER
 local worker = ARGV[1]
 local hand = P .. 'prefetched:' .. worker
 local is_in_hand = {}
 for _, entry in ipairs(call('LRANGE', hand, 0, -1)) do is_in_hand[entry] = true end
-call('EXPIRE', hand, 86400)
 local found = {}
 for _, text in ipairs(call('HVALS', P .. 'reservations')) do
   local held = cjson.decode(text)

@@ -28,10 +28,19 @@ local function charge(id, charges)
   note_charges(id, charges)
 end
 
+-- Out of our list once nobody hears of it any more and its hand is empty: its host was lost, and nobody was
+-- left to strike it off.
+local function strike_off_gone(worker)
+  if call('EXISTS', R .. 'worker:' .. worker, P .. 'prefetched:' .. worker) == 0 then call('SREM', P .. 'workers', worker) end
+end
+
 -- An entry that a worker took and never started: the worker died, and so may have all who would look into its
--- hand.
+-- hand. A worker is registered before it takes anything, and until its hand is empty.
 local function drop_prefetched(entry)
-  for _, worker in ipairs(call('SMEMBERS', P .. 'workers')) do call('LREM', P .. 'prefetched:' .. worker, 0, entry) end
+  for _, worker in ipairs(call('SMEMBERS', P .. 'workers')) do
+    call('LREM', P .. 'prefetched:' .. worker, 0, entry)
+    strike_off_gone(worker)
+  end
 end
 
 -- Give back what an admitted or running attempt holds, once: the reservation is the proof that it still does,
