@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 
 from conductor.base.errors import Unreachable
 from conductor.base.hours import about
@@ -24,8 +25,8 @@ from conductor.tick.come_and_gone import GateOpenings, NodesSeen
 QUIET_S = 60.0
 #: So many reasons of one task are remembered; the one not seen for longest goes.
 MOST_REASONS = 32
-#: More jobs of one task, fed to one place by one tick, share a line.
-APART = 8
+#: More jobs of one task, fed by one tick to one place, or to all places together, share a line.
+APART, MOST_APART = 8, 32
 NUMBER = re.compile(r"[\d.]+( [KMGT]?i?B\b)?")
 
 ReadLines = Callable[[Sequence[str]], Mapping[str, bytes]]
@@ -40,13 +41,19 @@ def same_of(verdict: Verdict) -> Same:
     return verdict.gate, verdict.reason, where, NUMBER.sub("#", verdict.detail.words)
 
 
-def grouped(fed: Sequence[Admission]) -> dict[tuple[str, str, str], list[Reservation]]:
-    """(lane, task, place) → what was fed there, in order."""
-    groups: dict[tuple[str, str, str], list[Reservation]] = {}
+def grouped(fed: Sequence[Admission]) -> Iterator[tuple[str, list[Reservation]]]:
+    """(place, what was fed there of one task), in order. What is spread over a fleet is one group."""
+    tasks: dict[tuple[str, str], dict[str, list[Reservation]]] = {}
     for admission in fed:
         r = admission.reservation
-        groups.setdefault((r.lane, r.task, "/".join((r.node, *r.devices))), []).append(r)
-    return groups
+        places = tasks.setdefault((r.lane, r.task), {})
+        places.setdefault("/".join((r.node, *r.devices)), []).append(r)
+    for places in tasks.values():
+        if len(places) > 1 and sum(map(len, places.values())) > MOST_APART:
+            first, others = next(iter(places)), many(len(places) - 1, "other place")
+            yield f"{first} and {others}", list(chain.from_iterable(places.values()))
+        else:
+            yield from places.items()
 
 
 def _unread(ids: Sequence[str]) -> dict[str, bytes]:
@@ -67,18 +74,20 @@ class TickLog:
         self._nodes.look(nodes)
 
     def applied(self, applied: Applied) -> None:
-        for (lane, task, place), fed in grouped(applied.fed).items():
+        apart: list[tuple[str, Reservation]] = []
+        for place, fed in grouped(applied.fed):
             if len(fed) > APART:
                 # Of short jobs a thousand a second are fed: a line for each cost more than to decide it.
                 emit_event("jobs.admitted", "Fed {lane} {task}: {} → {place}", many(len(fed), "job"),
-                           lane=lane, task=task, place=place, jobs=len(fed),
+                           lane=fed[0].lane, task=fed[0].task, place=place, jobs=len(fed),
                            job_ids=[r.job_id for r in fed])  # fmt: skip
-                continue
-            files = self._files(fed)
-            for r in fed:
-                emit_event("job.admitted", "Fed {lane} {about} ({}) → {place}", r.job_id[:SHORT_ID],
-                           about=named(task, files.get(r.job_id, "")), lane=lane, task=task, place=place,
-                           job_id=r.job_id, attempt=r.attempt)  # fmt: skip
+            else:
+                apart += [(place, r) for r in fed]
+        files = self._files([r for _, r in apart])
+        for place, r in apart:
+            emit_event("job.admitted", "Fed {lane} {about} ({}) → {place}", r.job_id[:SHORT_ID],
+                       about=named(r.task, files.get(r.job_id, "")), lane=r.lane, task=r.task, place=place,
+                       job_id=r.job_id, attempt=r.attempt)  # fmt: skip
         files = self._files([admission.reservation for admission, _ in applied.refused])
         for admission, why_not in applied.refused:
             self._refused(admission, files.get(admission.reservation.job_id, ""), why_not)
@@ -89,8 +98,9 @@ class TickLog:
 
     def _files(self, fed: Sequence[Reservation]) -> dict[str, str]:
         """Where Redis went away since they were handed over, they are named by their tasks."""
-        with suppress(Unreachable):
-            return FileNames(self._lines).of(r.job_id for r in fed)
+        if fed:
+            with suppress(Unreachable):
+                return FileNames(self._lines).of(r.job_id for r in fed)
         return {}
 
     def _called(self, hold: Hold, why: str) -> str:

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from conductor.core.admission.make_reservation import takes
-from conductor.core.capacity.cluster import Free
+from conductor.core.capacity.cluster import Free, NodeFree
 from conductor.core.capacity.request import Demand
-from conductor.core.placement.place import Place, asks_vram, in_queue, rank
+from conductor.core.placement.packing import Packing
+from conductor.core.placement.place import Place, asks_vram, in_queue, node_fits, rank
 from conductor.core.placement.placement import Placement
+from conductor.core.placement.workload_mix import Mix
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport, QueueReport
 from conductor.model.snapshot import Controls, Reservation, Snapshot
@@ -32,6 +34,13 @@ def scanned(free: Free, demand: Demand, refused: set[str]) -> Place | None:
     ]
     allowed = [place for place in places if where(place) not in refused]
     return min(allowed, key=lambda place: order(place, demand), default=None)
+
+
+def idlest_by_scan(free: Free, demand: Demand, refused: set[str]) -> str | None:
+    places = [Place(q) for q in free.queues[demand.lane] if q.is_open and q.has_room]
+    allowed = [place for place in places if node_fits(place.node, demand) and where(place) not in refused]
+    found = min(allowed, key=lambda place: (*rank(place), place.queue.number), default=None)
+    return found and where(found)
 
 
 def order(place: Place, demand: Demand) -> tuple[float, ...]:
@@ -120,6 +129,7 @@ class PlacesScene:
         self.reports = list(reports)
         self.free = Free(Snapshot(now=NOW, nodes=reports), LIMITS)
         self.placement = Placement(self.free)
+        self.packing = Packing(self.free, Mix())
         self.going: dict[str, Reservation] = {}
         self.queued: dict[str, Reservation] = {}
         self.begun = 0
@@ -129,13 +139,17 @@ class PlacesScene:
         found = self.placement.find(demand, lambda place: where(place) not in closed)
         expected = scanned(self.free, demand, closed)
         assert (found and where(found)) == (expected and where(expected))
+        # What takes nothing of a node goes to the idlest, by the other rule too.
+        light = Demand(a_class(demand.lane, cpu=0))
+        idlest = self.packing.find(light, lambda place: where(place) not in closed)
+        assert (idlest and where(idlest)) == idlest_by_scan(self.free, light, closed)
         if found is None:
             return
         self.begun += 1
         r = as_reservation(demand, found, self.begun)
         assert not (asks_vram(found.queue, demand) and not found.devices)
         taken(self.free, r, found, demand)
-        self.placement.took(found)
+        self.took(found)
         self.going[r.job_id] = self.queued[r.job_id] = r
 
     def start(self) -> None:
@@ -143,12 +157,20 @@ class PlacesScene:
             r = self.queued.pop(min(self.queued))
             node = self.free.started(r)
             if node is not None:
-                self.placement.moved(node)
+                self.moved(node)
+
+    def took(self, place: Place) -> None:
+        self.placement.took(place)
+        self.packing.took(place)
+
+    def moved(self, node: NodeFree) -> None:
+        self.placement.moved(node)
+        self.packing.moved(node)
 
     def end(self, at: int) -> None:
         running = sorted(self.going.keys() - self.queued.keys())
         if running:
-            self.placement.moved(self.free.drop(self.going.pop(running[at % len(running)])))
+            self.moved(self.free.drop(self.going.pop(running[at % len(running)])))
 
     def read(self, at: int, ram: int) -> None:
         """A report with other readings: `Free.follow`, as live."""
@@ -170,6 +192,7 @@ class PlacesScene:
         assert read is not None
         for node in read:
             self.placement.read_again(node)
+            self.packing.read_again(node)
 
 
 steps = st.one_of(

@@ -32,6 +32,7 @@ from conductor.core.placement.placement import (
     node_fits,
     rank,
 )
+from conductor.core.placement.queue_index import LoadOrder
 from conductor.core.placement.workload_mix import Mix
 from conductor.model.limits import PlaceRule
 from conductor.model.spec import LANES, Lane
@@ -84,6 +85,8 @@ class Packing:
         self._most: tuple[tuple[float, ...], float] | None = None
         self._answers: dict[tuple[JobShape, Lane], Answers] = {}
         self._warmth: Warmth | None = None
+        #: The queues of each lane that was asked for what takes nothing of a node.
+        self._by_load: dict[Lane, LoadOrder] = {}
         self._worth = Worth(())
         self._version = -1
         self._largest = max((d.vram.limit for node in self._nodes for d in node.devices.values()), default=0)
@@ -155,8 +158,7 @@ class Packing:
     def _warmer(self, cold: Place, demand: Demand, best: Choice, answers: Answers, lets: Lets) -> Place:
         """A queue that has the job's model, where it is as soon free and not much more is lost by it."""
         kind = kind_of(demand)
-        self._warmth = self._warmth or Warmth(self._free)
-        for queue in self._warmth.queues(demand):
+        for queue in self._warm_queues(demand):
             i = self._index[queue.node]
             state = self._state[i]
             choice = None if state is None else answers.known.get(state)
@@ -206,6 +208,14 @@ class Packing:
 
     def _idlest(self, demand: Demand, lets: Lets) -> Place | None:
         """What asks for nothing that can be packed is spread over the workers."""
+        if not self._warm_queues(demand):
+            order = self._by_load.get(demand.lane)
+            if order is None:
+                order = self._by_load[demand.lane] = LoadOrder(self._free.queues[demand.lane])
+            for queue in order.all():
+                if node_fits(queue.node, demand) and lets(place := Place(queue)):
+                    return place
+        # Denied everywhere: the word that stays is that of the last queue by number, whatever the loads are.
         queues = (
             q
             for q in self._free.queues[demand.lane]
@@ -214,6 +224,12 @@ class Packing:
         places = (Place(queue) for queue in queues)
         found = (place for place in places if lets(place))
         return min(found, key=lambda place: rank(place, demand.warm), default=None)
+
+    def _warm_queues(self, demand: Demand) -> Sequence[QueueFree]:
+        if not demand.warm:
+            return ()
+        self._warmth = self._warmth or Warmth(self._free)
+        return self._warmth.queues(demand)
 
     def _counted(self, demand: Demand, lets: Lets) -> Place | None:
         """What takes more of a device than its VRAM: states do not tell whether a device has that."""
@@ -291,9 +307,13 @@ class Packing:
 
     def read_again(self, node: NodeFree) -> None:
         self._warmth = None  # its queues are other objects now
+        for order in self._by_load.values():
+            order.read_again(node)
         self.moved(node)
 
     def moved(self, node: NodeFree) -> None:
+        for order in self._by_load.values():
+            order.moved(node)
         i = self._index[node]
         before, after = self._state[i], state_of(node)
         if before == after:

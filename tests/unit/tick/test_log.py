@@ -12,6 +12,7 @@ from loguru import logger
 from conductor.base.errors import Unreachable
 from conductor.model.decision import Admission, Hold, Verdict
 from conductor.model.reason import Detail, Reason
+from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, to_line
 from conductor.tick.apply import Applied
 from conductor.tick.log import MOST_REASONS, QUIET_S, TickLog
@@ -94,7 +95,10 @@ def test_words_of_others_in_which_only_numbers_move_are_no_news(said: list[str])
 
 
 def fed(count: int) -> Applied:
-    reservations = (a_reservation(f"job{n:04}", lane="cpu", node="node1") for n in range(count))
+    return applied_of([a_reservation(f"job{n:04}", lane="cpu", node="node1") for n in range(count)])
+
+
+def applied_of(reservations: Sequence[Reservation]) -> Applied:
     return Applied(
         fed=tuple(Admission(reservation=r, backlog="b", ceilings={}, rates={}) for r in reservations)
     )
@@ -108,6 +112,24 @@ def test_a_thousand_short_jobs_fed_at_once_are_one_line_that_names_them_all_in_t
 
     assert [record["message"] for record in records] == ["Fed cpu media.cut: 1,000 jobs → node1"]
     assert len(set(records[0]["extra"]["job_ids"])) == 1000
+
+
+def test_short_jobs_that_are_spread_over_a_fleet_are_one_line_and_one_read_of_their_names(
+    said: list[str],
+) -> None:
+    reads: list[int] = []
+
+    def read(ids: Sequence[str]) -> dict[str, bytes]:
+        reads.append(len(ids))
+        return {}
+
+    reservations = [a_reservation(f"job{n:04}", lane="cpu", node=f"node{n % 64}") for n in range(256)]
+    few = [a_reservation(f"few{n:04}", lane="cpu", node=f"node{n}", task="media.join") for n in range(3)]
+    TickLog(read).applied(applied_of([*reservations, *few]))
+
+    assert said[0] == "Fed cpu media.cut: 256 jobs → node0 and 63 other places"
+    assert [line.rpartition(" → ")[2] for line in said[1:]] == ["node0", "node1", "node2"]
+    assert reads == [3], "what shares a line is not named, and all others are read at once"
 
 
 def test_a_few_jobs_are_named_one_by_one(said: list[str]) -> None:
