@@ -138,6 +138,13 @@ SECTIONS = {
         "A tick a second, all devices full of jobs of a minute. `_ms`, `_us`: CPU of the leader, and of the "
         "server (`server`); commands: those of the Lua steps with them; KiB: over the wire, both ways.",
     ),
+    "proof": ResultSection(
+        "What the proof costs beside `sha256sum`",
+        ("proof.py", "--json"),
+        as_it_is,
+        "48 films of a minute, from the page cache, sha256sum in as many processes as there are cores; "
+        "`of_sha256sum`: by the clock, of the runs beside each other. Goal: 1.15.",
+    ),
     "feet": ResultSection("What it costs when there is nothing to do", ("feet.py", "--json"), of_feet),
     "web": ResultSection(
         "The page and the API behind a million waiting and 200,000 ended jobs",

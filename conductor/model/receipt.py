@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from conductor.model.causes import Cause
+from conductor.model.media import MediaFact
 from conductor.model.review import ItemVerdict, ReviewAsked
 from conductor.model.spec import Count, Exchanged, JobId, Needs, Seconds
 
@@ -95,6 +96,8 @@ class Receipt(Exchanged, frozen=True, kw_only=True):
     #: The cards that these were then.
     uuids: tuple[str, ...] = ()
     outputs: tuple[OutputFact, ...] = ()
+    #: Path of an output → what the worker counted in it before it was published.
+    media: dict[str, MediaFact] = {}
     #: What the task returned: small JSON (a lifecycle, a provider, a count). Never a secret.
     result: dict[str, Any] = {}
     usage: Usage = Usage()

@@ -155,7 +155,8 @@ def late_words(late: Sequence[ItemVerdict]) -> str:
 
 def bare(receipt: Receipt) -> Receipt:
     """Without what the line that asks has said: for a line that only has a word to add."""
-    return replace(receipt, outputs=(), result={}, review=None, message="", left_running=(), beyond="")
+    plain = replace(receipt, outputs=(), media={}, result={}, review=None, message="")
+    return replace(plain, left_running=(), beyond="")
 
 
 def ending(asking: Receipt, review: OpenReview) -> Receipt:

@@ -69,6 +69,11 @@ def claim_faults(
         yield f"is {sizes[-1][0]} × {sizes[-1][1]} pixels, its result says {said_words}"
 
 
+def is_counted(claim: Claim, counts: Mapping[str, float]) -> bool:
+    """All that is claimed and can be counted was counted."""
+    return all(name in counts for name in (*COUNTED, "duration_s") if _number(claim.get(name)) is not None)
+
+
 def tag_faults(claim: Claim, tags: Mapping[str, str]) -> Iterator[str]:
     said = claim.get("tags")
     if isinstance(said, dict):

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from msgspec import Struct
-
+from conductor.model.media import MediaFact
 from conductor.verify.file_facts import opened
 from conductor.verify.media_count import Tally
 from conductor.verify.media_streams import choose
@@ -47,22 +46,6 @@ CONTAINERS = (
 OPEN_S = 30.0
 READ_S, READ_SHARE = 600.0, 20.0
 TELL_S = 1.0
-
-
-class MediaFact(Struct, frozen=True, kw_only=True):
-    """Pictures and sound as they are counted; `duration_s` is the longest stream's. Not counted: 0."""
-
-    duration_s: float = 0.0
-    #: Of the film; covers and thumbnails beside it are not counted.
-    pictures: int = 0
-    #: Of one channel of its sound.
-    samples: int = 0
-    #: As stored, and as it is shown: pixels made square, turned as the file says.
-    width: int = 0
-    height: int = 0
-    shown: tuple[int, int] = (0, 0)
-    tags: dict[str, str] = {}
-    fault: str | None = None
 
 
 def is_media(path: str) -> bool:

@@ -7,10 +7,15 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from conductor.base.errors import BadInput
+from conductor.base.files.layout import Layout
+from conductor.base.files.paths import resolve
+from conductor.model.media import MediaFact
+from conductor.model.receipt import OutputFact
 from conductor.verify import claims, picture_facts, text_facts
 from conductor.verify.claims import NO_CLAIM, Claim
 from conductor.verify.file_facts import FileFact, look_at, opened
-from conductor.verify.media_facts import MediaFact, count, decode, is_media, is_stream
+from conductor.verify.media_facts import count, decode, is_media, is_stream
 from conductor.verify.picture_facts import Picture
 from conductor.verify.text_facts import Text
 
@@ -23,6 +28,8 @@ class OutputFacts(Struct, frozen=True, kw_only=True):
 
     file: FileFact
     media: MediaFact | None = None
+    #: `media` is what a worker counted before it published this content.
+    is_counted_before: bool = False
     picture: Picture | None = None
     text: Text | None = None
 
@@ -54,6 +61,26 @@ def facts_of(path: str, file: Path) -> OutputFacts:
     """What is seen of an output that lies, or is still staged, at `file`: read whole, media decoded."""
     seen = look_at(file)
     return OutputFacts(file=seen) if seen.fault is not None else _with_content(path, file, seen, decode, None)
+
+
+def output_facts(
+    layout: Layout, path: str, published: OutputFact | None, known: MediaFact | None, claim: Claim
+) -> OutputFacts:
+    """What is seen of an output in its place, read whole. `known`: what was counted in it before it was
+    published, which stands for a look of our own where the content is still that, and nothing else is claimed
+    of it; else media is decoded."""
+    try:
+        file = resolve(layout, path, for_writing=False)
+    except BadInput as e:
+        return OutputFacts(file=FileFact(fault=str(e)))
+    seen = look_at(file)
+    if seen.fault is not None:
+        return OutputFacts(file=seen)
+    if known is not None and published is not None and seen.sha256 == published.sha256:
+        found = OutputFacts(file=seen, media=known, is_counted_before=True)
+        if claims.is_counted(claim, found.counts()):
+            return found
+    return _with_content(path, file, seen, decode, None)
 
 
 def counted(path: str, file: Path, most_json: int, on_read: Callable[[], None] = lambda: None) -> OutputFacts:

@@ -48,6 +48,8 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
     done: int
     outputs: int
     bytes: int
+    #: Of the outputs: media with the content that its worker counted and published, not decoded again.
+    counted_before: int = 0
     #: Outputs that were removed when all jobs that read them were done.
     removed: int = 0
     #: Done by a line that differs from the manifest's in what makes no other product: needs, priority, waits,
@@ -78,6 +80,11 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
 
     def to_text(self) -> str:
         looked = f", {many(self.outputs, 'output')} checked ({size(self.bytes)})" if self.outputs else ""
+        looked += (
+            f", {self.counted_before} of them media as counted before it was published"
+            if self.counted_before
+            else ""
+        )
         looked += f", {self.removed} intermediate removed" if self.removed else ""
         looked += (
             f", {self.other_lines} made when other needs, waits or checks stood in the line"

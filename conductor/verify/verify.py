@@ -25,8 +25,8 @@ from conductor.record import removal_notes
 from conductor.record.manifest_faults import EveryTask
 from conductor.record.receipts import JobRecord, OnRead, Records
 from conductor.verify.claims import NO_CLAIM, Claim, claims, same_faults
-from conductor.verify.file_facts import NOT_THERE, FileFact
-from conductor.verify.output_facts import OutputFacts, content_faults, facts_of
+from conductor.verify.file_facts import NOT_THERE
+from conductor.verify.output_facts import OutputFacts, content_faults, output_facts
 from conductor.verify.report import Kind, VerifyFinding, VerifyReport
 
 #: Jobs whose outputs are looked at side by side.
@@ -88,10 +88,12 @@ def verify(
     *,
     on_read: OnRead | None = None,
     is_strict: bool = False,
+    is_deep: bool = False,
     why_missing: WhyMissing = lambda spec: "",
     most: int | None = None,
 ) -> VerifyReport:
-    """Hold every job against its receipts and its outputs, which are read whole: hashed, and media decoded.
+    """Hold every job against its receipts and its outputs, which are read whole and hashed. Media that no
+    worker has counted before it was published, and with `is_deep` all media, is decoded too.
 
     `is_strict` also reports receipts of jobs that the manifest does not name. `why_missing`: what is known of
     a job without a receipt; empty: nothing. `most`: findings of a kind that are kept, the others are counted;
@@ -113,7 +115,7 @@ def verify(
     done = 0
     with closing(records), ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for rows in _windows(manifests.numbered(manifest)):
-            looks = [_look(pool, spec, records.of(spec.id), layout) for _, _, spec in rows]
+            looks = [_look(pool, spec, records.of(spec.id), layout, is_deep) for _, _, spec in rows]
             for (_, line, spec), (record, facts) in zip(rows, looks, strict=True):
                 review.job(spec, record, facts if isinstance(facts, JobFacts) else facts.result())
                 review.line(line, record)
@@ -124,14 +126,14 @@ def verify(
 
 
 def _look(
-    pool: ThreadPoolExecutor, spec: JobSpec, record: JobRecord, layout: Layout
+    pool: ThreadPoolExecutor, spec: JobSpec, record: JobRecord, layout: Layout, is_deep: bool
 ) -> tuple[JobRecord, JobFacts | Future[JobFacts]]:
     """A job with nothing on disk to look at, of which there may be a million, is not worth a thread's
     while.
     """
     if record.accepted is None or not (record.accepted.outputs or spec.writes):
         return record, NOTHING_THERE
-    return record, pool.submit(_facts, spec, record, layout)
+    return record, pool.submit(_facts, spec, record, layout, is_deep)
 
 
 def _windows(rows: Iterator[tuple[int, bytes, JobSpec]]) -> Iterator[list[tuple[int, bytes, JobSpec]]]:
@@ -142,21 +144,24 @@ def _windows(rows: Iterator[tuple[int, bytes, JobSpec]]) -> Iterator[list[tuple[
 # ── looking ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _facts(spec: JobSpec, record: JobRecord, layout: Layout) -> JobFacts:
+def _facts(spec: JobSpec, record: JobRecord, layout: Layout, is_deep: bool) -> JobFacts:
     """All that has to be read from disk for one job; nothing where no receipt was accepted."""
-    if record.accepted is None:
+    receipt = record.accepted
+    if receipt is None:
         return JobFacts(outputs={})
-    published = {fact.path for fact in record.accepted.outputs} | {output.path for output in spec.writes}
-    outputs = {path: _output_facts(path, layout) for path in sorted(published)}
+    facts, said = {fact.path: fact for fact in receipt.outputs}, claims(spec, receipt.result)
+    published = facts.keys() | {output.path for output in spec.writes}
+    outputs = {
+        path: output_facts(
+            layout,
+            path,
+            facts.get(path),
+            None if is_deep else receipt.media.get(path),
+            said.get(path, NO_CLAIM),
+        )
+        for path in sorted(published)
+    }
     return JobFacts(outputs=outputs, unexpected=tuple(_unexpected(spec, published, layout)))
-
-
-def _output_facts(path: str, layout: Layout) -> OutputFacts:
-    try:
-        file = resolve(layout, path, for_writing=False)
-    except BadInput as e:
-        return OutputFacts(file=FileFact(fault=str(e)))
-    return facts_of(path, file)
 
 
 def _unexpected(spec: JobSpec, published: set[str], layout: Layout) -> Iterator[str]:
@@ -216,7 +221,7 @@ class _Review:
         self.kept: Counter[tuple[Kind, bool]] = Counter()
         #: Failed job → jobs that never ran for its sake.
         self.behind: Counter[str] = Counter()
-        self.jobs = self.done = self.outputs = self.bytes = self.other_lines = 0
+        self.jobs = self.done = self.outputs = self.bytes = self.other_lines = self.counted_before = 0
         #: Job without a receipt → the failed job it comes down to.
         self.blame: dict[str, str] = {}
         #: Jobs that wait for a person's verdict.
@@ -284,6 +289,7 @@ class _Review:
                 continue
             self.outputs += 1
             self.bytes += facts.outputs[path].file.bytes
+            self.counted_before += facts.outputs[path].is_counted_before
             for kind, fault in output_faults(
                 fact, facts.outputs[path], spec.expect, said.get(path, NO_CLAIM)
             ):
@@ -333,6 +339,7 @@ class _Review:
             done=self.done,
             outputs=self.outputs,
             bytes=self.bytes,
+            counted_before=self.counted_before,
             removed=self.removed,
             other_lines=self.other_lines,
             findings=(*self.findings, *whole, *(others if is_strict else ())),

@@ -20,11 +20,11 @@ from conductor.base.text import size
 from conductor.model.identity import id_of, line_hash
 from conductor.model.ledger_entries import Begun, Started
 from conductor.model.limits import Limits
+from conductor.model.media import MediaFact
 from conductor.model.receipt import (
     RECEIPT_VERSION,
     AdmittedNeeds,
     Outcome,
-    OutputFact,
     Receipt,
     Usage,
     body_of,
@@ -226,9 +226,8 @@ class Scribe:
     def ok(
         self,
         attempt: Attempt,
-        result: dict[str, Any],
+        done: SavedResult,
         usage: Usage,
-        outputs: tuple[OutputFact, ...],
         review: ReviewAsked | None = None,
     ) -> Receipt:
         """`review`: what a person has to accept before the job counts as done."""
@@ -241,8 +240,9 @@ class Scribe:
             review=review,
             token=attempt.token,
             beyond=over_reservation(attempt.started.reservation, usage),
-            outputs=outputs,
-            result=scrub_all(result),
+            outputs=done.outputs,
+            media=scrubbed_tags(done.media),
+            result=scrub_all(done.result),
             usage=usage,
             code_version=attempt.code_version,
             left_running=attempt.left_running,
@@ -320,6 +320,10 @@ def waits_of(reservation: Reservation, began_at: float) -> dict[str, Any]:
         return {}
     waited_s = round(max(0.0, began_at - reservation.since), 3)
     return {"waited_s": waited_s, "waited_for": reservation.waited_for}
+
+
+def scrubbed_tags(media: Mapping[str, MediaFact]) -> dict[str, MediaFact]:
+    return {path: msgspec.structs.replace(fact, tags=scrub_all(fact.tags)) for path, fact in media.items()}
 
 
 def checked_s(attempt: Attempt) -> float:

@@ -122,13 +122,13 @@ class Runner:
         fault = self._fault_of(attempt, ended)
         if fault is None and isinstance(ended, BodyEnded):
             computed = earlier or saved_outputs.computed(
-                layout, spec, attempt.body, ended.result, usage, ended.review
+                layout, spec, attempt.body, ended.result, usage, ended.review, ended.media
             )
             done = self._published(attempt, computed, is_again=earlier is not None)
             if not isinstance(done, AttemptFault):
                 usage = larger(done.usage, usage)
                 shown = shown_by(attempt, done)
-                return Done(attempt, self._scribe.ok(attempt, done.result, usage, done.outputs, shown), done)
+                return Done(attempt, self._scribe.ok(attempt, done, usage, shown), done)
             fault = done
         return Unpublished(attempt, fault, usage, calls)
 

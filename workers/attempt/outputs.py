@@ -75,6 +75,7 @@ def _earlier(layout: Layout, spec: JobSpec, existing: ExistingFile, tried: Set[s
         usage=receipt.usage,
         files=files,
         outputs=receipt.outputs,
+        media=receipt.media,
     )
 
 

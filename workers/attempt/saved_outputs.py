@@ -9,8 +9,9 @@ cannot be written to just now.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,11 +22,12 @@ from conductor.base.errors import BadInput, PublishFailed
 from conductor.base.files import paths
 from conductor.base.files import safe_open as folders_of
 from conductor.base.files.paths import KEPT
+from conductor.model.media import CountedMedia, MediaFact
 from conductor.model.receipt import OutputFact, Usage, number_of
 from conductor.model.review import ReviewAsked
 from conductor.model.spec import JobSpec, Value
 from workers.attempt import publish
-from workers.task_api.context import attempt_folder, staged
+from workers.task_api.context import attempt_folder, file_mark, staged
 
 if TYPE_CHECKING:
     from conductor.base.files.layout import Layout
@@ -44,6 +46,8 @@ class SavedResult(Value, frozen=True, kw_only=True):
     files: dict[str, str] = {}
     #: The same files as they were published, or were about to be.
     outputs: tuple[OutputFact, ...] = ()
+    #: Output path → what was counted in it.
+    media: dict[str, MediaFact] = {}
 
     @property
     def number(self) -> int:
@@ -62,10 +66,20 @@ def computed(
     result: dict[str, Any],
     usage: Usage,
     review: ReviewAsked | None = None,
+    media: Mapping[str, CountedMedia] = MappingProxyType({}),
 ) -> SavedResult:
-    """What this body has just computed. Looked at before it is published: afterwards the root may be gone."""
-    files = {path: _mark(file) or "" for path, file in _staged(layout, spec, body)}
-    return SavedResult(body=body, result=result, review=review, usage=usage, files=files)
+    """What this body has just computed. Looked at before it is published: afterwards the root may be gone.
+
+    `media`: what its child counted, of which is kept what nobody has written to since."""
+    files = {path: file_mark(file) or "" for path, file in _staged(layout, spec, body)}
+    return SavedResult(
+        body=body,
+        result=result,
+        review=review,
+        usage=usage,
+        files=files,
+        media={path: seen.fact for path, seen in media.items() if seen.mark and seen.mark == files.get(path)},
+    )
 
 
 def keep(layout: Layout, spec: JobSpec, kept: SavedResult) -> bool:
@@ -108,7 +122,9 @@ def note(layout: Layout, spec: JobSpec, kept: SavedResult) -> None:
 
 def with_stamps(layout: Layout, spec: JobSpec, kept: SavedResult) -> SavedResult:
     """As its staged files are now."""
-    now = {path: _mark(file) or kept.files.get(path, "") for path, file in _staged(layout, spec, kept.body)}
+    now = {
+        path: file_mark(file) or kept.files.get(path, "") for path, file in _staged(layout, spec, kept.body)
+    }
     return msgspec.structs.replace(kept, files=now)
 
 
@@ -151,7 +167,7 @@ def _staged(layout: Layout, spec: JobSpec, body: str) -> Iterator[tuple[str, Pat
 def _is_whole(layout: Layout, spec: JobSpec, kept: SavedResult) -> bool:
     if kept.files.keys() != {output.path for output in spec.writes}:
         return False
-    found = {path: _mark(file) for path, file in _staged(layout, spec, kept.body)}
+    found = {path: file_mark(file) for path, file in _staged(layout, spec, kept.body)}
     if kept.outputs:
         # Where there are no hard links, a file that has its name is staged no more.
         found |= {path: _mark_of_final(layout, path) for path, mark in found.items() if not mark}
@@ -172,17 +188,9 @@ def _absence(layout: Layout, path: str) -> str:
     return "" if folder.is_dir() else f"{root} is not there: {folder} is no folder"
 
 
-def _mark(file: Path) -> str | None:
-    try:
-        facts = file.lstat()
-    except OSError:
-        return None
-    return f"{facts.st_size}-{facts.st_mtime_ns}"
-
-
 def _mark_of_final(layout: Layout, path: str) -> str | None:
     try:
-        return _mark(paths.output_place(layout, path))
+        return file_mark(paths.output_place(layout, path))
     except BadInput:
         return None
 

@@ -219,11 +219,11 @@ class Child:
             inputs.check_again()
             # What cannot be written down must fail here, in the body's name.
             said = plain(result)
-            output_check.check_counts(
+            media = output_check.check_counts(
                 self._settings, spec, ctx.body, said, lambda: ctx.progress(0.99, "reading what it wrote")
             )
             result = secrets.scrub_all(said)
-            return ended(run, result=result, review=scrubbed(ctx.review), calls=tuple(ctx.calls))
+            return ended(run, result=result, media=media, review=scrubbed(ctx.review), calls=tuple(ctx.calls))
         except BaseException as e:  # noqa: BLE001  whatever a body raises, SystemExit too, is the attempt's end, not the child's
             self._leave_a_copy()
             fault = failure_causes.of_exception(e, bool(run.devices))

@@ -19,6 +19,7 @@ import msgspec
 
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
+from conductor.model.media import CountedMedia
 from conductor.model.review import ReviewAsked
 from conductor.model.spec import TaskDecl, Value
 
@@ -76,6 +77,8 @@ class BodyEnded(Value, frozen=True, kw_only=True, tag="ended", tag_field="say"):
     job_id: str
     attempt: int
     result: dict[str, Any] = {}
+    #: Path of an output → what was counted in it.
+    media: dict[str, CountedMedia] = {}
     #: What it shows to a person, who has to accept it.
     review: ReviewAsked | None = None
     cause: Cause | None = None

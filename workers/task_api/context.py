@@ -43,6 +43,15 @@ def attempt_folder(layout: Layout, root: str, job_id: str, body: str) -> Path:
     return paths.root_folder(layout, root).joinpath(paths.STAGING, f"{job_id}.{body}")
 
 
+def file_mark(file: Path) -> str | None:
+    """Its size and the time of its last change; None where there is none."""
+    try:
+        facts = file.lstat()
+    except OSError:
+        return None
+    return f"{facts.st_size}-{facts.st_mtime_ns}"
+
+
 def staged(folder: Path, relative: str) -> Path:
     return folder / "out" / relative
 

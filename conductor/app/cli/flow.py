@@ -187,14 +187,20 @@ def verify(
     strict: Annotated[
         bool, typer.Option("--strict", help="Also report receipts of jobs that the manifest does not name.")
     ] = False,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Decode all media, also what its worker has counted."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Hold every job against its receipts and outputs. Exit 1 on a finding, and where there are no jobs.
 
-    Lines are held to the rules of a dispatch first. Outputs are read whole: hashed, and media decoded. Needs
-    no Redis.
+    Lines are held to the rules of a dispatch first. Outputs are read whole and hashed; of media whose content
+    is what a worker counted and published, its pictures, length and tags stand in the receipt. Needs no
+    Redis.
 
     Example: conductor verify manifests/system_test_backlog_50.jsonl
+    Example: conductor verify --deep manifests/highlights.jsonl
     """
     from conductor.app.workflow_lookup import checks_for
     from conductor.base.progress import Progress
@@ -216,6 +222,7 @@ def verify(
             progress.of("verifying", "job"),
             on_read=progress.counted("reading manifest and receipts", "line"),
             is_strict=strict,
+            is_deep=deep,
             why_missing=why_missing(settings.receipts_dir, tasks_of(settings.for_code)),
             # The JSON lists all, however many; a person is shown a few.
             most=None if as_json else LISTED,

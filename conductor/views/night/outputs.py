@@ -19,13 +19,14 @@ from conductor.adapters.host.film_frame import frame_of, still_of
 from conductor.base.errors import BadInput
 from conductor.base.files.layout import Layout
 from conductor.base.files.paths import resolve, split
+from conductor.model.media import MediaFact
 from conductor.model.receipt import OutputFact
 from conductor.model.spec import JobSpec
 from conductor.record import removal_notes
 from conductor.verify.claims import NO_CLAIM, Claim, claims
 from conductor.verify.file_facts import NOT_THERE, opened
 from conductor.verify.media_facts import DEMUXERS, is_media, is_stream
-from conductor.verify.output_facts import facts_of
+from conductor.verify.output_facts import output_facts
 from conductor.verify.picture_facts import is_picture
 from conductor.verify.verify import output_faults
 from conductor.views.night.document import OutputFigures, OutputRow, OutputState
@@ -54,6 +55,8 @@ class Made(Struct, frozen=True, kw_only=True):
     ended_at: float
     expect: Mapping[str, object]
     claim: Claim
+    #: What was counted in it before it was published.
+    media: MediaFact | None
 
 
 def outputs_of(
@@ -64,8 +67,7 @@ def outputs_of(
     *,
     is_deep: bool,
 ) -> OutputFigures:
-    """All that jobs of the night published. `is_deep`: read whole, hashed and decoded, as `conductor verify`
-    does."""
+    """All that jobs of the night published. `is_deep`: read whole, as `conductor verify` does."""
     made = sorted(_made(record), key=lambda each: (each.ended_at, each.fact.path, each.job_id))
     roots = layout.ephemeral_roots()
     gone = removal_notes.gone(receipts_dir) if roots else frozenset[tuple[str, str, int]]()
@@ -98,6 +100,7 @@ def _made(record: NightRecord) -> Iterator[Made]:
                 ended_at=receipt.ended_at,
                 expect=_expected(spec),
                 claim=said.get(fact.path, NO_CLAIM),
+                media=receipt.media.get(fact.path),
             )
 
 
@@ -145,10 +148,7 @@ def _looked(
 
 
 def _read(made: Made, layout: Layout) -> tuple[OutputState, str]:
-    try:
-        seen = facts_of(made.fact.path, resolve(layout, made.fact.path, for_writing=False))
-    except BadInput as e:
-        return "altered", str(e)
+    seen = output_facts(layout, made.fact.path, made.fact, made.media, made.claim)
     faults = [words for _, words in output_faults(made.fact, seen, made.expect, made.claim)]
     return _state(faults[0] if faults else "", "read")
 

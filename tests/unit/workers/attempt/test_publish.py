@@ -15,16 +15,17 @@ import pytest
 
 from conductor.adapters.files.receipt_log import FileReceiptLog
 from conductor.base.errors import JobError, NoSpace, PublishFailed
-from conductor.base.files import cross_device_move
+from conductor.base.files import cross_device_move, paths
 from conductor.base.settings.sections import Root
 from conductor.base.settings.settings import Settings, absolute
+from conductor.model.media import CountedMedia, MediaFact
 from conductor.model.receipt import Usage
 from conductor.model.spec import JobSpec, Output
 from conductor.node.cleanup.old_files import remove_empty
 from tests.builders import a_spec
 from workers.attempt import atomic_link, outputs, publish, saved_outputs
 from workers.attempt.saved_outputs import SavedResult
-from workers.task_api.context import JobContext
+from workers.task_api.context import JobContext, attempt_folder, file_mark, staged
 
 A, B = "published:deep/a.txt", "published:b.txt"
 
@@ -241,6 +242,24 @@ def test_two_bodies_of_one_number_share_no_file_and_each_cleans_its_own(settings
 
     assert (settings.roots["published"].path / "deep/a.txt").read_text() == "mine"
     assert publish.bodies(settings.layout, spec) == {"1.0000000b"}
+
+
+def test_what_a_child_counted_is_kept_of_files_that_nobody_wrote_to_since(settings: Settings) -> None:
+    """A process that the body left behind may write on until it is ended."""
+    spec = a_job(0, A, B)
+    stage(settings, spec, text="as counted")
+    folder = attempt_folder(settings.layout, "published", spec.id, "1")
+    fact = MediaFact(pictures=50, tags={"title": "a film"})
+    media = {
+        path: CountedMedia(fact=fact, mark=file_mark(staged(folder, paths.split(path)[1])) or "")
+        for path in (A, B)
+    }
+    staged(folder, paths.split(B)[1]).write_text("written to since")
+
+    done = saved_outputs.computed(settings.layout, spec, "1", {}, Usage(), None, media)
+
+    assert done.media == {A: fact}
+    assert outputs.put_in_place(settings.layout, spec, done).media == {A: fact}
 
 
 def test_what_earlier_attempts_left_is_removed_whatever_their_tokens(settings: Settings) -> None:

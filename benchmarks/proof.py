@@ -1,0 +1,107 @@
+"""What the proof costs: `conductor verify` beside `sha256sum` over the same films, and with `--deep`.
+
+    python benchmarks/proof.py [--films 48] [--seconds 60] [--rounds 5] [--json FILE]
+
+Films as workers leave them: published, with receipts that hold what was counted before. In turns, from the
+page cache, by the clock and by the processor. Goal: at most 1.15 times what sha256sum takes, in as many
+processes as there are cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+import media
+from verify_scene import VerifyScene
+
+from conductor.model.media import MediaFact
+from conductor.record import manifest
+from conductor.verify.media_facts import count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--films", type=int, default=48)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        scene = published(Path(folder), asked.films, asked.seconds)
+        films = [str(scene.file(spec.writes[0].path)) for spec in scene.specs]
+        size = sum(Path(film).stat().st_size for film in films)
+        verify = [sys.executable, "-m", "conductor", "verify", str(scene.manifest)]
+        cores = str(os.cpu_count() or 1)
+        ways = {
+            "sha256sum": ["xargs", "-P", cores, "-n", "4", "sha256sum"],
+            "conductor verify": verify,
+            "conductor verify --deep": [*verify, "--deep"],
+        }
+        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+        for _ in range(asked.rounds):
+            for name, command in ways.items():
+                taken[name].append(timed(command, scene.settings.project, films))
+    rows = [row(name, runs, taken["sha256sum"]) for name, runs in taken.items()]
+    print(f"{asked.films} films, {size / 1e6:.0f} MB")
+    for each in rows:
+        print("  ".join(f"{key} {value}" for key, value in each.items()))
+    if asked.json is not None:
+        asked.json.write_bytes(msgspec.json.encode(rows))
+
+
+def published(folder: Path, films: int, seconds: float) -> VerifyScene:
+    """One film, told apart by its title's bytes: what is read is the same, what it hashes to is not."""
+    scene = VerifyScene(folder)
+    film = media.clip(folder / "film.mp4", seconds=seconds, size="1280x720").read_bytes()
+    for n in range(films):
+        spec = scene.job(n, "film.mp4", workflow="films", expect={"duration_s": seconds})
+        # An atom that readers pass over, behind all others.
+        content = film + (16).to_bytes(4) + b"free" + hashlib.sha256(str(n).encode()).digest()[:8]
+        (copy := folder / "counted.mp4").write_bytes(content)
+        fact: MediaFact = count(copy, lambda: None)
+        assert fact.fault is None, fact.fault
+        scene.done(spec, content, media={spec.writes[0].path: fact})
+    manifest.write(scene.manifest, scene.specs)
+    return scene
+
+
+def timed(command: Sequence[str], folder: Path, films: Sequence[str]) -> tuple[float, float]:
+    """Seconds by the clock and by the processor."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    given = "\n".join(films).encode() if command[0] == "xargs" else b""
+    subprocess.run(command, cwd=folder, input=given, check=True, stdout=subprocess.DEVNULL)
+    took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def row(
+    name: str, runs: Sequence[tuple[float, float]], control: Sequence[tuple[float, float]]
+) -> dict[str, str | float]:
+    """Medians; ratios are those of the runs that stand beside each other."""
+    wall, cpu = (statistics.median(values) for values in zip(*runs, strict=True))
+    ratios = sorted(mine[0] / other[0] for mine, other in zip(runs, control, strict=True))
+    return {
+        "way": name,
+        "wall_s": round(wall, 2),
+        "cpu_s": round(cpu, 2),
+        "of_sha256sum": round(statistics.median(ratios), 2),
+        "lowest": round(ratios[0], 2),
+        "highest": round(ratios[-1], 2),
+    }
+
+
+if __name__ == "__main__":
+    main()
