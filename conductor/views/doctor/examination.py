@@ -73,7 +73,7 @@ def configuration(settings: Settings) -> Iterator[DoctorFinding]:
 
 def redis(settings: Settings) -> Iterator[DoctorFinding]:
     from conductor.adapters.redis.valkey import fullness, place_of
-    from conductor.adapters.redis.valkey_binary import binary_of
+    from conductor.adapters.redis.valkey_binary import binary_of, hole_of
 
     if settings.redis.url is not None:
         yield from answering(settings)
@@ -82,7 +82,12 @@ def redis(settings: Settings) -> Iterator[DoctorFinding]:
         yield bad("valkey", *words.rsplit(": ", 1))
         return
     try:
-        yield ok("valkey", f"the project's own, by {binary_of(place_of(settings.valkey))}")
+        binary = binary_of(place_of(settings.valkey))
+        if hole := hole_of(binary):
+            words, advice = hole.rsplit(": ", 1)
+            yield less("valkey", f"the project's own, by {binary}: {words}", advice)
+        else:
+            yield ok("valkey", f"the project's own, by {binary}")
     except ConductorError as e:
         yield bad("valkey", str(e), "install valkey-server, or set redis.url")
 
@@ -90,6 +95,7 @@ def redis(settings: Settings) -> Iterator[DoctorFinding]:
 def answering(settings: Settings) -> Iterator[DoctorFinding]:
     from conductor.adapters.open_ledger import redis_of
     from conductor.adapters.redis.client import address as address_of
+    from conductor.adapters.redis.known_holes import hole_in_facts
     from conductor.adapters.redis.sentinel.following_connection import finder_of
     from conductor.adapters.redis.server_checks import distrust, risks, server_facts
     from conductor.base.settings.origin import shown
@@ -98,7 +104,11 @@ def answering(settings: Settings) -> Iterator[DoctorFinding]:
     try:
         with redis_of(settings, is_lenient=True) as connection:
             connection.ping()
-            faults, at_risk = list(distrust(server_facts(connection))), risks(connection)
+            facts = server_facts(connection)
+            faults, at_risk = list(distrust(facts)), risks(connection)
+            if hole := hole_in_facts(facts):
+                words, advice = hole.rsplit(": ", 1)
+                at_risk.append((words, f"{advice}, unless your distribution has mended it in its own way"))
             if finder_of(connection) is not None:
                 address += f", now {address_of(connection)},"
     except ConductorError as e:
