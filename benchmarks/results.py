@@ -138,6 +138,14 @@ SECTIONS = {
         "A tick a second, all devices full of jobs of a minute. `_ms`, `_us`: CPU of the leader, and of the "
         "server (`server`); commands: those of the Lua steps with them; KiB: over the wire, both ways.",
     ),
+    "real": ResultSection(
+        "Real work beside a shell script",
+        ("real.py", "--json"),
+        as_it_is,
+        "Films of 8 to 11 s at 720p to h264, one thread each, as many at once as there are cores; the same "
+        "ffmpeg with the same options by xargs. `cold`: from plan to verified, with all that has to be "
+        "started and ended; `again`: when nothing is to be done.",
+    ),
     "proof": ResultSection(
         "What the proof costs beside `sha256sum`",
         ("proof.py", "--json"),

@@ -24,7 +24,7 @@ _SAID = re.compile(r"(Valkey|Redis) server v=(\S+)")
 
 
 def hole_in(server: str, version: str) -> str:
-    """«valkey 9.0.3 has a known security hole (NAME): take …»; empty: none is known, or nobody knows the version."""
+    """«valkey 9.0.3 has a known security hole (NAME): take …»; empty: none known, or the version is not."""
     found = _VERSION.match(version)
     if found is None or server not in MENDED:
         return ""
