@@ -5,8 +5,12 @@ if __name__ == "__main__":
 
     current_folder.off_path(__file__)
 
-from conductor.app.cli import app
-from conductor.base.logs import standard_streams
+from conductor.base import gc_pause
+
+gc_pause.seldom()
+
+from conductor.app.cli import app  # noqa: E402  its imports are what the collector is kept from
+from conductor.base.logs import standard_streams  # noqa: E402
 
 
 def main() -> None:

@@ -7,12 +7,17 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from forked_cli import ForkedCli
+from forked_cli import ForkedCli, ForkedProcess
+
+#: Whoever started it.
+Process = subprocess.Popen[bytes] | ForkedProcess
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 class Result(NamedTuple):
@@ -54,11 +59,39 @@ def forked_cli() -> ForkedCli:
     return here
 
 
+@cache
+def forked_worker() -> ForkedCli:
+    """Of this checkout, wherever it begins."""
+    here = ForkedCli("workers", {**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    atexit.register(here.close)
+    return here
+
+
+def started(argv: Sequence[str], cwd: Path, environment: Mapping[str, str], out: int) -> Process:
+    """`python -P -m conductor …` in a session of its own, all that it says into `out`; its imports are there
+    already, save where the environment makes another interpreter of it."""
+    here = forked_cli()
+    if here.fits(environment):
+        return here.start(argv, cwd, environment, out, out, is_safe=True)
+    words = [sys.executable, "-P", "-m", "conductor", *argv]
+    return subprocess.Popen(words, cwd=cwd, env=environment, stdout=out, stderr=out, start_new_session=True)
+
+
+def started_worker(argv: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> Process:
+    """`python -m workers …`, likewise; what it says is in its log."""
+    here = forked_worker()
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123  no Path
+        if here.fits(environment):
+            return here.start(argv, cwd, environment, nowhere.fileno(), nowhere.fileno())
+        words = [sys.executable, "-m", "workers", *argv]
+        return subprocess.Popen(words, cwd=cwd, env=environment, stderr=nowhere, start_new_session=True)
+
+
 def conductor(*argv: str, cwd: Path, timeout: float = 100.0, env: dict[str, str] | None = None) -> Result:
     """`python -m conductor …` as a user starts it, save for its imports, which are there already."""
-    here = forked_cli()
-    if not env and here.fits(os.environ):
-        code, out, err = here.run(argv, cwd, os.environ, timeout)
+    here, environment = forked_cli(), {**os.environ, **(env or {})}
+    if here.fits(environment):
+        code, out, err = here.run(argv, cwd, environment, timeout)
         return Result(code, out.decode(), err.decode())
     return program(sys.executable, "-m", "conductor", *argv, cwd=cwd, timeout=timeout, env=env)
 

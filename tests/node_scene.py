@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 
 import psutil
 from builders import a_spec
+from cli_tools import Process, started
 from patience import rest
 
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
@@ -90,14 +90,8 @@ class Command:
     def __init__(self, settings: Settings, *words: str, env: Mapping[str, str] | None = None) -> None:
         self.log = settings.project / f"{'-'.join(words).replace('/', '_')}-{time.monotonic_ns()}.out"
         with self.log.open("wb") as sink:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "conductor", *words],
-                cwd=settings.project,
-                env={**os.environ, "NO_COLOR": "1", **(env or {})},
-                stdout=sink,
-                stderr=sink,
-                start_new_session=True,
-            )
+            environment = {**os.environ, "NO_COLOR": "1", **(env or {})}
+            self.process: Process = started(words, settings.project, environment, sink.fileno())
 
     @property
     def said(self) -> str:

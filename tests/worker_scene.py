@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from cli_tools import REPOSITORY, Process, started_worker
 from patience import rest
 
 from conductor.adapters.files.receipt_log import read_receipts
@@ -28,7 +28,6 @@ from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, resolve, to_line
 from conductor.ports import Ledger
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 NODE = "node1"
 QUEUE = "cpu-node1"
 #: Patience, and no figure: on a busy machine a worker that starts takes many seconds.
@@ -126,7 +125,7 @@ class WorkerScene:
     ledger: Ledger
     catalogue: Catalogue
     epoch: int
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list["subprocess.Popen[bytes]"])
+    workers: list[Process] = field(default_factory=list[Process])
 
     @property
     def folder(self) -> Path:
@@ -189,15 +188,15 @@ class WorkerScene:
 
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def worker(self, **env: str) -> subprocess.Popen[bytes]:
-        argv = [sys.executable, "-m", "workers", "--queue", QUEUE, "--lane", "cpu", "--node", NODE]
+    def worker(self, **env: str) -> Process:
+        words = ["--queue", QUEUE, "--lane", "cpu", "--node", NODE]
         environment = {
             **os.environ,
             "CONDUCTOR_PROJECT": str(self.folder),
             "PYTHONPATH": str(REPOSITORY),
             **env,
         }
-        process = subprocess.Popen(argv, cwd=self.folder, env=environment, stderr=subprocess.DEVNULL)
+        process = started_worker(words, self.folder, environment)
         self.workers.append(process)
         return process
 
@@ -236,7 +235,7 @@ def wait_until(
         rest(began)
 
 
-def signal_twice(worker: subprocess.Popen[bytes]) -> None:
+def signal_twice(worker: Process) -> None:
     worker.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):
         # After the first it works on. One that it hears within 0.5 s of that it takes for the same, and it

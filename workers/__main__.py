@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from conductor.base import gc_pause
 from conductor.base.errors import ConductorError
 from conductor.model.spec import LANES
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     """0 when told to leave; the error's exit code, or 1 after one that nobody foresaw."""
+    gc_pause.seldom()
     given = sys.argv[1:] if argv is None else argv
     loaded_at = None
     if given[:1] == ["--fork-server"]:
@@ -56,14 +58,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def serve(options: argparse.Namespace, stopping: Stopping, loaded_at: float | None) -> None:
     """`loaded_at`: of a copy, when what it has imported was loaded (epoch seconds)."""
-    from conductor.base.gc_pause import uncollected
-
-    with uncollected():
-        from conductor.base.logs import logs
-        from conductor.base.settings.settings import load
-        from workers.isolation.child_process import ChildBroken, ChildProcess
-        from workers.parent.loop import work
-        from workers.parent.wiring import clean, unique_name
+    from conductor.base.logs import logs
+    from conductor.base.settings.settings import load
+    from workers.isolation.child_process import ChildBroken, ChildProcess
+    from workers.parent.loop import work
+    from workers.parent.wiring import clean, unique_name
 
     node = clean(options.node)
     name = clean_name(options.name) or unique_name(node, options.lane)

@@ -47,8 +47,8 @@ from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import STATES
 from conductor.model.snapshot import Snapshot
 from conductor.node.health.report import Identity
+from conductor.node.orphan_rescue import retry_tables
 from conductor.node.queue_plan import node_name
-from conductor.node.run import retry_tables
 from conductor.node.single_instance import is_dead_here
 from conductor.ports import Ledger
 from conductor.record.journal import Journal

@@ -20,6 +20,7 @@ from loguru import logger
 
 from conductor.adapters.host.known_process import KnownProcess, is_there, of_process
 from conductor.adapters.host.processes import spawn
+from conductor.node.early_fork import copied
 from conductor.node.restart_backoff import Backoff
 
 #: Imports on a cold, busy disk.
@@ -73,6 +74,14 @@ class Running(Protocol):
     def poll(self) -> int | None: ...
 
 
+class ServerProcess(Protocol):
+    """A program of its own, or a copy of the node."""
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+
+
 class ForkedWorker:
     """A copy of the server."""
 
@@ -92,18 +101,19 @@ class ForkServer:
 
     def __init__(
         self,
-        starts: Callable[[socket.socket], subprocess.Popen[bytes]],
+        starts: Callable[[socket.socket], ServerProcess],
         clock: Callable[[], float] = time.monotonic,
+        first: tuple[ServerProcess, socket.socket] | None = None,
     ) -> None:
-        """`starts`: the program, with its end of the line."""
+        """`starts`: the program, with its end of the line. `first`: one that was begun already."""
         self._starts = starts
         self._clock = clock
-        self._server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+        self._server = first
         self._copies: dict[int, ForkedWorker] = {}
         #: Of servers that are gone: they were told to leave, and nobody hears how they end.
         self._orphans: list[tuple[ForkedWorker, KnownProcess]] = []
         self._backoff = Backoff()
-        self._start_at = self._started_at = 0.0
+        self._start_at, self._started_at = 0.0, clock()
         self._is_prepared = False
         self._newest: ForkedWorker | None = None
 
@@ -207,7 +217,12 @@ def _received(line: socket.socket) -> Answer:
     raise EOFError("it closed its line")
 
 
-def start_fork_server(project: Path) -> Callable[[socket.socket], subprocess.Popen[bytes]]:
+def begun_fork_server(project: Path) -> ForkServer:
+    """Of a node that has just begun, and holds nothing yet."""
+    return ForkServer(start_fork_server(project), first=copied(project))
+
+
+def start_fork_server(project: Path) -> Callable[[socket.socket], ServerProcess]:
     def start(theirs: socket.socket) -> subprocess.Popen[bytes]:
         words = ["--fork-server", str(theirs.fileno()), " " * WORDS_ROOM]
         # Unbuffered, as its copies' bodies are to write.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+import msgspec
+
 from conductor.base.logs.events import emit_event
 from conductor.base.text import size
 from conductor.core.failures.history import named
@@ -17,6 +19,7 @@ from conductor.model.ledger_entries import JobView
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
 from conductor.model.snapshot import Reservation
+from conductor.model.spec import TaskDecl, from_line, resolve
 from conductor.model.subject import SHORT_ID, subject_of_line
 from conductor.node.cleanup.orphaned_receipts import settle_all
 from conductor.node.supervisor import Death
@@ -126,3 +129,17 @@ def give_back(ledger: Ledger, node: str, served: Collection[str], message: str) 
         words = "Gave back {jobs} jobs that nobody here had started: {why}"
         emit_event("jobs.returned", words, jobs=count, node=node, why=message)
     return count
+
+
+def retry_tables(catalogue: Mapping[str, TaskDecl]) -> Overrides:
+    """The retry table of a job: its line's over its task's."""
+
+    def overrides(job: JobView) -> Mapping[Cause, int]:
+        try:
+            spec = from_line(job.line)
+        except msgspec.DecodeError:
+            return {}  # a line nobody can read has no table of its own; its attempt says so
+        decl = catalogue.get(spec.task)
+        return resolve(spec, decl).retry if decl else spec.retry or {}
+
+    return overrides

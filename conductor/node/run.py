@@ -7,11 +7,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import msgspec
 from loguru import logger
 from msgspec.structs import replace
 
@@ -32,20 +31,18 @@ from conductor.base.logs.output_file import keep_small
 from conductor.base.settings.limits import limits_of
 from conductor.base.settings.settings import Settings
 from conductor.dispatch.live_catalogue import WatchedCatalogue
-from conductor.model.causes import Cause
-from conductor.model.ledger_entries import JobView
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Reservation
-from conductor.model.spec import LANES, Lane, TaskDecl
+from conductor.model.spec import LANES, Lane
 from conductor.node import worker_output
 from conductor.node.alerts.watch import watch_alerts
 from conductor.node.cleanup.cleaner import Cleaner
 from conductor.node.cleanup.orphaned_receipts import settle, settle_all
 from conductor.node.detached import output_file
-from conductor.node.fork_server import ForkServer, start_fork_server
+from conductor.node.fork_server import ForkServer, begun_fork_server
 from conductor.node.health.report import Identity, Workforce, outline
 from conductor.node.health.reporter import Reporter
-from conductor.node.orphan_rescue import Overrides, give_back, rescue
+from conductor.node.orphan_rescue import give_back, rescue, retry_tables
 from conductor.node.queue_plan import node_name, plan_queues
 from conductor.node.single_instance import claim_pilot, only_one, pid_path, refuse_twin
 from conductor.node.supervisor import Death, Supervisor, launcher
@@ -77,13 +74,14 @@ def run_node(
 ) -> int:
     """Until SIGTERM, SIGINT or SIGHUP (or `should_stop`, asked every few seconds): drains; a second one stops
     at once, and so does the end of `drain_for_s` after the first. With a `term` it drains by itself in time.
-    Of `lanes` it serves those that are among
-    `first`, and all of them after a SIGUSR1.
+    Of `lanes` it serves those that are among `first`, and all of them after a SIGUSR1.
 
     Returns the exit code: 0 drained, 130 stopped with jobs in hand (they go back to the backlog). Main thread
     only. Raises `ConfigError` when a node of this name is there already, `Unreachable` when Redis is not
     there at start.
     """
+    # Before all else: from here on this process has what a copy must not have.
+    fork_server = begun_fork_server(settings.project)
     name = node_name(settings.node)
     service = taken_from()
     if term is not None:
@@ -101,8 +99,9 @@ def run_node(
         claim_pilot(ledger, identity)
         with feeding(ledger.events.append, f"node {name}"):
             node = Node(
-                settings, ledger, identity, lanes, first, wakeup, should_stop, service, drain_for_s, term
-            )
+                settings, ledger, identity, fork_server, lanes, first, wakeup, should_stop, service,
+                drain_for_s, term,
+            )  # fmt: skip
             return node.run()
 
 
@@ -116,6 +115,7 @@ class Node:
         settings: Settings,
         ledger: Ledger,
         identity: Identity,
+        fork_server: ForkServer,
         lanes: Collection[Lane],
         first: Collection[Lane],
         wakeup: Wakeup,
@@ -134,7 +134,7 @@ class Node:
         self._service = service
         self._drain_for_s = drain_for_s
         self._term = term
-        self._fork_server = ForkServer(start_fork_server(settings.project))
+        self._fork_server = fork_server
         self._fork_server.start()
         self._supervisor = Supervisor(
             launcher(settings.project, identity.node, self._fork_server), settings.timing.lease_s
@@ -383,18 +383,3 @@ def revive(settings: Settings) -> None:
     """
     if settings.redis.url is None:
         valkey.revive(settings.valkey)
-
-
-def retry_tables(catalogue: Mapping[str, TaskDecl]) -> Overrides:
-    """The retry table of a job: its line's over its task's."""
-    from conductor.model.spec import from_line, resolve
-
-    def overrides(job: JobView) -> Mapping[Cause, int]:
-        try:
-            spec = from_line(job.line)
-        except msgspec.DecodeError:
-            return {}  # a line nobody can read has no table of its own; its attempt says so
-        decl = catalogue.get(spec.task)
-        return resolve(spec, decl).retry if decl else spec.retry or {}
-
-    return overrides

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from workers.system.shown_words import become, show_as
+from conductor.adapters.host.shown_words import become, show_as
 
 
 class ForkedChild:

@@ -1,4 +1,5 @@
-"""The fork server: `python -m workers --fork-server LINE`, which the node starts (`conductor.node`).
+"""The fork server: `python -m workers --fork-server LINE`, a copy of the node or started by it
+(`conductor.node`).
 
 It imports what a worker and its child need, and copies itself for each worker. Nothing here may start a
 thread, open a connection or touch a device: a copy would have half of it.
@@ -21,10 +22,10 @@ from types import FrameType
 import msgspec
 
 import conductor.adapters.redis as redis_adapters
+from conductor.adapters.host.shown_words import become, show_as
 from conductor.dispatch.catalogue import load_catalogue
 from conductor.node.fork_server import MOST_BYTES, ROOM, CopyEnded, Forked, Order, Prepared
 from workers.system.process_tree import die_with_parent
-from workers.system.shown_words import become, show_as
 
 #: All that a worker imports until it takes its first job, and its child until it runs one.
 PREPARED = (
@@ -37,6 +38,8 @@ PREPARED = (
     "conductor.base.gc_pause",
     "workers.task_api.toolkit",
 )
+#: What is shown before its words, and before those of its copies.
+PROGRAM = (sys.executable, "-P", "-m", "workers")
 #: Signals of which Python has a handler from the start, or that this server handles.
 HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -46,6 +49,9 @@ def serve(line_fd: int) -> Order | None:
     when its node has closed the line and the last copy is gone.
     """
     node = os.getppid()
+    # One that has gone already has closed its end of the line.
+    die_with_parent(signal.SIGTERM)
+    show_as([*PROGRAM, "--fork-server", str(line_fd)])
     with socket.socket(fileno=line_fd) as line:
         os.set_inheritable(line_fd, False)
         wake_fd, write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -54,8 +60,7 @@ def serve(line_fd: int) -> Order | None:
         # A Ctrl-C at the terminal is for the node.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         prepare()
-        # Pages that nothing writes to are shared by all copies.
-        gc.collect()
+        # Pages that nothing writes to are shared by all copies; what few cycles imports leave, they keep.
         gc.freeze()
         # A node that went meanwhile has closed its end: the loop below sees it.
         with suppress(OSError):
@@ -123,8 +128,7 @@ def _settle(order: Order, server: int) -> None:
     die_with_parent(signal.SIGTERM, server)
     variables = {name: value for name, value in os.environ.items() if name not in (ROOM, "PYTHONUNBUFFERED")}
     become({**variables, **order.env})
-    words = sys.orig_argv[: sys.orig_argv.index("--fork-server")]
-    show_as([*words, *order.argv])
+    show_as([*PROGRAM, *order.argv])
     sys.argv[1:] = order.argv
 
 

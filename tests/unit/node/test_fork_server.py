@@ -5,6 +5,7 @@ starts.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import socket
@@ -134,3 +135,41 @@ def test_a_server_whose_node_went_while_it_imported_leaves_without_a_word() -> N
         argv = [sys.executable, "-c", SERVER, "--fork-server", str(theirs.fileno())]
         done = subprocess.run(argv, pass_fds=[theirs.fileno()], capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+#: A node that has begun, with its server; with a thread of its own first where it is told so.
+NODE = """
+import json, pathlib, sys, threading
+from conductor.node import early_fork
+if len(sys.argv) > 1:
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+begun = early_fork.copied(pathlib.Path.cwd())
+if begun is None:
+    sys.exit("a copy would have half of the thread")
+from conductor.node.fork_server import ForkServer
+server = ForkServer(lambda theirs: sys.exit("there was one"), first=begun)
+server.start()
+server.await_prepared()
+shown = pathlib.Path(f"/proc/{begun[0].pid}/cmdline").read_bytes().decode().split("\\0")
+copy = server.launch(["--queue"], {})
+while copy.poll() is None:
+    pass
+server.close()
+print(json.dumps([shown[1:5], copy.exit_code, begun[0].returncode]))
+"""
+
+
+def test_the_first_server_is_a_copy_of_the_node_and_shows_what_it_is(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", NODE]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    # Its words lack the queue's name: it is `python -m workers` that says so.
+    assert json.loads(done.stdout) == [["-P", "-m", "workers", "--fork-server"], 2, 0], done.stderr
+    assert "argument --queue: expected one argument" in done.stderr
+
+
+def test_a_process_with_a_thread_is_not_copied(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", NODE, "thread"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (1, "a copy would have half of the thread\n")
