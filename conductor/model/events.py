@@ -267,7 +267,7 @@ EVENTS: dict[str, EventKind] = {
     "conductor.stopping": _kind("INFO", "The conductor was told to stop, and feeds nothing new."),
     "run.progress": _kind("INFO", "How far the run is.", "why"),
     "forecast.made": _kind("INFO", "When the run should end, where that is news.", "left seconds"),
-    "forecast.stopped": _kind("DEBUG", "No forecasts are made any more.", "error"),
+    "forecast.stopped": _kind("DEBUG", "The forecast's process ended; another follows.", "error seconds"),
     "recording.stopped": _kind("WARNING", "Ticks are no longer recorded.", "error"),
     "needs.drifted": _kind("WARNING", "What a kind takes has moved away from what it took.", "kind what why"),
     "receipts.unseen": _kind("WARNING", "Receipts of a node do not come into this folder.", "node file"),

@@ -32,6 +32,9 @@ from conductor.ports import Ledger
 PATIENCE_S = 1.0
 #: Asked again after so long; while nobody can say yet, sooner; and never more than this share of the time.
 EVERY_S, UNKNOWN_EVERY_S, LARGEST_SHARE = 15.0, 3.0, 0.05
+#: A process that ended (the kernel took its memory, somebody killed it) is followed by another after so long,
+#: and each time after twice as long, up to the second; an answer forgets that.
+AGAIN_S, AGAIN_AT_MOST_S = 15.0, 600.0
 #: Another end is worth a line where it differs by this share of what is left, and by so much.
 NEWS_SHARE, NEWS_S = 0.1, 10.0
 #: A run that was broken off and taken up again so soon is the same run.
@@ -72,17 +75,14 @@ class Forecasting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end_thread()
-        if (child := self._child) is not None:
-            child.wait()
-            for pipe in (child.stdin, child.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
+        if self._child is not None:
+            self._end_child(self._child)
 
     def _end_thread(self) -> None:
         self._stop.set()
-        if self._child is not None:
-            self._child.kill()
+        # The thread may let go of it meanwhile.
+        if (child := self._child) is not None:
+            child.kill()
         if self._thread is not None:
             self._thread.join()  # one that was just being started is killed by it
 
@@ -106,15 +106,17 @@ class Forecasting:
     # ── the thread ────────────────────────────────────────────────────────────────────────────────────────
 
     def _work(self) -> None:
-        wait_s = PATIENCE_S
+        wait_s, again_s = PATIENCE_S, AGAIN_S
         while not self._stop.wait(wait_s):
-            answer = self._ask()
+            answer = self._ask(again_s)
             if answer is None:
-                return
-            wait_s = max(self._take(answer), answer.wall_s / LARGEST_SHARE)
+                wait_s, again_s = again_s, min(again_s * 2, AGAIN_AT_MOST_S)
+            else:
+                wait_s = max(self._take(answer), answer.wall_s / LARGEST_SHARE)
+                again_s = AGAIN_S
 
-    def _ask(self) -> PredictionReply | None:
-        """None: there is no child any more, and no further forecast."""
+    def _ask(self, again_s: float) -> PredictionReply | None:
+        """None: the child has ended, and the next question, after so long, begins another."""
         if self._child is None:
             argv = [
                 sys.executable,
@@ -133,21 +135,30 @@ class Forecasting:
             child.stdin.write(b"go\n")
             child.stdin.flush()
         except OSError:
-            return self._gone(child, b"")
+            return self._gone(child, b"", again_s)
         words = b""
         for line in child.stdout:
             if line.startswith(b"{") and line.endswith(b"\n"):  # The answer of one that is killed is cut off.
                 return msgspec.json.decode(line, type=PredictionReply)
             words += line
-        return self._gone(child, words)
+        return self._gone(child, words, again_s)
 
-    def _gone(self, child: subprocess.Popen[bytes], words: bytes) -> None:
+    def _gone(self, child: subprocess.Popen[bytes], words: bytes, again_s: float) -> None:
+        self._end_child(child)
+        if not self._stop.is_set():
+            self._child = None
+            text = words.decode("utf-8", "replace").strip().splitlines()
+            emit_event("forecast.stopped", "No forecast for {seconds:g} s: its process ended ({error})",
+                       seconds=again_s, error=text[-1] if text else "it said nothing")  # fmt: skip
+
+    @staticmethod
+    def _end_child(child: subprocess.Popen[bytes]) -> None:
         child.kill()
         child.wait()
-        if not self._stop.is_set():
-            text = words.decode("utf-8", "replace").strip().splitlines()
-            emit_event("forecast.stopped", "No forecasts any more: {error}",
-                       error=text[-1] if text else "it ended")  # fmt: skip
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
     def _take(self, answer: PredictionReply) -> float:
         """Keep what was found; seconds until the next question."""
