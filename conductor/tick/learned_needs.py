@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 
@@ -45,6 +46,7 @@ LARGEST_SHARE = 0.05
 TICK_S = 0.005
 #: Classes whose estimates are kept.
 MOST_KNOWN = 10_000
+_JOB_ID, _NODE = attrgetter("job_id"), attrgetter("node")
 
 
 def policy_of(chosen: LearningSettings) -> Policy:
@@ -229,18 +231,17 @@ class Unseen:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._going: dict[str, frozenset[str]] = {}
+        #: Job → node.
+        self._going: dict[str, str] = {}
         self._ended_at: dict[str, float] = {}
         self._said: set[str] = set()
 
     def look(self, snapshot: Snapshot, seen: set[str]) -> None:
-        going: dict[str, set[str]] = {}
-        for reservation in snapshot.reservations:
-            going.setdefault(reservation.node, set()).add(reservation.job_id)
-        for node, before in self._going.items():
-            if before - going.get(node, set()):
-                self._ended_at.setdefault(node, snapshot.now)
-        self._going = {node: frozenset(ids) for node, ids in going.items()}
+        held = snapshot.reservations
+        going = dict(zip(map(_JOB_ID, held), map(_NODE, held), strict=True))
+        for _, node in self._going.items() - going.items():
+            self._ended_at.setdefault(node, snapshot.now)
+        self._going = going
         for node, at in self._ended_at.items():
             if node not in seen and node not in self._said and snapshot.now - at > UNSEEN_S:
                 self._said.add(node)

@@ -111,6 +111,20 @@ def test_the_end_of_a_job_that_was_over_at_once_is_told_and_soon_forgotten(
     assert other.status() is None, "a million that never ran, cancelled at once, leave nothing"
 
 
+def test_one_that_was_over_at_once_and_goes_on_is_told_of_again(scene: LedgerScene, valkey_client: Redis):
+    listener = Listener(valkey_client, "a")
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.fail("a", 1, "bad_input", Dead())
+    assert [each["state"] for each in listener.heard()] == ["dead"]
+
+    assert scene.ledger.commands.retry(an_id("a"))
+    scene.run("a", attempt=2)
+
+    assert [each["state"] for each in listener.heard()] == ["waiting", "admitted", "running"]
+    assert listener.kept_s() > 3500
+
+
 @pytest.mark.parametrize("keys", [PLAIN, Keys("night")], ids=["plain", "prefix"])
 def test_each_project_has_names_of_its_own(valkey_client: Redis, keys: Keys):
     listener = Listener(valkey_client, "a", "night:")

@@ -63,6 +63,8 @@ class RateLook:
         """Who runs has called; who is gone without a word (killed, or no task that tells) cost what was
         thought.
         """
+        if not self._records.taken:
+            return
         states = {(r.job_id, r.attempt): r.state for r in active}
         for name, one in list(self._records.taken.items()):
             state = states.get((one.job_id, one.attempt))

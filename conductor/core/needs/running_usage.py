@@ -58,9 +58,13 @@ def measured(snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits
 def holdings(snapshot: Snapshot, kinds: Container[str]) -> Holdings:
     """Of these kinds."""
     held_on, found = HeldOn(snapshot.nodes), dict[str, list[HeldNow]]()
+    are_listed = held_on.are_listed()
     for r in snapshot.reservations:
+        # Asked of all that runs at every tick: of most nothing was told.
+        if not r.vram_mib or r.state != "running" or (r.usage is None and not are_listed):
+            continue
         kind = r.kind or r.task
-        if r.vram_mib and r.state == "running" and kind in kinds and (held := held_on.mib(r)):
+        if kind in kinds and (held := held_on.mib(r)):
             found.setdefault(kind, []).append(HeldNow(r.class_id, r.vram_mib, held))
     return found
 
@@ -81,6 +85,10 @@ class HeldOn:
         self._devices = {
             (node.node, device.key): (device, node.sent_at) for node in reports for device in node.devices
         }
+
+    def are_listed(self) -> bool:
+        """Does a driver say which processes hold its devices."""
+        return any(device.ours for device, _ in self._devices.values())
 
     def read_at(self, r: Reservation) -> float | None:
         """When its devices were read; None: they are not reported."""

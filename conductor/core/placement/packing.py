@@ -303,7 +303,20 @@ class Packing:
     # ── what changes ──────────────────────────────────────────────────────────────────────────────────────
 
     def took(self, place: Place) -> None:
-        self.moved(place.node)
+        node, queue = place.node, place.queue
+        before = self._state[self._index[node]]
+        if (
+            not place.devices
+            and before is not None
+            and queue.has_room
+            and queue.active != queue.workers
+            and before.own == node.own_free()
+        ):
+            # Of a thousand short jobs most change nothing but how busy one queue is.
+            for order in self._by_load.values():
+                order.moved(node)
+        else:
+            self.moved(node)
 
     def read_again(self, node: NodeFree) -> None:
         self._warmth = None  # its queues are other objects now

@@ -7,6 +7,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
 from conductor.core.capacity.cluster import DeviceFree, NodeFree, QueueFree
+from conductor.model.spec import Lane
 
 #: A queue's number takes so many bits.
 BITS = 24
@@ -97,8 +98,9 @@ class DeviceOrder:
 
     def read_again(self, node: NodeFree) -> None:
         """The same queues, as other objects."""
+        now = _by_number(node, "gpu")
         for row in self._of_node.get(node, ()):
-            row.queue = _same(row.queue, node)
+            row.queue = now[row.number]
             assert row.queue.device is not None, "a node with other devices is built anew"
             row.device = row.queue.device
 
@@ -163,9 +165,12 @@ class LoadOrder:
 
     def read_again(self, node: NodeFree) -> None:
         """The same queues, as other objects."""
-        for number in self._of_node.get(node, ()):
-            self._queues[number] = _same(self._queues[number], node)
+        numbers = self._of_node.get(node)
+        if numbers:
+            now = _by_number(node, self._queues[numbers[0]].lane)
+            for number in numbers:
+                self._queues[number] = now[number]
 
 
-def _same(was: QueueFree, node: NodeFree) -> QueueFree:
-    return next(q for q in node.queues[was.lane] if q.name == was.name)
+def _by_number(node: NodeFree, lane: Lane) -> dict[int, QueueFree]:
+    return {queue.number: queue for queue in node.queues.get(lane, ())}

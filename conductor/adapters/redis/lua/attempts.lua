@@ -28,7 +28,7 @@ local function start_one(id, attempt, worker, lease_ms)
     call('HSET', P .. 'running:' .. worker, id, stepped())
     move(id, job, 'r')
     call('ZREM', P .. 'admitted_at', id)
-    call('ZREM', P .. 'off_queue_at', id)
+    if states.any('off_queue_at') then call('ZREM', P .. 'off_queue_at', id) end
     rq_start(held.queue, entry_of(id, attempt), worker)
     ring()
   end

@@ -14,6 +14,7 @@
 --   conductor:bell  list  the bell, never longer than one
 --   conductor:status:ID  string PX  JSON, for programs that look: what was last told of a job (`states.tell`, and
 --       tell_progress.lua); conductor:progress:ID is the channel on which the same is published
+--   conductor:has_status  string PX  some job that is not over has one
 -- LETTER: w waiting, a admitted, r running, d done, x dead, v in review, c cancelled. In review with an
 --       accepted body: that one asks for a person's verdict; without one: set aside with its kind.
 
@@ -95,19 +96,32 @@ function review.is_aside(job)
   return job.letter == 'v' and job.accepted == ''
 end
 
--- By letter: those whose ids are kept by state, those that are an end, how each is called outside. In one table:
--- a script has room for 200 names.
+-- By letter: those whose ids are kept by state, those that are an end, how each is called outside; and which keys
+-- there are (`states.any`). In one table: a script has room for 200 names.
 local states = {
   listed = {x = true, c = true, v = true},
   ends = {d = true, x = true, v = true, c = true},
+  there = {},
   words = {w = 'waiting', a = 'admitted', r = 'running', d = 'done', x = 'dead', v = 'review', c = 'cancelled'},
 }
+
+-- Is there any of what few jobs have: asked once in a script, whose own writes of it no job asks for again.
+function states.any(name)
+  if states.there[name] == nil then states.there[name] = call('EXISTS', P .. name) == 1 end
+  return states.there[name]
+end
+
+-- A job that is not over has a status, for an hour unless it is told of again.
+function states.noted()
+  redis.pcall('SET', P .. 'has_status', '1', 'PX', 3600000)
+  states.there.has_status = true
+end
 
 -- For programs that listen: each change of a job that was told of (tell_progress.lua), and the end of every
 -- one. What was over in an instant is kept for a minute, for who subscribed too late. Nobody who looks on may
 -- end a step: refused or full, it goes on.
 function states.tell(id, job, before)
-  local is_known = call('EXISTS', P .. 'status:' .. id) == 1
+  local is_known = (states.ends[before] or states.any('has_status')) and call('EXISTS', P .. 'status:' .. id) == 1
   if not is_known and not states.ends[job.letter] then return end
   local cause = job.letter == 'x' and call('HGET', P .. 'failures:' .. id, 'cause')
   local text = '{"job_id":"' .. id .. '","state":"' .. states.words[job.letter] .. '","attempt":' .. whole(job.attempts)
@@ -115,6 +129,7 @@ function states.tell(id, job, before)
     .. (cause and ',"cause":' .. cjson.encode(cause) or '') .. ',"at":' .. seconds(now_ms) .. '}'
   if is_known or before == 'r' then
     redis.pcall('SET', P .. 'status:' .. id, text, 'PX', is_known and 3600000 or 60000)
+    if is_known then states.noted() end
   end
   redis.pcall('PUBLISH', P .. 'progress:' .. id, text)
 end

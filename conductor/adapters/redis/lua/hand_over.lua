@@ -68,7 +68,7 @@ end
 
 -- Decided for the line that it had before? Then what was reserved may not be what it needs.
 local function is_of_another_line(id, job, reservation)
-  return call('SISMEMBER', P .. 'revised', id) == 1
+  return states.any('revised') and call('SISMEMBER', P .. 'revised', id) == 1
     and call('HGET', P .. 'class_ids', cjson.decode(reservation).class_id) ~= job.class
 end
 
@@ -86,7 +86,7 @@ local function take_place(admission, fields, data)
   -- A retry waits for its own sake: only first waits tell what is usual here.
   if job.attempts == 0 then longest_ms = math.max(longest_ms, now_ms - created_ms - tonumber(job.since)) end
   unrest(id, job)
-  call('SREM', P .. 'revised', id)
+  if states.any('revised') then call('SREM', P .. 'revised', id) end
   job.attempts = attempt
   note_number(attempt)
   stepped()
@@ -184,7 +184,7 @@ end
 -- `preloaded`: who was preloaded behind it, and has not begun; `own`: what it left itself is in the ceilings
 -- (files_written).
 local function succeed(id, attempt, preloaded, own)
-  local text = call('HGET', P .. 'successors', id)
+  local text = states.any('successors') and call('HGET', P .. 'successors', id)
   if not text then return end
   call('HDEL', P .. 'successors', id)
   local epoch, of_attempt, until_ms, fields, admission, data, looked_ms = unpack(cmsgpack.unpack(text))

@@ -16,7 +16,7 @@ local MOST_UNREAD, UNREAD_MS = 8, 60000
 local SHORTEST_S = 0.005
 
 local function preloaded_behind(id)
-  local text = call('HGET', P .. 'preloaded', id)
+  local text = states.any('preloaded') and call('HGET', P .. 'preloaded', id)
   if not text then return nil end
   local row = cmsgpack.unpack(text)
   return {of_attempt = row[1], id = row[2], attempt = row[3], worker = row[4], is_void = row[5], admission = row[6],
@@ -24,6 +24,7 @@ local function preloaded_behind(id)
 end
 
 local function write_preloaded(id, preloaded)
+  states.there.preloaded = true
   call('HSET', P .. 'preloaded', id, cmsgpack.pack({preloaded.of_attempt, preloaded.id, preloaded.attempt, preloaded.worker, preloaded.is_void,
     preloaded.admission, preloaded.fields, preloaded.data, preloaded.claim}))
 end

@@ -4,7 +4,8 @@
 --            {{id, attempt, what to tell of it: JSON members with a leading comma, or ''}, ..}}
 --   returns  {step, ok | cancel (the operator cancelled it) | gone (rescued, or ended: stop)
 --            | unknown (the ledger forgot this attempt, or all: go on, and `adopt` it), ..: one for each}
---   writes   conductor:leases, reservations, stop_grace, heard:WORKER, status:ID's expiry; what history.lua names
+--   writes   conductor:leases, reservations, stop_grace, heard:WORKER, status:ID's and
+--            has_status' expiry; what history.lua names
 -- What was told to stop is not renewed for ever: a worker that hangs is taken for lost when its time is up.
 local STOP_MS = 10000
 local worker, lease_ms, seen, rows = unpack(cmsgpack.unpack(ARGV[1]))
@@ -19,13 +20,13 @@ local function renewed(id, attempt, told)
   if not held or held.attempt ~= attempt or held.state ~= 'running' or held.worker ~= worker then
     return is_unheard(job_of(id), attempt) and 'unknown' or 'gone'
   end
-  local is_asked = call('HEXISTS', P .. 'stop_requests', id) == 1
+  local is_asked = states.any('stop_requests') and call('HEXISTS', P .. 'stop_requests', id) == 1
   local lease_until = whole(now_ms + lease_ms + (is_asked and STOP_MS or 0))
   if not is_asked or call('ZADD', P .. 'stop_grace', 'NX', lease_until, id) == 1 then
     call('ZADD', P .. 'leases', lease_until, id)
   end
   -- Of one that says nothing for hours it stays known that it runs.
-  redis.pcall('PEXPIRE', P .. 'status:' .. id, 3600000)
+  if states.any('has_status') and redis.pcall('PEXPIRE', P .. 'status:' .. id, 3600000) == 1 then states.noted() end
   if told ~= '' then
     -- The telling goes last. A quote inside a JSON string is always escaped, so this finds the member and no
     -- text.

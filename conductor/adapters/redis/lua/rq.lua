@@ -36,7 +36,10 @@ local function at_now()
 end
 
 -- RQ's list of queues may hold those of another application: ours has ours only.
+local is_known_to_rq = {}
 local function rq_knows(queue)
+  if is_known_to_rq[queue] then return end
+  is_known_to_rq[queue] = true
   call('SADD', P .. 'queues', queue)
   call('SADD', R .. 'queues', R .. 'queue:' .. queue)
 end
@@ -46,6 +49,8 @@ local function rq_start(queue, entry, worker)
   call('HSET', R .. 'job:' .. entry, 'status', 'started', 'started_at', at, 'last_heartbeat', at, 'worker_name', worker)
   call('ZADD', R .. 'wip:' .. queue, '+inf', entry .. ':1')
 end
+
+local shown_in = {}
 
 -- Out of the queue and of what runs; shown for a while among the ended, or (status nil) forgotten at once.
 local function rq_end(queue, entry, status)
@@ -63,9 +68,16 @@ local function rq_end(queue, entry, status)
   call('HSET', hash, 'status', status, 'ended_at', at_now())
   call('EXPIRE', hash, ttl)
   call('ZADD', registry, now_s + ttl, entry)
-  call('ZREMRANGEBYSCORE', registry, '-inf', '(' .. now_s)
-  if call('ZCARD', registry) > most then
+  -- How many there are is asked once in a script, in which one more comes with each end.
+  if not shown_in[registry] then
+    call('ZREMRANGEBYSCORE', registry, '-inf', '(' .. now_s)
+    shown_in[registry] = call('ZCARD', registry)
+  else
+    shown_in[registry] = shown_in[registry] + 1
+  end
+  if shown_in[registry] > most then
     call('DEL', R .. 'job:' .. call('ZPOPMIN', registry)[1])
+    shown_in[registry] = shown_in[registry] - 1
   end
 end
 

@@ -57,16 +57,16 @@ local function release(id, rq_status)
   for key, amount in pairs(amounts) do
     if call('HINCRBY', P .. 'reserved', key, whole(-amount)) == 0 then call('HDEL', P .. 'reserved', key) end
   end
-  call('HDEL', P .. 'stop_requests', id)
+  if states.any('stop_requests') then call('HDEL', P .. 'stop_requests', id) end
   local entry = entry_of(id, held.attempt)
   if held.state == 'running' then
     call('ZREM', P .. 'leases', id)
-    call('ZREM', P .. 'stop_grace', id)
-    call('HDEL', P .. 'preloaded', id)
+    if states.any('stop_grace') then call('ZREM', P .. 'stop_grace', id) end
+    if states.any('preloaded') then call('HDEL', P .. 'preloaded', id) end
     call('HDEL', P .. 'running:' .. held.worker, id)
   else
     call('ZREM', P .. 'admitted_at', id)
-    call('ZREM', P .. 'off_queue_at', id)
+    if states.any('off_queue_at') then call('ZREM', P .. 'off_queue_at', id) end
     drop_prefetched(entry)
   end
   rq_end(held.queue, entry, held.state == 'running' and rq_status or nil)
@@ -215,7 +215,7 @@ end
 
 -- The operator's last word on a running job, if any: cancel, fail or requeue, with a cause and a message.
 local function asked_of(id)
-  local text = call('HGET', P .. 'stop_requests', id)
+  local text = states.any('stop_requests') and call('HGET', P .. 'stop_requests', id)
   if not text then return nil end
   return string.match(text, '^(%a+)|([%a_]*)|(.*)$')
 end
