@@ -304,6 +304,7 @@ CURES: Mapping[Reason, Callable[[SceneInCure, Verdict], None]] = {
     Reason.BACKLOG_OUTSIDE_HOURS: begin_hours,
     Reason.NODE_DRAINING: undrain,
     Reason.NODE_ENDS: lambda scene, v: scene.on(v.where, lambda n: replace(n, ends_at=None)),
+    Reason.BEYOND_ONE_JOB: lambda scene, v: scene.on(v.where, lambda n: replace(n, single_jobs=None)),
     Reason.DEVICE_PAUSED: resume_device,
     Reason.DEVICE_QUARANTINED: heal_device,
     Reason.OBSTRUCTED: clear_obstacle,

@@ -15,7 +15,7 @@ from lying_engine import KilledAt, KilledHere, LyingEngine, Mortal
 from conductor.adapters.engines.local import LocalEngine
 from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
-from conductor.app.engines.engine_round import EngineRound
+from conductor.app.engines.pilot_round import PilotRound
 from conductor.base.errors import Unreachable
 from conductor.model.decision import GateLedger, Hold, Verdict
 from conductor.model.engine import EngineResources, Submission
@@ -98,7 +98,7 @@ class PilotWorld:
             self.ledger.intake.put("night", [an_entry(f"job-{n:04d}", a_class(duration_s=600.0))
                                              for n in range(jobs)])  # fmt: skip
 
-    def conductor(self, death: KilledAt | None = None) -> EngineRound:
+    def conductor(self, death: KilledAt | None = None) -> PilotRound:
         """A fresh process that leads."""
         self.ledger.leadership.resign(f"c{self.owner}")
         self.owner += 1
@@ -113,7 +113,7 @@ class PilotWorld:
         self.ledger.gate_record.record_gates(epoch, GateLedger(at=self.clock.now(), holds=holds))
         death = death or KilledAt(None, is_after=False)
         ledger = msgspec.structs.replace(self.ledger, pilots=Mortal(self.ledger.pilots, death))
-        return EngineRound(
+        return PilotRound(
             "lab",
             Mortal(self.engine, death),  # pyright: ignore[reportArgumentType]
             PilotRules(max=self.most, idle_s=30.0, shape=SHAPE),
@@ -123,7 +123,7 @@ class PilotWorld:
             headroom={},
         )
 
-    def look(self, conductor: EngineRound, times: int = 1) -> bool:
+    def look(self, conductor: PilotRound, times: int = 1) -> bool:
         """False: it was killed."""
         for _ in range(times):
             self.clock.advance(LOOK_S)

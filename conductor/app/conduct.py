@@ -25,7 +25,7 @@ from conductor.analysis.forecast.past_spending import dearest, spent_lately
 from conductor.analysis.forecast.text import told
 from conductor.analysis.replay.recording import Recorder, folder_of
 from conductor.app.embedded_node import embedded_node, lanes_wanted
-from conductor.app.engines.open_keeper import pilot_keeper
+from conductor.app.engines.open_keeper import engine_keeper
 from conductor.app.schedules.leader import ScheduleKeeper
 from conductor.app.schedules.resource_log import ResourceLog
 from conductor.base.errors import Unreachable
@@ -146,7 +146,9 @@ def feed(
             if not until_done:
                 # A run that ends by itself has a schedule of its own: the one who called it.
                 guard = Guard(ledger, settings.receipts_dir)
-                stack.enter_context(pilot_keeper(settings, ledger, lambda: conductor.epoch, guard.reason))
+                stack.enter_context(
+                    engine_keeper(settings, ledger, tasks, lambda: conductor.epoch, guard.reason)
+                )
                 stack.enter_context(
                     ScheduleKeeper(
                         ledger,

@@ -68,6 +68,7 @@ class Keys:
         self.forecasts = p + "forecasts"
         self.schedules = p + "schedules"
         self.engines, self.pilots = p + "engines", p + "pilots"
+        self.engine_jobs = p + "engine_jobs"
         self.leases = p + "leases"
         self.events = p + "events"
         self.leader = p + "leader"

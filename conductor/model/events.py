@@ -334,6 +334,7 @@ EVENTS: dict[str, EventKind] = {
     ),
     "engine.away": _kind("WARNING", "An engine does not answer; its pilots live on.", "engine error"),
     "engine.back": _kind("INFO", "An engine answers again.", "engine"),
+    "job.not_run": _kind("WARNING", "An engine did not run a job it had.", "job_id about engine why"),
     "pilot.asked": _kind("INFO", "An engine was asked for a pilot, and what it said.", "pilot engine why"),
     "pilot.ended": _kind("INFO", "A pilot has ended.", "pilot engine why"),
     "pilot.young": _kind("WARNING", "A pilot was refused, or ended at once.", "pilot engine why"),

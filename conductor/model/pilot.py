@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Literal
 
 from conductor.model.engine import EngineCapacity, EngineJob
+from conductor.model.job_submission import JobSubmission
 from conductor.model.spec import Exchanged, Lane, Value
 
 #: «asking»: written down, and whether the engine has it nobody knows yet. «placed»: the engine or its own
@@ -14,6 +15,8 @@ from conductor.model.spec import Exchanged, Lane, Value
 #: the engine nor a node tells of it; it may run on, and its node is turned away when it comes up late
 #: (`PilotBook.claim`).
 PilotState = Literal["asking", "placed", "ending", "ended", "lost"]
+#: «pilots»: nodes, which take jobs by themselves. «jobs»: each job by itself (`conductor exec`).
+EngineMode = Literal["pilots", "jobs"]
 LIVE: frozenset[PilotState] = frozenset({"asking", "placed", "ending"})
 
 
@@ -80,6 +83,8 @@ class EngineState(Exchanged, frozen=True, kw_only=True):
 
     name: str
     kind: str = ""
+    #: What it runs: nodes, or single jobs.
+    mode: EngineMode = "pilots"
     #: Number of the last pilot that was asked for.
     last_number: int = 0
     #: When it answered last, and since when it does not; why.
@@ -87,8 +92,10 @@ class EngineState(Exchanged, frozen=True, kw_only=True):
     away_since: float | None = None
     words: str = ""
     capacity: EngineCapacity = EngineCapacity()
-    #: So many pilots in a row were refused or died young; no other one is asked for before.
+    #: So many pilots (or jobs) in a row were refused or were of no use; no other one is asked for before.
     young: int = 0
+    #: Of the last one of them, why.
+    young_words: str = ""
     backoff_until: float = 0.0
     #: How long it took from the question until a node reported, lately; None: not known yet.
     up_after_s: float | None = None
@@ -99,8 +106,9 @@ class EngineState(Exchanged, frozen=True, kw_only=True):
 
 
 class PilotStates(Value, frozen=True, kw_only=True):
-    """All that is written down of engines and pilots."""
+    """All that is written down of engines, of pilots, and of jobs that engines run one by one."""
 
     engines: dict[str, EngineState] = {}
     #: By key.
     pilots: dict[str, Pilot] = {}
+    submissions: dict[str, JobSubmission] = {}

@@ -63,6 +63,8 @@ class Reason(StrEnum):
     NODE_DRAINING = "node_draining"
     #: The node ends in `have` seconds, and the job takes `need`.
     NODE_ENDS = "node_ends"
+    #: The node is an engine, which gives one job `limit` `unit`, and the job takes `need`.
+    BEYOND_ONE_JOB = "beyond_one_job"
     #: The operator paused the device.
     DEVICE_PAUSED = "device_paused"
     #: The device is not to be trusted. `words`: why.
@@ -227,6 +229,7 @@ OF_ONE_PLACE = frozenset(
     {
         Reason.NODE_DRAINING,
         Reason.NODE_ENDS,
+        Reason.BEYOND_ONE_JOB,
         Reason.DEVICE_PAUSED,
         Reason.DEVICE_QUARANTINED,
         Reason.DEVICE_MISSING,

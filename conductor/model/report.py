@@ -104,6 +104,19 @@ class Measure(Exchanged, frozen=True, kw_only=True):
 UNKNOWN = Measure()
 
 
+class SingleJobs(Exchanged, frozen=True, kw_only=True):
+    """Of an engine that takes jobs one by one, for hosts of its own: what it stands for as a node."""
+
+    #: At most so many wait or run there at once.
+    most: int
+    #: What one of them gets at most: cores, memory, GPUs with so much each, time.
+    cpus: int
+    ram_mib: int
+    devices: int = 0
+    vram_mib: int = 0
+    time_s: float
+
+
 class CounterReading(Exchanged, frozen=True, kw_only=True):
     """What the command of a counter said last."""
 
@@ -145,6 +158,8 @@ class NodeReport(Exchanged, frozen=True, kw_only=True):
     ends_at: float | None = None
     #: Of a pilot: its name at the engine that started it (`model.pilot`).
     pilot: str = ""
+    #: It is no host: an engine gives each of its jobs one. None: a host with workers.
+    single_jobs: SingleJobs | None = None
     #: What keeps it, or a device of it, from starting anything new.
     obstacles: tuple[Obstacle, ...] = ()
     #: Task → version of its code on this host (`conductor.base.code_version`).

@@ -1,10 +1,11 @@
-"""Which pilots were asked for, and which of them may come up."""
+"""Which pilots were asked for, and which of them may come up; which jobs were given to engines one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
+from conductor.model.job_submission import JobSubmission
 from conductor.model.pilot import EngineState, Pilot, PilotStates
 
 
@@ -17,6 +18,16 @@ class PilotBook(Protocol):
         self, epoch: int, engine: EngineState, pilots: Sequence[Pilot] = (), forgotten: Sequence[str] = ()
     ) -> None:
         """In one step, `forgotten` keys out. Raises `Fenced`."""
+        ...
+
+    def write_jobs(
+        self,
+        epoch: int,
+        engine: EngineState,
+        jobs: Sequence[JobSubmission] = (),
+        forgotten: Sequence[str] = (),
+    ) -> None:
+        """The same of single jobs."""
         ...
 
     def claim(self, key: str, owner: str) -> str:

@@ -28,7 +28,7 @@ from conductor.model.spec import Needs, Value
 from conductor.model.subject import FileNames, file_of_line, named, subject_of_line
 from conductor.ports import Ledger
 from conductor.record.index.history import HistoryIndex
-from conductor.views.engine_list import waits_for_pilot
+from conductor.views.engine_list import is_submitted, waits_for_pilot
 from conductor.views.frozen_jobs import frozen_words
 from conductor.views.job_record import (
     MOST_MAKERS,
@@ -122,6 +122,7 @@ def explained(ledger: Ledger, job: JobView, history: HistoryIndex, logs_dir: Pat
     named_there = (hold.head, *jobs_named(hold)) if hold is not None else ()
     subjects = subjects_of(ledger, (*job.waits_for, *named_there))
     behind, waiters = ledger.jobs.waiters(job.job_id, MOST_MAKERS)
+    states = ledger.pilots.states() if hold or job.reservation else PilotStates()
     is_long = len(job.line) > MOST_LINE_BYTES
     left_out = (
         (f"its line has {size(len(job.line))}: it is in its manifest, and left out here",) if is_long else ()
@@ -143,7 +144,8 @@ def explained(ledger: Ledger, job: JobView, history: HistoryIndex, logs_dir: Pat
         notes=(
             *inherit_priorities(job, line),
             *outside_notes(ledger, job, gates.rates, now),
-            *waits_for_pilot(hold, ledger.pilots.states() if hold else PilotStates(), now),
+            *waits_for_pilot(hold, states, now),
+            *is_submitted(job.reservation, states, now),
             *notes(ledger, job, hold),
             *left_out,
         ),

@@ -22,7 +22,7 @@ from conductor.model.forecast import Forecast
 from conductor.model.report import NodeReport
 from conductor.model.told_event import ToldEvent
 from conductor.ports import Ledger
-from conductor.views.engine_list import pilots_by_state
+from conductor.views.engine_list import pilots_by_state, submissions_by_state
 from conductor.views.status import Status, gather
 
 PREFIX = "conductor_"
@@ -183,6 +183,8 @@ def families(status: Status, gates: GateLedger, forecasts: Iterable[Forecast]) -
     yield gauge("engine_answers", "1 while an engine that pilots come from answers.", ("engine",), up)
     pilots = pilots_by_state(status.pilots).items()
     yield gauge("pilots", "Pilots that are not over.", ("engine", "state"), pilots)
+    jobs = submissions_by_state(status.submissions).items()
+    yield gauge("engine_jobs", "Jobs that engines run one by one.", ("engine", "state"), jobs)
     info = {"version": version("conductor-jobs"), "python": platform.python_version()}
     yield InfoMetricFamily("conductor_build", "This program.", value=info)
 

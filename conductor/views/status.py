@@ -14,6 +14,7 @@ from conductor.core.failures.stuck import Stuck
 from conductor.model.calls import EndpointFault
 from conductor.model.decision import Gate, GateLedger, Hold, Shared
 from conductor.model.forecast import Forecast
+from conductor.model.job_submission import JobSubmission
 from conductor.model.ledger_entries import JobState
 from conductor.model.pilot import EngineState, Pilot
 from conductor.model.report import CounterReading, NodeReport
@@ -57,6 +58,8 @@ class Status(Value, frozen=True, kw_only=True):
     #: What pilots come from, and those that are not over.
     engines: tuple[EngineState, ...] = ()
     pilots: tuple[Pilot, ...] = ()
+    #: What engines run one by one.
+    submissions: tuple[JobSubmission, ...] = ()
     controls: Controls = Controls()
     #: Admitted and running attempts.
     active: tuple[Reservation, ...] = ()
@@ -132,6 +135,7 @@ def gather(ledger: Ledger, backlog: str | None = None, files: FileNames | None =
         nodes=nodes,
         engines=tuple(schedulers.engines.values()),
         pilots=tuple(pilot for pilot in schedulers.pilots.values() if pilot.state != "ended"),
+        submissions=tuple(schedulers.submissions.values()),
         controls=controls,
         active=active,
         holds=holds,

@@ -42,7 +42,7 @@ def lines(status: Status, red: Callable[[str], str] = str) -> list[str]:
         dead(status),
         failing(status),
         lanes(status),
-        engine_lines(status.engines, status.pilots, status.now),
+        engine_lines(status.engines, status.pilots, status.now, status.submissions),
         nodes(status),
         [f"note: {printable(note)}" for note in status.notes],
     ]

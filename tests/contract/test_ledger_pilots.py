@@ -7,6 +7,7 @@ from ledger_scenes import LedgerScene
 
 from conductor.base.errors import Fenced
 from conductor.model.engine import EngineCapacity, EngineJob
+from conductor.model.job_submission import JobSubmission
 from conductor.model.pilot import EngineState, Pilot, PilotStates
 
 LAB = EngineState(name="lab", last_number=2, capacity=EngineCapacity(cpus=8), words='größer \\ "')
@@ -25,6 +26,22 @@ def test_what_was_written_is_read_and_what_is_forgotten_is_gone(scene: LedgerSce
     assert book.states() == PilotStates(engines={"lab": LAB}, pilots={ONE.key: ONE, TWO.key: TWO})
     book.write(scene.epoch, LAB, [TWO], [ONE.key])
     assert book.states().pilots == {TWO.key: TWO}
+
+
+def test_jobs_that_an_engine_runs_one_by_one_stand_apart_from_its_pilots(scene: LedgerScene) -> None:
+    book = scene.ledger.pilots
+    one = JobSubmission(key="cdr-a-b-lab-k3v7-2", engine="lab", job_id="k3v7abc", attempt=2, asked_at=5.0)
+    other = JobSubmission(key="cdr-a-b-lab-k3v7-3", engine="lab", attempt=3, asked_at=6.0, state="over")
+    book.write(scene.epoch, LAB, [ONE])
+    book.write_jobs(scene.epoch, LAB, [one, other])
+
+    book.write_jobs(scene.epoch, LAB, [], [other.key])
+
+    assert book.states() == PilotStates(
+        engines={"lab": LAB}, pilots={ONE.key: ONE}, submissions={one.key: one}
+    )
+    with pytest.raises(Fenced):
+        book.write_jobs(scene.epoch - 1, LAB, [other])
 
 
 def test_who_no_longer_leads_writes_nothing(scene: LedgerScene) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from engine_scene import EngineScene
 from msgspec.structs import replace
-from slurm_daemons import ROOT, SlurmDaemons
+from slurm_daemons import NODE, ROOT, SlurmDaemons, running_slurm
 
 from conductor.adapters.engines.slurm import SlurmEngine
 from conductor.base.errors import Unreachable
@@ -149,6 +149,45 @@ def test_a_controller_that_has_just_begun_refuses_nothing(scene: EngineScene, sl
     slurm.kill_controller()
     slurm.start_controller()
     assert scene.engine.feasible(scene.python("pass")) == ""
+
+
+def test_a_partition_whose_nodes_are_all_drained_keeps_what_could_run_there_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of its own: one with `vram` that was drained is invalid to Slurm from then on.
+    with running_slurm(tmp_path / "drained", with_vram=False) as slurm:
+        for name, value in slurm.environment.items():
+            monkeypatch.setenv(name, value)
+        scene = EngineScene(an_engine(), tmp_path)
+        slurm.run("scontrol", "update", f"NodeName={NODE}", "State=DRAIN", "Reason=tests")
+        never = scene.engine.submit(scene.key("never"), asking(scene, EngineResources(ram_mib=64_000)))
+        waits = scene.engine.submit(scene.key("later"), scene.python("pass"))
+
+        assert (never.outcome, waits.outcome) == ("refused", "placed"), "sbatch knows what its nodes have"
+        assert "lab1" in scene.wait(scene.key("later"), "pending").reason
+        slurm.resume_node()
+        assert scene.wait(scene.key("later"), "ended").end == "done"
+
+
+def test_who_is_told_to_end_is_told_before_what_it_has_started(
+    scene: EngineScene, slurm: SlurmDaemons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conductor.adapters.engines.slurm._STARTING_S", 0.0)
+    key, said = scene.key("drains"), slurm.folder / "said"
+    child = f"import pathlib, time; time.sleep(3); pathlib.Path({str(said)!r}).write_text('finished')"
+    code = (
+        "import signal, subprocess, sys; "
+        f"child = subprocess.Popen([sys.executable, '-c', {child!r}]); "
+        "signal.signal(signal.SIGTERM, lambda *_: (child.wait(), sys.exit(0))); "
+        "open('up', 'w').close(); signal.pause()"
+    )
+    scene.engine.submit(key, scene.python(code))
+    slurm.until((scene.folder / "up").exists)
+
+    assert scene.engine.cancel(key)
+
+    assert scene.wait(key, "ended").end == "done"
+    assert said.read_text() == "finished"
 
 
 def test_what_is_longer_than_its_partition_allows_is_refused(scene: EngineScene) -> None:

@@ -1,9 +1,10 @@
-"""A project beside a real Slurm: its work waits, a pilot comes, does it and is given back, while conductor
-and controller are killed.
+"""A project beside a real Slurm, while conductor and controller are killed: a pilot comes, does its work and
+is given back; or Slurm runs the jobs one by one.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -24,13 +25,14 @@ is_volatile_ok = true
 
 [engines.lab]
 kind = "slurm"
+mode = "{mode}"
 max = 2
 time_s = 300
 idle_s = 2
 cpus = 1
 ram_mib = 1000
 lanes = ["cpu"]
-licences = {{nuke = 1}}
+licences = {{nuke = {licences}}}
 """
 
 
@@ -48,6 +50,10 @@ class LabProject:
             command = (sys.executable, "-P", "-m", "conductor", "conduct")
             self._conductor = subprocess.Popen(command, cwd=self.folder, stdout=out, stderr=out)
 
+    def jobs(self, state: str) -> list[str]:
+        rows = json.loads(self.run("jobs", f"state:{state}", "--json").stdout)
+        return [row["job_id"] for row in rows["rows"]]
+
     def kill_conductor(self) -> None:
         assert self._conductor is not None
         self._conductor.kill()
@@ -56,9 +62,15 @@ class LabProject:
     def states(self) -> list[str]:
         return self.slurm.run("squeue", "--noheader", "--states=all", "--format=%T").split()
 
-    def key(self) -> str:
-        """Of the pilot that runs."""
-        return self.slurm.run("squeue", "--noheader", "--states=RUNNING", "--format=%j").strip()
+    def key(self, state: str = "RUNNING") -> str:
+        """Of the one that runs."""
+        return self.slurm.run("squeue", "--noheader", f"--states={state}", "--format=%j").split()[0]
+
+    def dispatch(self, seconds: int, count: int) -> None:
+        options = ("--mode", "sleep", "--seconds", str(seconds), "--count", str(count))
+        assert self.run("plan", "system_test", *options, "-o", "manifests/a.jsonl").returncode == 0
+        dispatched = self.run("dispatch", "manifests/a.jsonl")
+        assert dispatched.returncode == 0, dispatched.stderr
 
     def close(self) -> None:
         if self._conductor is not None:
@@ -78,9 +90,11 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmDaemon
 
 
 @pytest.fixture
-def project(lab: SlurmDaemons, tmp_path: Path) -> Iterator[LabProject]:
+def project(lab: SlurmDaemons, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[LabProject]:
     port = a_free_port()
-    (tmp_path / "conductor.toml").write_text(CONFIG.format(port=port))
+    (tmp_path / "conductor.toml").write_text(
+        CONFIG.format(port=port, mode=request.param, licences=2 if request.param == "jobs" else 1)
+    )
     redis = subprocess.Popen(
         [find_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)],
         stdout=subprocess.DEVNULL,
@@ -94,14 +108,12 @@ def project(lab: SlurmDaemons, tmp_path: Path) -> Iterator[LabProject]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("project", ["pilots"], indirect=True)
 def test_work_that_waits_is_done_by_one_pilot_through_kills_and_the_pilot_is_given_back(
     project: LabProject,
 ) -> None:
     before = len(project.states())
-    options = ("--mode", "sleep", "--seconds", "1", "--count", "6", "-o", "manifests/a.jsonl")
-    assert project.run("plan", "system_test", *options).returncode == 0
-    dispatched = project.run("dispatch", "manifests/a.jsonl")
-    assert dispatched.returncode == 0, dispatched.stderr
+    project.dispatch(seconds=1, count=6)
     project.conduct()
     until(lambda: "RUNNING" in project.states(), limit_s=120.0)
 
@@ -114,4 +126,30 @@ def test_work_that_waits_is_done_by_one_pilot_through_kills_and_the_pilot_is_giv
     until(lambda: project.run("verify", "manifests/a.jsonl").returncode == 0, limit_s=200.0, every_s=1.0)
     until(lambda: not {"RUNNING", "PENDING", "COMPLETING"} & set(project.states()), limit_s=90.0)
     assert len(project.states()) == before + 1, "one submission for all of it"
+    assert project.run("audit").returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("project", ["jobs"], indirect=True)
+def test_slurm_runs_jobs_one_by_one_through_kills_and_what_is_cancelled_leaves_its_queue(
+    project: LabProject,
+) -> None:
+    before = len(project.states())
+    project.dispatch(seconds=12, count=3)
+    project.conduct()
+    until(lambda: {"PENDING", "RUNNING"} <= set(project.states()), limit_s=120.0)
+    waits = project.key("PENDING").rsplit("-", 2)[1]
+    assert "submitted to lab: Slurm says" in project.run("explain", waits).stdout
+    project.kill_conductor()
+    project.slurm.await_saved(project.key())
+    project.slurm.kill_controller()
+    project.conduct()
+    project.slurm.start_controller()
+    assert project.run("cancel", waits).returncode == 0
+
+    until(lambda: len(project.jobs("done")) == 2, limit_s=200.0, every_s=1.0)
+    until(lambda: not {"RUNNING", "PENDING", "COMPLETING"} & set(project.states()), limit_s=90.0)
+    assert len(project.states()) <= before + 3, "one submission for each"
+    assert [job_id[:16] for job_id in project.jobs("cancelled")] == [waits]
     assert project.run("audit").returncode == 0

@@ -276,9 +276,10 @@ class ChildProcess:
         self.printed.close()
 
     def _visible_for(self, devices: Sequence[str]) -> str:
-        if not devices and self._device is not None:
-            devices = (self._device,)
         given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        if not devices and self._device is None:
+            return given  # An engine chose the cards of this attempt; workers of a node are given none.
+        devices = devices or (self._device or "",)
         if given.startswith(("GPU-", "MIG-")) and "," not in given and tuple(devices) == (self._device,):
             return given  # The node named it by UUID: that device it is, wherever the driver lists it now.
         # Asked anew each time: rare, and a card may have come meanwhile. What is not known is left as it is

@@ -9,7 +9,6 @@ that no two of one name run at once, whatever the list said that was looked thro
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import time
 from collections import defaultdict
@@ -18,23 +17,26 @@ from collections.abc import Collection
 from msgspec.structs import replace
 
 from conductor.adapters.engines import slurm_rows as rows
+from conductor.adapters.engines.slurm_programs import SlurmPrograms, words_of
 from conductor.adapters.engines.slurm_request import request, script
 from conductor.base.errors import Unreachable
 from conductor.base.settings.engine_settings import EngineSettings
 from conductor.model.engine import EngineCapacity, EngineChanges, EngineJob, Submission, SubmitAnswer
 
-#: What Slurm's programs say of the way to the controller, and not of what it was asked.
-_AWAY = ("contact", "connect", "timed out", "communication", "zero bytes", "message", "standby",
-         "temporarily", "protocol", "incompatible", "unspecified")  # fmt: skip
 #: As long as the same ones wait, their places are asked for no sooner: that list has everybody's jobs.
 _POSITIONS_S = 30.0
+#: «Running» comes before the first process of a job does.
+_STARTING_S = 10.0
 
 
 class SlurmEngine:
     def __init__(self, settings: EngineSettings, prefix: str, patience_s: float = 10.0) -> None:
         """`prefix`: what all keys of this project begin with. `patience_s`: for one program of Slurm's."""
-        self._settings, self._prefix, self._patience_s = settings, prefix, patience_s
+        self._settings, self._prefix = settings, prefix
+        self._programs = SlurmPrograms(patience_s)
         self._where = [f"--partition={settings.partition}"] if settings.partition else []
+        #: Keys whose process was told to end.
+        self._told = set[str]()
         #: Ids of ours that waited at the last look, and the place of each that waits, among all.
         self._waiting = set[str]()
         self._positions: dict[str, int] = {}
@@ -51,7 +53,7 @@ class SlurmEngine:
         except Unreachable as e:
             return SubmitAnswer(outcome="unknown", words=str(e))
         if done.returncode:
-            return SubmitAnswer(outcome="refused", words=_words(done))
+            return SubmitAnswer(outcome="refused", words=words_of(done))
         id = done.stdout.decode("latin-1").partition(";")[0].strip()
         if not id.isdigit():
             return SubmitAnswer(outcome="unknown", words=f"sbatch answered {id[:80]!r} for an id")
@@ -63,7 +65,7 @@ class SlurmEngine:
 
     def watch(self, cursor: str = "") -> EngineChanges:
         """Each time all that Slurm tells of; it tells of what ended for some minutes (`MinJobAge`)."""
-        told = self._ask("squeue", "--me", "--states=all", "--noheader", rows.JOB_FORMAT)
+        told = self._programs.ask("squeue", "--me", "--states=all", "--noheader", rows.JOB_FORMAT)
         by_key = defaultdict[str, list[EngineJob]](list)
         for key, job in rows.queue_rows(told, self._prefix):
             by_key[key].append(job)
@@ -81,31 +83,42 @@ class SlurmEngine:
         job = self.find([key]).get(key)
         if job is None or job.state not in ("pending", "running"):
             return False
-        self._ask("scancel", "--me", f"--name={key}")
+        # Told to all of its processes at once it would end a pilot's bodies, which are to finish: its own
+        # is told first. What has hardly begun may miss that; what does not heed it is told as Slurm does it.
+        is_new = time.time() - (job.started_at or math.inf) < _STARTING_S
+        is_gentle = job.state == "running" and not is_new and key not in self._told
+        self._told.add(key)
+        self._programs.ask(
+            "scancel", "--me", *(["--batch", "--signal=TERM"] if is_gentle else []), f"--name={key}"
+        )
         return True
 
     def capacity(self) -> EngineCapacity:
-        told = self._ask("sinfo", "--Node", "--noheader", *self._where, rows.NODE_FORMAT)
+        told = self._programs.ask("sinfo", "--Node", "--noheader", *self._where, rows.NODE_FORMAT)
         return rows.capacity_of(told, pending=len(self._queue()))
 
     def feasible(self, submission: Submission) -> str:
         # Slurm takes what is longer than its partition allows, and lets it wait for ever.
         longest_s = rows.limit_s(
-            self._ask("sinfo", "--noheader", rows.LIMIT_FORMAT), self._settings.partition
+            self._programs.ask("sinfo", "--noheader", rows.LIMIT_FORMAT), self._settings.partition
         )
         if submission.time_limit_s > longest_s:
             return f"it asks for {submission.time_limit_s:.0f} s, and the partition gives {longest_s:.0f} s"
         done = self._sbatch(submission, "--test-only")
-        if done.returncode and "unknown" in self._ask("sinfo", "--noheader", *self._where, rows.STATE_FORMAT):
+        if not done.returncode:
+            return ""
+        states = self._programs.ask("sinfo", "--noheader", *self._where, rows.STATE_FORMAT)
+        if "unknown" in states:
             # It says so of everything until the nodes have told of themselves.
             raise Unreachable("Slurm's controller has just begun and does not know its nodes yet")
-        return _words(done) if done.returncode else ""
+        # It looks at nodes that could run something now: of one that is drained it says that there is none.
+        return words_of(done) if rows.are_all_usable(states) else ""
 
     # ── what Slurm is asked ───────────────────────────────────────────────────────────────────────────────
 
     def _sbatch(self, submission: Submission, *options: str) -> subprocess.CompletedProcess[bytes]:
         wanted = request(submission, self._settings.account)
-        return self._run("sbatch", *options, *self._where, *wanted, script=script(submission))
+        return self._programs.run("sbatch", *options, *self._where, *wanted, script=script(submission))
 
     def _first(self, key: str, jobs: list[EngineJob]) -> EngineJob:
         """A list that left out what is there may have had us submit twice: who waits for the first goes."""
@@ -113,39 +126,10 @@ class SlurmEngine:
         first, *others = sorted(jobs, key=lambda job: (order.index(job.state), int(job.id)))
         for other in others:
             if other.state == "pending":
-                self._ask("scancel", "--me", f"--name={key}", "--state=PENDING", other.id)
+                self._programs.ask("scancel", "--me", f"--name={key}", "--state=PENDING", other.id)
         return first
 
     def _queue(self) -> list[str]:
         """The ids of all that wait, of everybody, by priority."""
         order = ("--states=PENDING", "--sort=-p,i", "--noheader", "--format=%i")
-        return self._ask("squeue", *self._where, *order).split()
-
-    def _ask(self, program: str, *arguments: str) -> str:
-        done = self._run(program, *arguments)
-        if done.returncode:
-            raise Unreachable(f"{program}: {_words(done)}")
-        return done.stdout.decode("latin-1")
-
-    def _run(self, program: str, *arguments: str, script: str = "") -> subprocess.CompletedProcess[bytes]:
-        """Raises `Unreachable` where nobody answered the question."""
-        # Filters that a person has set for the own terminal would hide what is there.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SQUEUE_")}
-        try:
-            done = subprocess.run(
-                [program, *arguments], input=script.encode(), capture_output=True, timeout=self._patience_s,
-                env={**environment, "SLURM_TIME_FORMAT": "%s", "LC_ALL": "C"},
-            )  # fmt: skip
-        except OSError as e:
-            raise Unreachable(f"{program} of Slurm cannot be started here: {e.strerror}") from e
-        except subprocess.TimeoutExpired as e:
-            raise Unreachable(f"{program} of Slurm gave no answer within {self._patience_s:g} s") from e
-        if done.returncode and any(word in _words(done).lower() for word in _AWAY):
-            raise Unreachable(f"{program}: {_words(done)}")
-        return done
-
-
-def _words(done: subprocess.CompletedProcess[bytes]) -> str:
-    """What it said, without the names of programs."""
-    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    return "; ".join(line.rpartition("error: ")[2].removeprefix("allocation failure: ") for line in lines)
+        return self._programs.ask("squeue", *self._where, *order).split()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -25,6 +26,10 @@ _ENDS: dict[str, EngineEnd] = {
     "COMPLETED": "done", "CANCELLED": "cancelled", "TIMEOUT": "time", "DEADLINE": "time",
     "PREEMPTED": "killed", "OUT_OF_MEMORY": "killed", "REVOKED": "killed",
 }  # fmt: skip
+
+_SIGNALS: dict[int, EngineEnd] = {0: "failed", signal.SIGTERM: "cancelled"}
+#: Of nodes that run jobs, or would.
+_USABLE = "idle|mixed|allocated|completing|planned"
 
 
 def _format(columns: dict[str, int]) -> str:
@@ -66,8 +71,8 @@ def _job(row: dict[str, str]) -> EngineJob:
         host=row["BatchHost"] if row["BatchHost"] != "n/a" else "",
         started_at=_time(row["StartTime"]) if state != "pending" else None,
         ends_at=_time(row["EndTime"]) if state != "pending" else None,
-        # As `wait` has it: the exit code above the signal.
-        end=_ENDS.get(word, "killed" if status & 0x7F else "failed") if is_over else None,
+        # As `wait` has it: the exit code above the signal. By SIGTERM: somebody told it to end.
+        end=_ENDS.get(word, _SIGNALS.get(status & 0x7F, "killed")) if is_over else None,
         exit_code=status >> 8 if is_over else None,
     )
 
@@ -88,6 +93,12 @@ def capacity_of(text: str, pending: int) -> EngineCapacity:
         cpus=sum(counts[3] for counts in cores), free_cpus=sum(counts[1] for counts in cores),
         devices=has, free_devices=max(0, has - used), pending=pending,
     )  # fmt: skip
+
+
+def are_all_usable(text: str) -> bool:
+    """`text`: what `sinfo` printed with `STATE_FORMAT`, a line for each state; «*» marks those that do not
+    answer, other marks those that sleep, or are about to."""
+    return all(re.fullmatch(rf"({_USABLE})[^*\w]*", state) for state in text.split())
 
 
 def _gpus(text: str) -> int:

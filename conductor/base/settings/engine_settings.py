@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from conductor.base.settings.base_section import NotNegative, Positive, Section
+from conductor.model.pilot import EngineMode
 from conductor.model.spec import LANES, Lane
 
 ENGINE_NAME = r"[a-z][a-z0-9]{0,15}"
@@ -15,11 +16,15 @@ Amount = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class EngineSettings(Section, frozen=True, kw_only=True):
-    """An engine that runs pilots (`docs/engines.md`): each is `conductor node --until` as one job of it."""
+    """A scheduler that is already there (`docs/engines.md`). What stands here of pilots holds of single jobs
+    where `mode` says so: `max` at once, each of which gets at most what one pilot would."""
 
     #: «local»: processes of the conductor's own host, to try it out. «slurm»: by sbatch, squeue and scancel.
     #: «ray», «kubernetes»: by their HTTP API.
     kind: Literal["local", "slurm", "ray", "kubernetes"]
+    #: «pilots»: what it runs are nodes, each `conductor node --until` as one job of it, and they take jobs.
+    #: «jobs»: each job by itself, by `conductor exec`.
+    mode: EngineMode = "pilots"
     #: At least so many pilots are kept, also where nothing waits.
     min: NotNegative = 0
     #: At most so many are asked for or run at once.
@@ -64,6 +69,8 @@ def checked_engines(engines: dict[str, EngineSettings]) -> dict[str, EngineSetti
             raise ValueError(f"{name!r} is to be up to 16 small letters and digits, a letter first")
         if engine.min > engine.max:
             raise ValueError(f"{name}.min is more than {name}.max")
+        if engine.mode == "jobs" and engine.min:
+            raise ValueError(f'{name}.min goes with pilots, and {name}.mode is "jobs"')
         if engine.kind in ("ray", "kubernetes") and not engine.url:
             raise ValueError(f"{name}.url is missing: where the HTTP API of the engine is")
         if bool(engine.devices) != bool(engine.vram_mib):

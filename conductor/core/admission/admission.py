@@ -19,7 +19,7 @@ from conductor.core.admission.gates import backlog_closed
 from conductor.core.admission.holds import Holds
 from conductor.core.admission.jobs_ahead import HeldClass
 from conductor.core.admission.make_reservation import Taken, reservation_of, takes
-from conductor.core.admission.node_ends import NodeEnds
+from conductor.core.admission.node_bounds import NodeBounds
 from conductor.core.admission.rate_gate import is_rate_open
 from conductor.core.admission.refusals import Reasons
 from conductor.core.admission.successors import MOST_LOOKED_AT, Waiter, successors
@@ -86,7 +86,7 @@ class Deciding:
         self.kinds = TickBreakers(snapshot, limits, self.free.nodes)
         candidates = self.kinds.fresh_first(candidates)
         self.untried = Untried(snapshot, candidates)
-        self.ends = NodeEnds(self.free.nodes.values(), snapshot.now)
+        self.bounds = NodeBounds(self.free.nodes.values(), snapshot)
         self.orders = Orders(limits.order, candidates, self.free, state.life, limits.overdue_s)
         self.turns = Turns(candidates, self.free, self.orders, limits)
         self.starvation = Starvation(snapshot.passed_over, snapshot.now)
@@ -192,8 +192,8 @@ class Deciding:
                 self._denied = answer
             elif self.untried and (untold := self.untried.denies(turn.job_class, place)):
                 self._denied = untold
-            elif self.ends and (late := self.ends.denies(place.node.name, duration_s)):
-                self._denied = late
+            elif self.bounds and (beyond := self.bounds.denies(place.node.name, turn.job_class)):
+                self._denied = beyond
             else:
                 return True
             return False
@@ -251,15 +251,15 @@ class Deciding:
 
     def _closings(self, job_class: JobClass) -> Sequence[Verdict]:
         """All that closes a class, or places of it, whatever is free. Classes that agree share the answer."""
-        if not (self._has_closed or self.untried.has(job_class) or self.ends):
+        if not (self._has_closed or self.untried.has(job_class) or self.bounds):
             return ()
         known_by = (job_class.kind, job_class.task, job_class.lane, job_class.backlog, job_class.is_untried)
-        key = (*known_by, job_class.duration_s) if self.ends else known_by
+        key = (*known_by, self.bounds.key(job_class)) if self.bounds else known_by
         known = self._known_closings.get(key)
         if known is None:
             closed = backlog_closed(job_class, self.free) if self._is_closed else []
             known = [*closed, *self.kinds.closings(job_class), *self.untried.closings(job_class)]
-            known += self.ends.closings(job_class.duration_s)
+            known += self.bounds.closings(job_class)
             self._known_closings[key] = known
         return known
 
@@ -323,6 +323,7 @@ class Deciding:
         reservation = admission.reservation
         self.kinds.took(reservation)
         self.untried.took(reservation)
+        self.bounds.took(reservation)
         self.admissions.append(admission)
         self.free.add(reservation)
         self.starvation.admitted(demand)
@@ -391,7 +392,7 @@ class Deciding:
             return None
         if self.untried and self.untried.has(waiter.job_class):
             return None
-        if self.ends and self.ends.denies(place.node.name, waiter.job_class.duration_s):
+        if self.bounds and self.bounds.denies(place.node.name, waiter.job_class):
             return None
         pools = takes(waiter.demand, place, self.free.amounts)
         return self._admission(waiter.job_class, waiter.head, waiter.demand, place, permit, pools)

@@ -74,6 +74,8 @@ def obstacle_words(obstacle: Obstacle) -> str:
 
 
 def _with_figures(words: str, figure: float, opens_at: float, unit: str) -> str:
+    if words and figure == opens_at:
+        return words  # nothing was measured
     unit = f" {unit}".rstrip()
     return f"{words} (now {figure:g}{unit}, opens at {opens_at:g}{unit})"
 
@@ -219,6 +221,9 @@ SENTENCES: Mapping[Reason, Words] = {
     Reason.BACKLOG_OUTSIDE_HOURS: lambda v: f"the {v.where} backlog is outside its hours",
     Reason.NODE_DRAINING: lambda v: "draining",
     Reason.NODE_ENDS: lambda v: f"ends in {v.have:.0f} s, and the job takes {v.need:.0f} s",
+    Reason.BEYOND_ONE_JOB: lambda v: (
+        f"one job gets {v.limit:g} {v.unit} there, and it takes {v.need:g} (engines.{v.where})"
+    ),
     Reason.DEVICE_PAUSED: lambda v: f"quarantined: by the operator, until `conductor resume {v.where}`",
     Reason.DEVICE_QUARANTINED: lambda v: f"quarantined: {v.detail.words}",
     Reason.OBSTRUCTED: _obstructed,

@@ -72,7 +72,7 @@ def engine_lost(seen: Observations, limits: AlertThresholds) -> Iterator[AlertFi
 def pilots_dying(seen: Observations, limits: AlertThresholds) -> Iterator[AlertFinding]:
     for engine in seen.schedulers:
         if engine.young >= MOST_YOUNG:
-            words = f"the last {engine.young} pilots of {engine.name} were refused, or ended at once"
+            words = f"the last {engine.young} {engine.mode} of {engine.name} were refused, or ended at once"
             figures = {"young_pilots": float(engine.young)}
             yield AlertFinding(subject=engine.name, words=words, figures=figures)
 

@@ -9,9 +9,18 @@ from msgspec.structs import replace
 
 from conductor.model.decision import Hold, Verdict
 from conductor.model.engine import EngineJob
+from conductor.model.job_submission import JobSubmission
 from conductor.model.pilot import EngineState, Pilot, PilotStates
 from conductor.model.reason import Reason
-from conductor.views.engine_list import engine_lines, pilot_words, pilots_by_state, waits_for_pilot
+from conductor.model.snapshot import Reservation
+from conductor.views.engine_list import (
+    engine_lines,
+    is_submitted,
+    pilot_words,
+    pilots_by_state,
+    submissions_by_state,
+    waits_for_pilot,
+)
 
 NOW = time.mktime((2026, 11, 30, 22, 0, 0, 0, 0, -1))
 SOON = time.mktime((2026, 12, 1, 2, 40, 0, 0, 0, -1))
@@ -76,3 +85,29 @@ def test_an_engine_that_is_away_says_so_and_figures_go_by_what_pilots_do() -> No
         ("lab", "pending"): 1,
         ("lab", "up"): 1,
     }
+
+
+def test_a_job_that_an_engine_runs_by_itself_is_told_where_it_stands_there() -> None:
+    lab = replace(LAB, mode="jobs", why_not="lab does not answer")
+    waits = JobSubmission(key="k", engine="lab", job_id="k3v7abcdefgh", attempt=2, asked_at=NOW,
+                          state="placed", job=JOB)  # fmt: skip
+    runs = replace(waits, key="l", job_id="r1", job=EngineJob(state="running", host="n3"))
+    states = PilotStates(engines={"lab": lab}, submissions={job.key: job for job in (waits, runs)})
+
+    assert list(is_submitted(a_reservation("k3v7abcdefgh", 2), states, NOW)) == [
+        "submitted to lab: Slurm says Resources, position 4, perhaps 02:40"
+    ]
+    assert list(is_submitted(a_reservation("k3v7abcdefgh", 1), states, NOW)) == []
+    assert engine_lines([lab], [], NOW, [waits, runs]) == [
+        "engine lab (Slurm): 2 of at most 4 jobs; no more are given to it: lab does not answer",
+        "  k3v7abcd attempt 2: waits: Slurm says Resources, position 4, perhaps 02:40",
+        "  r1 attempt 2: begun on n3",
+    ]
+    assert submissions_by_state([waits, runs, replace(runs, state="over")]) == {
+        ("lab", "pending"): 1.0, ("lab", "running"): 1.0, ("lab", "leaving"): 1.0
+    }  # fmt: skip
+
+
+def a_reservation(job_id: str, attempt: int) -> Reservation:
+    return Reservation(job_id=job_id, attempt=attempt, class_id="c", task="t", node="lab", queue="cpu-lab",
+                       lane="cpu")  # fmt: skip

@@ -104,7 +104,13 @@ PROMISED = {
     *("conductor_vram_free_bytes", "conductor_forecast_error_seconds", "conductor_receipts_total"),
     *("conductor_job_wait_seconds", "conductor_job_verify_seconds", "conductor_frames_per_second"),
     *("conductor_frames_total", "conductor_events_found_total", "conductor_engine_fallbacks_total"),
-    *("conductor_build_info", "conductor_alerts", "conductor_engine_answers", "conductor_pilots"),
+    *(
+        "conductor_build_info",
+        "conductor_alerts",
+        "conductor_engine_answers",
+        "conductor_engine_jobs",
+        "conductor_pilots",
+    ),
 }
 
 

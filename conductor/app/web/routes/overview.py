@@ -182,7 +182,7 @@ async def nodes(request: Request) -> Response:
         now=status.now,
         nodes=status.nodes,
         differences=status.differences,
-        engines=engine_rows(status.engines, status.pilots, status.now),
+        engines=engine_rows(status.engines, status.pilots, status.now, status.submissions),
     )
     return json_answer(found, headers=headers)
 

@@ -11,7 +11,7 @@ export const title = "Hosts";
 
 const DEVICES = ["Device", ["Used"], ["Ours"], ["Of"], "State"];
 const VOLUMES = ["Disk", "Path", ["Free"], ["Removable"], "State"];
-const PILOTS = ["Pilot", "How it stands"];
+const PILOTS = ["Pilot or job", "How it stands"];
 const QUEUES = ["Queue", ["Workers"], "Keeps warm", "State"];
 
 const HOURS = [1, 6, 18];
@@ -106,10 +106,10 @@ function fillEngine(section, engine) {
   const [name, words, pilots] = section.children;
   put(name, `Engine ${engine.name} (${engine.kind})`);
   put(words, engine.is_away ? h("span", { class: "alarm" }, `✕ ${engine.words}`) : engine.words);
-  table(pilots, engine.pilots, (pilot) => pilot.name, PILOTS, (pilot) => [pilot.name, pilot.words]);
+  table(pilots, [...engine.pilots, ...engine.jobs], (one) => one.name, PILOTS, (one) => [one.name, one.words]);
 }
 
-const told = (obstacle) => `${obstacle.words} (now ${obstacle.figure} ${obstacle.unit}, opens at ${obstacle.opens_at} ${obstacle.unit}), for ${ago(obstacle.since)}`;
+const told = (obstacle) => (obstacle.figure === obstacle.opens_at ? obstacle.words : `${obstacle.words} (now ${obstacle.figure} ${obstacle.unit}, opens at ${obstacle.opens_at} ${obstacle.unit})`) + `, for ${ago(obstacle.since)}`;
 
 function deviceCells(device, node) {
   const index = `gpu${device.index}`;

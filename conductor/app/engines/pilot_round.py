@@ -1,4 +1,6 @@
-"""One look at one engine: what became of its pilots, which ones are asked for, and which are given back."""
+"""One look at an engine that pilots come from: what became of them, which ones are asked for, and which are
+given back.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from statistics import median
 
 from msgspec.structs import replace
 
+from conductor.app.engines.engine_questions import EngineQuestions
 from conductor.app.engines.pilot_submission import key_of
 from conductor.base.errors import Unreachable
 from conductor.base.logs.events import emit_event
@@ -19,15 +22,13 @@ from conductor.model.snapshot import Lookahead
 from conductor.ports import Ledger
 from conductor.ports.engine import Engine
 
-#: What an engine has is asked so often; it is for people.
-CAPACITY_EVERY_S = 30.0
 #: Of pilots that are over so much is kept.
 KEPT_S = 86_400.0
 #: The last so many starts say how long one takes.
 STARTS = 9
 
 
-class EngineRound:
+class PilotRound:
     """Of one engine. `submission`: what it is given for a pilot; `prefix`: how its keys begin."""
 
     def __init__(
@@ -50,14 +51,12 @@ class EngineRound:
         self._submission = submission
         self._headroom = headroom
         self._kind = kind
-        #: All that the engine has of ours was taken in, since this process leads.
-        self._has_adopted = False
-        self._capacity_at = 0.0
+        self._questions = EngineQuestions(name, engine)
         self._epoch = 0
 
     def begin_anew(self) -> None:
         """Somebody else led meanwhile, or the ledger was emptied."""
-        self._has_adopted = False
+        self._questions.begin_anew()
 
     def look(self, epoch: int) -> None:
         """Raises `Unreachable` where Redis is away, and `Fenced`."""
@@ -66,7 +65,8 @@ class EngineRound:
         state = known.engines.get(self._name) or EngineState(name=self._name)
         state = replace(state, kind=self._kind, min=self._rules.min, max=self._rules.max)
         mine = {key: pilot for key, pilot in known.pilots.items() if pilot.engine == self._name}
-        state, told = self._ask(state, mine, now)
+        keys = [key for key, pilot in mine.items() if pilot.state != "ended"]
+        state, told = self._questions.ask(state, keys, now)
         mine |= self._adopted(told, mine, now)
         work = self._work_waiting()
         after = self._followed(mine, told, work, now, has_answered=state.away_since is None)
@@ -85,28 +85,6 @@ class EngineRound:
                 break
 
     # ── what is known ─────────────────────────────────────────────────────────────────────────────────────
-
-    def _ask(
-        self, state: EngineState, mine: Mapping[str, Pilot], now: float
-    ) -> tuple[EngineState, dict[str, EngineJob]]:
-        """One question for all. Nothing is said of any pilot where the engine does not answer."""
-        keys = [key for key, pilot in mine.items() if pilot.state != "ended"]
-        try:
-            told = self._engine.find(keys) if keys else {}
-            if not self._has_adopted:
-                told = self._engine.watch().jobs | told
-                self._has_adopted = True
-            if now - self._capacity_at >= CAPACITY_EVERY_S:
-                state = replace(state, capacity=self._engine.capacity())
-                self._capacity_at = now
-        except Unreachable as e:
-            if state.away_since is None:
-                emit_event("engine.away", "Engine {engine} does not answer: {error}", engine=self._name,
-                           error=str(e))  # fmt: skip
-            return replace(state, away_since=state.away_since or now, words=str(e)), {}
-        if state.away_since is not None:
-            emit_event("engine.back", "Engine {engine} answers again", engine=self._name)
-        return replace(state, answered_at=now, away_since=None, words=""), told
 
     def _adopted(
         self, told: Mapping[str, EngineJob], mine: Mapping[str, Pilot], now: float
