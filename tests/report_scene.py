@@ -145,7 +145,7 @@ class ReportScene:
 
     @property
     def maker(self) -> NightMaker:
-        return NightMaker(place=self.place, play=player(self.place.ticks, {}))
+        return NightMaker(place=self.place, play=player(self.place.ticks, {}, {}))
 
     def report(
         self, since: float = SINCE, until: float = UNTIL, *, is_deep: bool = True, is_played: bool = False

@@ -14,7 +14,8 @@ from conductor.analysis.simulation.rule import Rule, words
 from conductor.analysis.simulation.world import World
 from conductor.base.settings.endpoint_settings import Rate
 from conductor.base.text import duration, many, table
-from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.model.pilot import PilotShape
+from conductor.model.report import Device, Measure, NodeReport, QueueReport, Volume
 from conductor.model.spec import Value
 
 Nodes = tuple[NodeReport, ...]
@@ -23,6 +24,8 @@ Budgets = Mapping[str, Rate]
 Play = Callable[[Nodes, Budgets], World]
 
 GB = 1_000_000_000
+#: Of a pilot that is not there yet: as nodes have them by default (`conductor.node.queue_plan`).
+GPU_WORKERS, IO_WORKERS, CLOUD_WORKERS = 2, 2, 4
 
 
 class PlayOutcome(Value, frozen=True, kw_only=True):
@@ -60,13 +63,16 @@ class Price(Value, frozen=True, kw_only=True):
 
 
 class Wish(Value, frozen=True, kw_only=True):
-    """How much more of each. `gpu_mib` 0: as the largest there is."""
+    """How much more of each. `gpu_mib` 0: as the largest there is. `shapes`: engine with pilots → what one
+    of them brings."""
 
     gpus: int = 1
     gpu_mib: int = 0
     scratch_bytes: int = 500 * GB
     quota: float = 2.0
     hosts: int = 1
+    pilots: int = 1
+    shapes: dict[str, PilotShape] = {}
 
 
 def price(play: Play, nodes: Nodes, budgets: Budgets, wish: Wish, rule: Rule) -> Price:
@@ -132,6 +138,13 @@ def changes(
     if (cpu := cpu_host(nodes)) is not None:
         more = (*nodes, *(cpu_only(cpu, f"{cpu.node}-more-{n}") for n in range(wish.hosts)))
         yield "host", f"{many(wish.hosts, 'more CPU host')} like {cpu.node}", (more, budgets)
+        for engine, shape in wish.shapes.items():
+            more = (*nodes, *(a_pilot(shape, f"{engine}-more-{n}", cpu) for n in range(wish.pilots)))
+            brings = f"{many(shape.cpus, 'core')}, {shape.ram_mib / 1024:.0f} GiB{_gpus_of(shape)}"
+            offered = f"{many(wish.pilots, 'more pilot')} of {engine} ({brings})"
+            yield f"pilot:{engine}", offered, (more, budgets)
+    if wish.shapes:
+        notes.append("a pilot is counted from the start, though it waits for its engine first")
 
 
 def gpu_host(nodes: Nodes) -> NodeReport | None:
@@ -151,8 +164,8 @@ def replaced(nodes: Nodes, other: NodeReport) -> Nodes:
 
 def with_gpus(node: NodeReport, count: int, vram_mib: int) -> NodeReport:
     """Devices of that size, empty, each with as many workers as the others have."""
-    first = max(d.index for d in node.devices) + 1
-    workers = max((q.workers for q in node.queues if q.device is not None), default=1)
+    first = max((d.index for d in node.devices), default=-1) + 1
+    workers = max((q.workers for q in node.queues if q.device is not None), default=GPU_WORKERS)
     devices = [
         Device(index=i, uuid=f"more-{i}", name="one more", vram_total_mib=vram_mib, vram_used_mib=0)
         for i in range(first, first + count)
@@ -202,6 +215,34 @@ def cpu_only(node: NodeReport, name: str) -> NodeReport:
         msgspec.structs.replace(q, queue=f"{q.lane}-{name}") for q in node.queues if q.device is None
     )
     return msgspec.structs.replace(node, node=name, host=name, devices=(), queues=queues)
+
+
+def a_pilot(shape: PilotShape, name: str, like: NodeReport) -> NodeReport:
+    """A node as an engine would bring it, with the roots and the code of one that is there."""
+    workers = {"cpu": shape.cpus, "io": IO_WORKERS, "cloud": CLOUD_WORKERS}
+    queues = [
+        QueueReport(queue=f"{lane}-{name}", lane=lane, workers=workers[lane])
+        for lane in shape.lanes
+        if lane != "gpu"
+    ]
+    bare = msgspec.structs.replace(
+        like,
+        node=name,
+        host=name,
+        devices=(),
+        queues=tuple(queues),
+        cpu_count=float(shape.cpus),
+        measured={"ram": Measure(total=shape.ram_mib, free=shape.ram_mib)},
+        is_draining=False,
+        obstacles=(),
+        ends_at=None,
+    )
+    has_gpus = shape.devices and "gpu" in shape.lanes
+    return with_gpus(bare, shape.devices, shape.vram_mib) if has_gpus else bare
+
+
+def _gpus_of(shape: PilotShape) -> str:
+    return f", {many(shape.devices, 'GPU')} of {shape.vram_mib / 1024:.0f} GiB" if shape.devices else ""
 
 
 # ── in words ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -43,9 +43,12 @@ def price(
         float, typer.Option(metavar="TIMES", min=0.01, help="So many times the quota of every API.")
     ] = 2.0,
     hosts: Annotated[int, typer.Option(metavar="N", min=1, help="So many CPU hosts more.")] = 1,
+    pilots: Annotated[
+        int, typer.Option(metavar="N", min=1, help="So many pilots more of each engine that has them.")
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """How much sooner with one more GPU, more scratch, more quota, one more host.
+    """How much sooner with one more GPU, more scratch, more quota, one more host, one more pilot.
 
     The jobs are played through by the live decision and the rule of conductor.toml, once as it is and once
     with each of these; nothing is executed. What waits takes as long as receipts taught, a manifest's jobs as
@@ -57,11 +60,20 @@ def price(
     """
     from conductor.analysis.price import GB, Wish, lines
     from conductor.base.errors import UsageError
+    from conductor.base.settings.engine_settings import pilot_shapes
 
     if (manifest is None) != (cluster is None) or (manifest is not None and backlog is not None):
         raise UsageError("give a MANIFEST and --cluster, or neither: then it is about what waits now")
-    wish = Wish(gpus=gpus, gpu_mib=gpu_mib, scratch_bytes=scratch_gb * GB, quota=quota, hosts=hosts)
     settings = settings_here(begins=manifest is not None)
+    wish = Wish(
+        gpus=gpus,
+        gpu_mib=gpu_mib,
+        scratch_bytes=scratch_gb * GB,
+        quota=quota,
+        hosts=hosts,
+        pilots=pilots,
+        shapes=pilot_shapes(settings.engines),
+    )
     if manifest is not None and cluster is not None:
         found = _of_manifest(settings, manifest, cluster, batch, wish)
     else:

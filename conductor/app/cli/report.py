@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from conductor.base.progress import Progress
     from conductor.base.settings.endpoint_settings import Rate
     from conductor.base.signing import Signer
+    from conductor.model.pilot import PilotShape
     from conductor.ports.alert_channel import AlertChannel
     from conductor.views.night.document import NightReport
     from conductor.views.night.make import NightMaker, NightSpan
@@ -63,13 +64,14 @@ def report(
     """
     from conductor.base.errors import UsageError
     from conductor.base.progress import Progress
+    from conductor.base.settings.engine_settings import pilot_shapes
     from conductor.base.signing import signer_of
     from conductor.node.alerts.channels import channels_of
 
     settings = settings_here()
     signer = signer_of(settings.redis.signing_key_env)
     with Progress() as progress:
-        maker = _maker(settings.for_code, settings.rates, progress)
+        maker = _maker(settings.for_code, settings.rates, pilot_shapes(settings.engines), progress)
         if check is not None:
             if html is not None or send or until is not None or since != DEFAULT_SINCE:
                 raise UsageError("--check is about the time that the file names: leave out the other options")
@@ -84,7 +86,9 @@ def report(
         raise typer.Exit(0 if _is_sent(found, html, channels) else 1)
 
 
-def _maker(settings: CodeSettings, rates: Mapping[str, Rate], progress: Progress) -> NightMaker:
+def _maker(
+    settings: CodeSettings, rates: Mapping[str, Rate], shapes: Mapping[str, PilotShape], progress: Progress
+) -> NightMaker:
     from conductor.analysis.replay.recording import folder_of
     from conductor.views.night.make import NightMaker, NightPlace
     from conductor.views.night.what_if import player
@@ -100,7 +104,7 @@ def _maker(settings: CodeSettings, rates: Mapping[str, Rate], progress: Progress
     )
     return NightMaker(
         place=place,
-        play=player(ticks, rates),
+        play=player(ticks, rates, shapes),
         on_read=progress.counted("reading the record", "line"),
         on_looked=progress.of("reading files", "file"),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from conductor.base.errors import ConfigError
 from conductor.base.settings.engine_settings import EngineSettings
 from conductor.model.engine import EngineResources, Submission
-from conductor.model.pilot import Pilot, PilotRules, PilotShape
+from conductor.model.pilot import Pilot, PilotRules
 
 #: From the start of the engine's job until the node counts its time: what that takes is not promised to jobs.
 START_S = 30.0
@@ -29,15 +29,7 @@ def key_of(prefix: str, generation: str, engine: str, number: int) -> str:
 
 
 def rules_of(engine: EngineSettings) -> PilotRules:
-    shape = PilotShape(
-        lanes=engine.lanes,
-        cpus=engine.cpus,
-        ram_mib=engine.ram_mib,
-        devices=engine.devices,
-        vram_mib=engine.vram_mib,
-        time_s=engine.time_s,
-    )
-    return PilotRules(min=engine.min, max=engine.max, idle_s=engine.idle_s, shape=shape)
+    return PilotRules(min=engine.min, max=engine.max, idle_s=engine.idle_s, shape=engine.shape)
 
 
 def submission_of(pilot: Pilot, engine: EngineSettings, project: Path, logs_dir: Path) -> Submission:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from conductor.base.settings.base_section import NotNegative, Positive, Section
-from conductor.model.pilot import EngineMode
+from conductor.model.pilot import EngineMode, PilotShape
 from conductor.model.spec import LANES, Lane
 
 ENGINE_NAME = r"[a-z][a-z0-9]{0,15}"
@@ -61,6 +62,23 @@ class EngineSettings(Section, frozen=True, kw_only=True):
     token_file: str = ""
     #: Whose certificates are trusted there, as a file; empty: those that this host trusts.
     ca_file: str = ""
+
+    @property
+    def shape(self) -> PilotShape:
+        """What one pilot of it brings."""
+        return PilotShape(
+            lanes=self.lanes,
+            cpus=self.cpus,
+            ram_mib=self.ram_mib,
+            devices=self.devices,
+            vram_mib=self.vram_mib,
+            time_s=self.time_s,
+        )
+
+
+def pilot_shapes(engines: Mapping[str, EngineSettings]) -> dict[str, PilotShape]:
+    """Of the engines that pilots come from."""
+    return {name: engine.shape for name, engine in engines.items() if engine.mode == "pilots"}
 
 
 def checked_engines(engines: dict[str, EngineSettings]) -> dict[str, EngineSettings]:

@@ -1,5 +1,6 @@
-"""What one more GPU, disk, quota or host would have bought in a night: by its recorded ticks, played once
-more."""
+"""What one more GPU, disk, quota, host or pilot would have bought in a night: by its recorded ticks, played
+once more.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from conductor.analysis.replay.played_night import price_of_night, work_of
 from conductor.analysis.simulation.rule import words
 from conductor.base.errors import ConfigError
 from conductor.base.settings.endpoint_settings import Rate
+from conductor.model.pilot import PilotShape
 from conductor.model.spec import JobSpec
 from conductor.views.night.document import WhatIf
 from conductor.views.night.fates import added
@@ -25,8 +27,8 @@ NOT_RECORDED = (
 )
 
 
-def player(ticks: Path, rates: Mapping[str, Rate]) -> Play:
-    """`ticks`: the folder of the recording."""
+def player(ticks: Path, rates: Mapping[str, Rate], shapes: Mapping[str, PilotShape]) -> Play:
+    """`ticks`: the folder of the recording; `shapes`: engine → what a pilot of it brings."""
 
     def play(record: NightRecord, took_s: float) -> WhatIf:
         try:
@@ -35,7 +37,7 @@ def player(ticks: Path, rates: Mapping[str, Rate]) -> Play:
             return WhatIf(because=f"The recording cannot be played: {e}.", took_s=took_s)
         if work.limits is None:
             return WhatIf(because=NOT_RECORDED, took_s=took_s)
-        found = price_of_night(work, seconds_of(record), specs_of(record), rates, Wish())
+        found = price_of_night(work, seconds_of(record), specs_of(record), rates, Wish(shapes=dict(shapes)))
         if isinstance(found, str):
             return WhatIf(because=found, took_s=took_s)
         return WhatIf(played=found, rule=words(found.rule), took_s=took_s)
