@@ -103,6 +103,7 @@ class MachineScene:
         assert done <= self.ok, "done, and it did not end well"
         assert not self.begun.intersection(turn.returned), "goes back as if it had not begun"
         for word in turn.not_begun:
+            assert key_of(word) not in map(key_of, self.machine.hand.given), "it may begin any moment"
             self.preloaded.pop((word.predecessor, word.of_attempt), None)
         started = [self.preloaded[b.predecessor, b.of_attempt] for b in turn.begun]
         for key in (*done, *turn.returned):

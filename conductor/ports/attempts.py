@@ -105,9 +105,9 @@ class Orphans(Protocol):
         """admitted(attempt) → waiting, at no cost: nobody started it. False when it is not so any more."""
         ...
 
-    def remove_worker(self, worker: str, queue: str) -> bool:
-        """This worker is dead and all that it held went back: nobody waits for its word. False while the
-        ledger is not settled: it may have seen what was forgotten."""
+    def remove_worker(self, worker: str, queue: str) -> None:
+        """This worker is dead and all that it held went back: nobody waits for its word. In a ledger that is
+        not settled it counts as one that has seen what was forgotten, unless it had spoken."""
         ...
 
 

@@ -192,7 +192,7 @@ def test_silent_workers_are_waited_for_and_then_may_have_held_anything(scene: Le
 def test_a_dead_worker_that_its_node_struck_off_is_not_waited_for(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     is_there(scene, "w1", "w2")
-    assert scene.ledger.orphans.remove_worker("w1", QUEUE)
+    scene.ledger.orphans.remove_worker("w1", QUEUE)
     steps_back(scene)
     leads(scene)
 
@@ -207,9 +207,47 @@ def test_a_worker_that_died_since_may_have_seen_what_was_forgotten(scene: Ledger
     steps_back(scene)
     leads(scene)
 
-    assert not scene.ledger.orphans.remove_worker("w1", QUEUE)
-    assert settles(scene) is None
+    scene.ledger.orphans.remove_worker("w1", QUEUE)
+    assert settles(scene) == Settled(went_back=0, floor=100), "and nobody waits for its word"
+
+
+def test_a_worker_that_spoke_and_died_has_not_seen_what_was_forgotten(scene: LedgerScene) -> None:
+    scene.put(an_entry("a"))
+    is_there(scene, "w1")
+    steps_back(scene)
+    leads(scene)
+
+    says(scene, "w1")
+    scene.ledger.orphans.remove_worker("w1", QUEUE)
+    assert settles(scene) == Settled(went_back=0, floor=0)
+
+
+def test_who_was_waited_for_in_vain_is_not_waited_for_again(scene: LedgerScene) -> None:
+    """The workers of a lost host: nobody is left to strike them off."""
+    scene.put(an_entry("a"))
+    is_there(scene, "w1")
+    steps_back(scene)
+    leads(scene)
     assert settles(scene, wait_s=0.0) == Settled(went_back=0, floor=100)
+
+    steps_back(scene)
+    leads(scene)
+    assert settles(scene) == Settled(went_back=0, floor=0)
+
+
+def test_the_last_worker_to_speak_rings(scene: LedgerScene) -> None:
+    scene.put(an_entry("a"))
+    is_there(scene, "w1", "w2", "w3")
+    steps_back(scene)
+    leads(scene)
+    scene.ledger.bell.wait(0.001)
+
+    says(scene, "w1")
+    assert not scene.ledger.bell.wait(0.001), "others have yet to speak"
+    scene.ledger.orphans.remove_worker("w3", QUEUE)
+    assert not scene.ledger.bell.wait(0.001)
+    says(scene, "w2")
+    assert scene.ledger.bell.wait(0.001)
 
 
 def test_what_lies_in_a_hand_goes_back_though_its_worker_and_all_who_would_look_are_gone(

@@ -71,14 +71,17 @@ class WorkerLife(RuleBasedStateMachine):
             self.scene.runs, self.scene.is_there = None, False
 
     @precondition(lambda self: self.scene.running)
-    @rule(data=st.data(), is_void=st.booleans())
-    def ledger_names_a_successor(self, data: st.DataObject, is_void: bool) -> None:
+    @rule(data=st.data(), is_void=st.booleans(), has_stepped_back=st.booleans())
+    def ledger_names_a_successor(self, data: st.DataObject, is_void: bool, has_stepped_back: bool) -> None:
         key = data.draw(st.sampled_from(sorted(self.scene.running)))
         self.scene.pick = soonest
         if key not in self.scene.preloaded:
             self.scene.preload(key)
         elif is_void:
             self.scene.tell(key, self.scene.preloaded[key], None)
+        elif has_stepped_back:
+            # The word that was read is in the worker's feed again.
+            self.scene.tell(key, self.scene.preloaded[key], self.scene.preloaded[key])
 
     @precondition(lambda self: self.scene.leased)
     @rule(data=st.data(), is_so=RARELY, word=st.sampled_from(["gone", "cancel", "overran"]))
@@ -149,3 +152,29 @@ def test_a_body_that_hangs_is_killed_at_its_time():
         if scene.killed_for:
             break
     assert scene.killed_for == ["timeout"]
+
+
+def test_a_successor_that_is_named_once_more_is_not_refused():
+    """A server that stepped back has the word in the worker's feed again; the body may begin any moment."""
+
+    def goes_on(ways: Sequence[Any]) -> Any:
+        if "woken" in ways:
+            return "woken"
+        # So many are started: one. Else the first.
+        return ways[-1] if type(ways[0]) is int else ways[0]
+
+    scene = MachineScene(goes_on, 1)
+    acted = 0
+    while scene.machine.hand.running is None and (acted := acted + 1) < 20:
+        scene.act()
+    scene.name_successor()
+    (key, started), *_ = scene.preloaded.items()
+    while scene.machine.hand.successor is None and (acted := acted + 1) < 40:
+        scene.act()
+    assert scene.machine.hand.successor is not None
+
+    scene.tell(key, started, started)
+    for _ in range(5):
+        scene.act()
+    assert scene.machine.hand.successor is not None and not scene.machine.hand.not_begun
+    assert scene.preloaded, "nor was the ledger told so"

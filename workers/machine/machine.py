@@ -202,14 +202,15 @@ class WorkerMachine:
             word, running = self._words.popleft(), hand.given[0]
             if (running.job_id, running.number) != (word.predecessor, word.of_attempt):
                 continue  # The end of that one ended this too.
+            behind, named = hand.successor, (word.job_id, word.attempt)
+            is_there = behind is not None and (behind.job_id, behind.number) == named
             if word.successor is None:
-                successor = hand.successor
-                if successor is not None and (successor.job_id, successor.number) == (
-                    word.job_id,
-                    word.attempt,
-                ):
+                if is_there:
                     # It alone: the one before it may not have begun either, and is to.
                     return TakeBack(1)
+            elif is_there or named in [(each.job_id, each.attempt) for each in hand.not_begun]:
+                # Said again by a server that stepped back. What is refused must not begin all the same.
+                continue
             elif self._may_follow(running):
                 return Preload(word, word.successor, running)
             else:

@@ -195,8 +195,12 @@ class MemoryAttempts:
             answers: tuple[RenewAnswer, ...] = tuple(self._renew(worker, lease_s, report) for report in held)
             named = {v.job_id for v, answer in zip(held, answers, strict=True) if answer in ("ok", "cancel")}
             if not store.is_settled:
-                store.history.reported_workers.add(worker)
-                store.history.reported_attempts |= named
+                history = store.history
+                is_new = worker not in history.reported_workers
+                history.reported_workers.add(worker)
+                history.reported_attempts |= named
+                if is_new and not history.silent:
+                    store.ring()
                 return Renewed(answers=answers, step=store.history.steps)
             for job in store.active.values():
                 is_mine = (

@@ -57,6 +57,7 @@ class MemoryLeadership:
             is_back = bool(history.back or history.silent)
             went_back = sum(self._goes_back(job, is_back) for job in list(store.active.values()))
             floor = next_generation_number(max(history.highest, history.floor, highest)) if is_back else 0
+            history.workers -= history.silent
             history.end(floor)
             store.ring()
             return Settled(went_back=went_back, floor=floor)

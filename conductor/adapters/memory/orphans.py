@@ -75,12 +75,16 @@ class MemoryOrphans:
         with self._store.lock:
             return give_back(self._store, job_id, attempt)
 
-    def remove_worker(self, worker: str, queue: str) -> bool:
+    def remove_worker(self, worker: str, queue: str) -> None:
         store = self._store
         with store.lock:
-            if store.is_settled:
-                store.history.workers.discard(worker)
-            return store.is_settled
+            history = store.history
+            if not store.is_settled and worker not in history.reported_workers:
+                history.witness(history.steps + 1)
+            history.workers.discard(worker)
+            store.prefetched.pop(worker, None)
+            if not store.is_settled and not history.silent:
+                store.ring()
 
 
 def give_back(store: Store, job_id: str, attempt: int, worker: str | None = None) -> bool:

@@ -50,5 +50,5 @@ class RedisOrphans:
     def give_back(self, job_id: str, attempt: int) -> bool:
         return bool(self._scripts.run("give_back", job_id, attempt))
 
-    def remove_worker(self, worker: str, queue: str) -> bool:
-        return bool(self._scripts.run("remove_worker", worker, queue))
+    def remove_worker(self, worker: str, queue: str) -> None:
+        self._scripts.run("remove_worker", worker, queue)

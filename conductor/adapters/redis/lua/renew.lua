@@ -46,7 +46,8 @@ for i, row in ipairs(rows) do
     if not is_open then call('SADD', P .. 'reported_attempts', row[1]) end
   end
 end
-if not is_open then call('SADD', P .. 'reported_workers', worker) end
+-- The last one to speak rings: the leader settles it at once.
+if not is_open and call('SADD', P .. 'reported_workers', worker) == 1 and #silent() == 0 then ring() end
 
 -- Nobody runs it: its lease is over, so that the leader looks for its receipt and sends it back. What was
 -- started since the last answer that this worker has heard may be on its way to it; while the ledger is not

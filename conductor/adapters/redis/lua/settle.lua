@@ -43,6 +43,8 @@ if is_back then
   call('SET', P .. 'attempt_floor', floor_now)
   call('SET', P .. 'handout_count', whole(math.max(step(), seen) + 1))
 end
+-- Waited for once is enough: the next restart would wait for the dead of a lost host again.
+for _, worker in ipairs(missing) do call('DEL', R .. 'worker:' .. worker) end
 for _, worker in ipairs(call('SMEMBERS', P .. 'workers')) do strike_off_gone(worker) end
 call('SET', P .. 'settled_history', history())
 call('DEL', P .. 'settling_history', P .. 'highest_seen_count', P .. 'reported_workers', P .. 'reported_attempts', P .. 'off_queue_at')
