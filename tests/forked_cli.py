@@ -9,8 +9,10 @@ interpreter does, with the caller's folder, environment and standard streams, sh
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import selectors
@@ -24,6 +26,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+WORKERS = (
+    "conductor.base.logs.logs",
+    "conductor.core.admission.successors",
+    "redis.connection",
+    "rq.serializers",
+    "workers.isolation.child_main",
+    "workers.parent.loop",
+    "workers.task_api.toolkit",
+    "workers.tasks.declared",
+)
 #: What nearly every one of them imports sooner or later. None of it looks at the folder or the environment.
 IMPORTS = {
     "conductor": (
@@ -32,11 +44,14 @@ IMPORTS = {
         "conductor.app.up",
         "conductor.app.workflow_lookup",
         "conductor.dispatch.dispatch",
+        "conductor.node.run",
         "conductor.planning.command",
         "conductor.verify.verify",
         "conductor.views.run_summary",
+        # Of a node's fork server, which is a copy of it.
+        *WORKERS,
     ),
-    "workers": ("workers.parent.loop", "conductor.base.logs.logs", "rq.serializers", "redis.connection"),
+    "workers": WORKERS,
 }
 #: The interpreter and the loader read these when they start, and never again.
 AT_START = ("PYTHON", "LANG", "LC_", "LD_")
@@ -79,21 +94,16 @@ class ForkedProcess:
 
 
 class ForkedCli:
-    """Forks `python -m MODULE …`."""
+    """Forks `python -m MODULE …` from an interpreter that began with these variables of `of_start`."""
 
-    def __init__(self, module: str = "conductor", environment: Mapping[str, str] = os.environ) -> None:
-        self._environment = of_start(environment)
+    def __init__(self, module: str, start: Mapping[str, str]) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         argv = [sys.executable, __file__, module, str(theirs.fileno()), " " * WORDS_ROOM]
         # Begun in the middle of a test it is nobody's: `down` ends whatever carries the project's name.
-        own = {name: value for name, value in environment.items() if not name.startswith("CONDUCTOR_")}
-        own[ROOM] = "." * VARIABLES_ROOM
+        others = {name: value for name, value in os.environ.items() if not name.startswith("CONDUCTOR_")}
+        own = {**others, **start, ROOM: "." * VARIABLES_ROOM}
         self._process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=own)
         theirs.close()
-
-    def fits(self, environment: Mapping[str, str]) -> bool:
-        """Not where the interpreter itself would begin otherwise."""
-        return of_start(environment) == self._environment
 
     def start(
         self,
@@ -159,8 +169,10 @@ def of_start(environment: Mapping[str, str]) -> dict[str, str]:
 def serve(module: str, asked: socket.socket) -> None:
     """Until the caller is gone. In a forked process it ends as the command ends, by the interpreter's own
     way out."""
-    for name in IMPORTS[module]:
-        __import__(name)
+    adapters = importlib.import_module("conductor.adapters.redis")
+    within = (each.name for each in pkgutil.iter_modules(adapters.__path__, f"{adapters.__name__}."))
+    for name in (*IMPORTS[module], *within):
+        importlib.import_module(name)
     gc.freeze()
     #: pidfd → pid and the line of what was forked.
     forked: dict[int, tuple[int, socket.socket]] = {}
