@@ -93,6 +93,10 @@ def of_studio(found: Mapping[str, Sequence[Row]]) -> Sequence[Sequence[Row]]:
     return [found[name] for name in ("pairs", "growth") if found[name]]
 
 
+def of_scale(found: Mapping[str, Sequence[Row]]) -> Sequence[Sequence[Row]]:
+    return [found[name] for name in ("long", "short") if name in found]
+
+
 def as_it_is(found: Sequence[Row]) -> Sequence[Sequence[Row]]:
     return [found]
 
@@ -132,11 +136,12 @@ SECTIONS = {
         "`simulate`: 1,000,000 jobs, 1,000 nodes of 8 devices", ("simulate.py", "--json"), as_it_is
     ),
     "scale": ResultSection(
-        "One leader and one Redis over more and more nodes of 8 devices",
+        "One leader and one Redis over more and more nodes",
         ("scale.py", "--json"),
-        as_it_is,
-        "A tick a second, all devices full of jobs of a minute. `_ms`, `_us`: CPU of the leader, and of the "
-        "server (`server`); commands: those of the Lua steps with them; KiB: over the wire, both ways.",
+        of_scale,
+        "First nodes of 8 devices that are full of jobs of a minute, a tick a second; then nodes of 4 "
+        "workers and jobs that do nothing. `_ms`, `_us`: CPU of the leader, and of the server (`server`); "
+        "commands: those of the Lua steps with them; KiB: over the wire, both ways. More: docs/scale.md.",
     ),
     "real": ResultSection(
         "Real work beside a shell script",
