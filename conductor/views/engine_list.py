@@ -19,7 +19,13 @@ from conductor.model.subject import SHORT_ID
 from conductor.views.staleness import clock
 
 #: How an engine is called by its kind.
-KINDS = {"local": "this host", "slurm": "Slurm", "ray": "Ray", "kubernetes": "Kubernetes"}
+KINDS = {
+    "local": "this host",
+    "slurm": "Slurm",
+    "ray": "Ray",
+    "kubernetes": "Kubernetes",
+    "hyperqueue": "HyperQueue",
+}
 SHOWN_PILOTS = 12
 SUBMITTED = {"asking": "unknown", "placed": "placed", "over": "leaving"}
 

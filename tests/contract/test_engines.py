@@ -6,14 +6,17 @@ An adapter is put in by a fixture of its own name that yields an `EngineScene`, 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from engine_scene import EngineScene
+from hq_server import running_hq
 from kubernetes_api import KubernetesApi, running_api
 from slurm_daemons import SlurmDaemons
 
+from conductor.adapters.engines.hyperqueue import HyperQueueEngine
 from conductor.adapters.engines.kubernetes import KubernetesEngine
 from conductor.adapters.engines.local import LocalEngine
 from conductor.adapters.engines.ray import RayEngine
@@ -21,7 +24,14 @@ from conductor.adapters.engines.slurm import SlurmEngine
 from conductor.base.errors import Unreachable
 from conductor.base.settings.engine_settings import EngineSettings
 
-SCENES = ["local_engine", "slurm_engine", "ray_engine", "kubernetes_engine", "kueue_engine"]
+SCENES = [
+    "local_engine",
+    "slurm_engine",
+    "ray_engine",
+    "kubernetes_engine",
+    "kueue_engine",
+    "hyperqueue_engine",
+]
 
 
 @pytest.fixture
@@ -71,6 +81,16 @@ def kubernetes_engine(tmp_path: Path) -> Iterator[EngineScene]:
 def kueue_engine(tmp_path: Path) -> Iterator[EngineScene]:
     with running_api() as api:
         yield kubernetes_scene(api, tmp_path, queue="night")
+
+
+@pytest.fixture
+def hyperqueue_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineScene]:
+    def engine() -> HyperQueueEngine:
+        return HyperQueueEngine(EngineSettings(kind="hyperqueue"), "cdr-test-")
+
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with running_hq(tmp_path) as server:
+        yield EngineScene(engine(), tmp_path, server.go_away, server.come_back, again=engine)
 
 
 @pytest.fixture(params=SCENES)

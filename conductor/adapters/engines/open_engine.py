@@ -22,6 +22,10 @@ def open_engine(settings: EngineSettings, prefix: str) -> Engine:
         from conductor.adapters.engines.kubernetes import KubernetesEngine
 
         return KubernetesEngine(settings, prefix)
+    if settings.kind == "hyperqueue":
+        from conductor.adapters.engines.hyperqueue import HyperQueueEngine
+
+        return HyperQueueEngine(settings, prefix)
     from conductor.adapters.engines.local import LocalEngine
 
     return LocalEngine()

@@ -21,8 +21,8 @@ class EngineSettings(Section, frozen=True, kw_only=True):
     where `mode` says so: `max` at once, each of which gets at most what one pilot would."""
 
     #: «local»: processes of the conductor's own host, to try it out. «slurm»: by sbatch, squeue and scancel.
-    #: «ray», «kubernetes»: by their HTTP API.
-    kind: Literal["local", "slurm", "ray", "kubernetes"]
+    #: «ray», «kubernetes»: by their HTTP API. «hyperqueue»: by hq.
+    kind: Literal["local", "slurm", "ray", "kubernetes", "hyperqueue"]
     #: «pilots»: what it runs are nodes, each `conductor node --until` as one job of it, and they take jobs.
     #: «jobs»: each job by itself, by `conductor exec`.
     mode: EngineMode = "pilots"
