@@ -19,6 +19,7 @@ from conductor.dispatch.dead_ends import dead_ends
 from conductor.dispatch.dispatch_report import Dispatched, added
 from conductor.dispatch.feasibility import never
 from conductor.dispatch.file_chains import FileRules, FileWork
+from conductor.dispatch.file_homes import NOWHERE, FileHomes, homes_of
 from conductor.dispatch.past_attempts import PastAttempts, past_of
 from conductor.dispatch.rerun_writers import Remade, remake, unsaid
 from conductor.model.job_class import Classifier
@@ -126,6 +127,7 @@ def dispatch(
     )
     _refuse_lost_files(summary, work, remade)
     past = past.without(remade.ids)
+    homes = homes_of(ledger, receipts_dir, asked)
     sha256 = ""
     note, is_noted, began_at = (
         partial(journal.dispatched, manifest, backlog, summary.jobs),
@@ -142,7 +144,7 @@ def dispatch(
     new = known = done = seen = 0
     parts: list[Revised] = []
     inherited = inherited_priorities(manifest) if summary.has_priorities else {}
-    for batch in batches(entries(manifest, classify, past, work, remade.behind, inherited)):
+    for batch in batches(entries(manifest, classify, past, work, remade.behind, inherited, homes)):
         _refuse_changed(manifest, before)
         # Two calls, so that each says how many of its kind are new.
         ended = put([entry for entry in batch if entry.is_done])
@@ -154,8 +156,8 @@ def dispatch(
         if on_progress:
             on_progress(seen, summary.jobs)
     warnings = () if has_nodes or is_gpu_on_cpu else tuple(unchecked(classify))
-    if said := remade.sentence(backlog, is_dry_run):
-        warnings = (said, *warnings)
+    for said in (homes.warning(), remade.sentence(backlog, is_dry_run)):
+        warnings = (said, *warnings) if said else warnings
     revised = added(parts)
     if not is_dry_run:
         is_late = not is_noted or time.monotonic() - began_at > LONG_S
@@ -196,6 +198,7 @@ def entries(
     work: FileWork,
     behind: Mapping[str, AbstractSet[str]],
     inherited: Mapping[str, int],
+    homes: FileHomes = NOWHERE,
 ) -> Iterator[Entry]:
     """Each job on its way in. What an accepted receipt proves is not waited for: its line may be in no
     backlog.
@@ -210,7 +213,7 @@ def entries(
         yield Entry(
             job_id=spec.id,
             line=line,
-            job_class=classify(lifted(spec, inherited)),
+            job_class=classify(homes.classed(lifted(spec, inherited))),
             after=tuple(
                 other
                 for other in spec.after + unsaid(spec, behind.get(spec.id, ()))

@@ -23,6 +23,7 @@ from conductor.core.failures.history import (
 from conductor.core.needs.learned_amounts import Largest, largest
 from conductor.dispatch.dispatch import DEFAULT_FILES, batches
 from conductor.dispatch.file_chains import FileWork
+from conductor.dispatch.file_homes import FileHomes, homes_of
 from conductor.dispatch.rerun_writers import Remade, remake, unsaid
 from conductor.model.job_class import Classifier
 from conductor.model.ledger_entries import Entry, JobState
@@ -144,6 +145,7 @@ def rebuild(
     remade = remake(ledger, receipts_dir, ephemeral_roots, read, (source.file for source in in_turn), wanted)
     if remade.ids:
         past = past_of(receipts_dir, wanted | outside, journal.notes())
+    homes = homes_of(ledger, receipts_dir, read)
     most = largest(ledger.reports.live(), limits or Limits())
     total, seen = len(wanted), 0
     restored: list[Restored] = []
@@ -156,6 +158,7 @@ def rebuild(
             GENERATION_STEP * max(0, ledger_match.lives - 1),
             work,
             remade,
+            homes,
             most,
         )
         put.passes_over = overlaps.elsewhere(at, summaries[at].ids)
@@ -233,6 +236,7 @@ class Putter:
         above: int,
         work: FileWork,
         remade: Remade,
+        homes: FileHomes,
         most: Largest,
     ) -> None:
         """`above`: all that was handed out in earlier lives of the ledger, but the last, lies below."""
@@ -242,7 +246,7 @@ class Putter:
         self._past = past
         self._above = above
         self._work = work
-        self._behind = remade.behind
+        self._behind, self._homes = remade.behind, homes
         self._classify = Classifier(catalogue, source.backlog)
         self._most = most
         #: Jobs of it whose line another one has.
@@ -260,7 +264,7 @@ class Putter:
             if spec.id in self.passes_over:
                 continue
             proof = proofs.get(spec.id)
-            job_class = self._classify(lifted(spec, inherited))
+            job_class = self._classify(self._homes.classed(lifted(spec, inherited)))
             shown = None if proof else self._past.shown.get(spec.id)
             receipt = proof or shown
             judged, job_class = (HistoryVerdict(), job_class) if receipt else self._judged(spec, job_class)

@@ -64,9 +64,11 @@ class FileMoves:
             chain = jobs[0][0].chain
             if any(member.is_going for member in chain.members.values()) or len(self.moves) >= MOST_MOVES:
                 continue
-            if chain.away:
+            is_able = any(self._is_able(chain.node or "", job_class) for _, job_class in jobs)
+            # What lies elsewhere comes to a chain that goes on: to another it would come only to leave again.
+            if chain.away and (is_able or not chain.kept()):
                 self._gather(chain, jobs)
-            elif not any(self._is_able(chain.node or "", job_class) for _, job_class in jobs):
+            elif not is_able:
                 self._leave(chain, jobs)
 
     # ── where to ──────────────────────────────────────────────────────────────────────────────────────────

@@ -180,6 +180,12 @@ def test_files_that_lie_apart_come_to_the_chain() -> None:
     assert (gone.moves, Reason.HOME_SILENT in reasons(gone.hold[0])) == ((), True)
 
 
+def test_what_lies_apart_does_not_come_to_a_chain_that_leaves() -> None:
+    """It lies already where the chain goes: it came, and went back with all the others."""
+    both = a_chain(reader("r", X, Y), away={Y: "node2"}, away_bytes={Y: 7})
+    assert decided((SMALL, LARGE), both).moves == (A_MOVE,)
+
+
 def test_another_node_is_tried_where_a_transfer_came_to_nothing_and_else_the_hold_names_it() -> None:
     failed = a_chain(failed_transfers={"take-0001": "node2"})
     (hold,) = decided((SMALL, LARGE), failed).hold
