@@ -75,12 +75,13 @@ def run(trace: Path, policy: str, is_batch: bool, kind: cluster.NodeKind = HOST)
 
 # ── one host ──────────────────────────────────────────────────────────────────────────────────────────────
 
-HOSTS = (("default_200", 1.04), ("gpushare40_500", 1.02))
+#: Trace, and what to reach: makespan ÷ bound of a batch, mean completion ÷ first-fit's online.
+HOSTS = (("default_200", 1.04, 0.70), ("gpushare40_500", 1.02, 0.60))
 
 
 def one_host() -> Iterator[FigureRow]:
     expected = json.loads((HERE / "expected_onehost.json").read_text())
-    for name, goal in HOSTS:
+    for name, goal, mean_goal in HOSTS:
         trace = HERE / f"onehost_{name}.jsonl"
         rows = {
             t["title"].split()[1]: {r["rule"]: r for r in t["rows"]} for t in expected if name in t["title"]
@@ -102,9 +103,10 @@ def one_host() -> Iterator[FigureRow]:
         yield FigureRow(f"{name} batch, makespan ÷ bound", f"{ratio:.4f}", f"≤ {goal}", ratio <= goal)
         online, plain = run(trace, "auto", False), rows["online"]["fifo-skip"]
         mean, longest = online.mean_jct_s / plain["mean_jct"], online.max_wait_s / plain["max_wait"]
-        yield FigureRow(f"{name} online, mean completion ÷ first-fit's", f"{mean:.3f}", "≤ 0.8", mean <= 0.8)
+        what = f"{name} online, mean completion ÷ first-fit's"
+        yield FigureRow(what, f"{mean:.3f}", f"≤ {mean_goal}", mean <= mean_goal)
         yield FigureRow(
-            f"{name} online, longest wait ÷ first-fit's", f"{longest:.3f}", "≤ 1.1", longest <= 1.1
+            f"{name} online, longest wait ÷ first-fit's", f"{longest:.3f}", "≤ 1.0", longest <= 1.0
         )
         over = batch.oom + online.oom
         lost = batch.jobs - batch.done + online.jobs - online.done

@@ -1,6 +1,6 @@
 """A mixed run on simulated hosts, by the very loop, on the ledger's twin and a clock moved by hand: what made
 `tests/data/mixed_run.jsonl.xz`. `python tests/mixed_run.py FILE` plays it and writes a recording of its
-ticks.
+ticks; `python tests/mixed_run.py --again` keeps what was seen then, and writes how it is decided now.
 
 Four hosts come, go stale, drain and lose disks; five backlogs with shares, priorities, chains of files and
 waits; jobs fail in all ways that matter, out-of-memories raise needs, receipts teach, breakers open, APIs
@@ -22,7 +22,7 @@ from mixed_run_jobs import MixedJobs
 from mixed_run_rules import LIMITS, OTHER_RULES, USUAL
 from mixed_run_story import script
 from msgspec.structs import replace
-from recorded import RecordedTick, difference
+from recorded import FILE, RecordedTick, difference, read
 from recording_writer import RecordingWriter
 
 from conductor.adapters.host.clock import ManualClock
@@ -364,14 +364,20 @@ def play(steps: int = STEPS, seed: int = 5) -> MixedWorld:
     return world
 
 
+def again() -> list[RecordedTick]:
+    """The recorded snapshots, decided as they are now."""
+    return [tick._replace(decision=decide(*tick[:3])) for tick in read()]
+
+
 def main() -> None:
     logger.remove()
-    world, writer = play(), RecordingWriter()
-    for tick in world.ticks:
+    is_again = sys.argv[1] == "--again"
+    ticks, path = (again(), FILE) if is_again else (play().ticks, Path(sys.argv[1]))
+    writer = RecordingWriter()
+    for tick in ticks:
         writer.add(tick)
-    path = Path(sys.argv[1])
     writer.write(path)
-    sys.stdout.write(f"{len(world.ticks)} ticks, {path.stat().st_size} bytes\n")
+    sys.stdout.write(f"{len(ticks)} ticks, {path.stat().st_size} bytes\n")
 
 
 if __name__ == "__main__":

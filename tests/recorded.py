@@ -9,7 +9,8 @@ limits, decision.
 What `decide` is given is read into the classes of now. What it answered stays as it was told then, and the
 answer of now is told in the same names (`as_then`) before the two are compared.
 
-What to do when a name changes (the recording is never made again):
+What to do when a name changes (the recording is made again only when the decision is to be another: then its
+snapshots are decided anew, and the tables are empty again):
 
 - a class is called otherwise: its name of then → the class, in `CLASSES`;
 - a field is called otherwise: `RENAMED[class of then][field of then] = "field now"`; a field that is gone:
@@ -36,55 +37,24 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import msgspec
-from recorded_answers import ANSWERS, CLOSINGS, REWORDED, WithMore, has_kept_for_one_that_never_runs
 
 from conductor.model import calls, chains, decision, job_class, limits, receipt, report, snapshot, spec
-from conductor.model.calls import EndpointFault
-from conductor.model.chains import RecentWrite
-from conductor.model.decision import Successor
 from conductor.model.limits import Limits
-from conductor.model.reason import Reason
 from conductor.model.snapshot import Candidate, Snapshot
 
 FILE = Path(__file__).parent / "data" / "mixed_run.jsonl.xz"
 
 MODULES = (calls, decision, chains, job_class, limits, receipt, report, snapshot, spec)
 #: Class of then → its class now, for those that are called otherwise.
-CLASSES: dict[str, type[msgspec.Struct]] = {
-    "Plight": EndpointFault,
-    "Heir": Successor,
-    "Landed": RecentWrite,
-}
+CLASSES: dict[str, type[msgspec.Struct]] = {}
 #: Class of then → field of then → field now; None: it is gone.
-RENAMED: dict[str, dict[str, str | None]] = {
-    "RateState": {"plight": "endpoint_fault"},
-    "Snapshot": {"overtaken": "passed_over", "landed": "written", "shut": "outside_hours"},
-    "Hold": {"overtaken_since": "passed_over_since", "kept_from": "reserved_from", "kept_at": "reserved_at"},
-}
+RENAMED: dict[str, dict[str, str | None]] = {}
 #: Whole strings of then → now, as values and as keys.
-WORDS: dict[str, str] = {"endpoint_shut": "endpoint_unavailable", "store_shut": "store_unavailable"}
-
-
-def report_of_now(fields: dict[str, Any]) -> dict[str, Any]:
-    """What a host measures stands under the name of the resource."""
-    if "measured" in fields:
-        return fields
-    ram = {"total": fields.pop("ram_total_mib"), "free": fields.pop("ram_available_mib")}
-    return fields | {"measured": {"ram": ram}}
-
-
-def usual_of_now(fields: dict[str, Any]) -> dict[str, Any]:
-    """What a kind asks of its node stands under the name of the resource."""
-    if "own" in fields:
-        return fields
-    return fields | {"own": {"cpu": fields.pop("cpu_milli"), "ram": fields.pop("ram_mib")}}
-
-
+WORDS: dict[str, str] = {}
 #: Class of then → from its recorded fields to those that it has now.
-CHANGED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "NodeReport": report_of_now,
-    "UsualKind": usual_of_now,
-}
+CHANGED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+#: Class of then → from its value of now to the fields of then.
+ANSWERS: dict[str, Callable[[Any], dict[str, Any]]] = {}
 
 
 TICK = "Tick"
@@ -105,10 +75,6 @@ class Then(NamedTuple):
             return self.fields[name]
         except KeyError:
             raise AttributeError(name) from None
-
-
-class ToldWithMore(list[Any]):
-    """The verdicts of now, under the names of then (`WithMore`)."""
 
 
 class RecordedTick(NamedTuple):
@@ -190,8 +156,6 @@ def _made(name: str, told: dict[str, Any]) -> msgspec.Struct:
 def as_then(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         return _told_as_then(value)
-    if isinstance(value, WithMore):
-        return ToldWithMore(as_then(each) for each in value)
     if isinstance(value, dict):
         return {_word_of_then(key): as_then(each) for key, each in cast("dict[Any, Any]", value).items()}
     if isinstance(value, (list, tuple)) and not isinstance(value, Then):
@@ -234,17 +198,11 @@ def difference(then: Any, now: Any) -> str | None:
     """
     # Most is the same: words are looked for where it is not.
     then = as_then(then)
-    if has_kept_for_one_that_never_runs(then):
-        then = then._replace(fields={name: told for name, told in then.fields.items() if name != "hold"})
     return None if _is_same(then, now, {}) else _differ(then, as_then(now), "")
 
 
 def _is_same(then: Any, now: Any, known: dict[tuple[int, int], bool]) -> bool:
     """`known`: what was compared already; one answer is shared by many classes."""
-    if now is REWORDED:
-        return True
-    if isinstance(now, WithMore):
-        return _is_told_in(then, now, known)
     if isinstance(then, Then):
         pair = (id(then), id(now))
         if pair not in known:
@@ -259,18 +217,6 @@ def _is_same(then: Any, now: Any, known: dict[tuple[int, int], bool]) -> bool:
             _is_same(each, its[key], known) for key, each in then.items()
         )
     return then == now or then == _word_of_then(now)
-
-
-def _is_told_in(then: Sequence[Any], now: WithMore, known: dict[tuple[int, int], bool]) -> bool:
-    """All that was told is there, in its order, and all else is what is told since."""
-    told, closed = 0, ""
-    for verdict in now:
-        if told < len(then) and _is_same(then[told], verdict, known):
-            told += 1
-            closed = verdict.where if verdict.reason is Reason.DISK_CLOSED else closed
-        elif verdict.reason not in CLOSINGS and (verdict.where != closed or verdict.gate != "scratch"):
-            return False
-    return told == len(then)
 
 
 def _is_same_value(then: Then, now: Any, known: dict[tuple[int, int], bool]) -> bool:
@@ -313,13 +259,9 @@ def _differ(then: Any, now: Any, what: str) -> str | None:
         return _of_values(then, now, what)
     if isinstance(then, dict) and isinstance(now, dict):
         return _of_mappings(cast("dict[Any, Any]", then), cast("dict[Any, Any]", now), what)
-    if isinstance(now, ToldWithMore):
-        rest = iter(now)
-        if all(any(_differ(told, each, what) is None for each in rest) for told in then):
-            return None
     if isinstance(then, list) and isinstance(now, list):
         return _of_lists(cast("list[Any]", then), cast("list[Any]", now), what)
-    return None if then == now or now is REWORDED else f"{what} was {_short(then)}; now {_short(now)}"
+    return None if then == now else f"{what} was {_short(then)}; now {_short(now)}"
 
 
 def _of_values(then: Then, now: Then, what: str) -> str | None:

@@ -138,10 +138,11 @@ class Hold(Exchanged, frozen=True, kw_only=True):
     closed_since: dict[Gate, float] = {}
     #: Gate → seconds that it has held this class back so far; gates that are closed together count each.
     lost_s: dict[Gate, float] = {}
-    #: From then on it goes before all others of its backlog, whatever the order and their priority; None: it
-    #: does now.
+    #: From then on it goes before all others of its backlog, whatever the order and their priority, if no
+    #: more work comes meanwhile; None: it does now.
     first_from: float | None = None
-    #: Since when jobs that come after `head` in order have been started while there was no room for it.
+    #: Since when it counts that jobs which come after `head` in order are started while there is no room for
+    #: it: later than now where so much work waits that a long wait is the normal state.
     passed_over_since: float | None = None
     #: From then on a place is kept free for `head`, against everybody.
     reserved_from: float | None = None

@@ -227,9 +227,11 @@ class WaitingSettings(Section, frozen=True, kw_only=True):
     #: For every so many seconds that it has waited, a job counts as of the next higher priority among those
     #: that wait.
     aging_s: Positive = 3600.0
-    #: Passed over for so long by jobs that come after it, a job gets a place kept free for it.
+    #: Passed over for so long by jobs that come after it, a job gets a place kept free for it; later where
+    #: much work waits (docs/decision.md), at the latest after `overdue_s`.
     keep_after_s: NotNegativeFloat = 300.0
-    #: Who has waited so long goes before all others of its backlog and priority, whatever the order.
+    #: Who has waited so long goes before all others of its backlog and priority, whatever the order; later
+    #: where much work waits, at the latest after four times as long.
     overdue_s: Positive = 43_200.0
 
 

@@ -8,6 +8,7 @@ backlog.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Literal
 
@@ -89,7 +90,8 @@ class Deciding:
         self.bounds = NodeBounds(self.free.nodes.values(), snapshot)
         self.orders = Orders(limits.order, candidates, self.free, state.life, limits.overdue_s)
         self.turns = Turns(candidates, self.free, self.orders, limits)
-        self.starvation = Starvation(snapshot.passed_over, snapshot.now)
+        slack_s = partial(self.orders.slack_s, limits.keep_after_s)
+        self.starvation = Starvation(snapshot.passed_over, snapshot.now, slack_s)
         self.candidates = candidates
         self.admissions: list[Admission] = []
         #: By class.
@@ -275,7 +277,7 @@ class Deciding:
             ):
                 few.append(demand)
         if lack:
-            self.starvation.lacked(head.job_id, demand)
+            self.starvation.lacked(demand, turn, head)
         elif denied is not None and denied.reason in RESERVED:
             self.starvation.came_after(head.job_id)
         if lack and (is_due or (lack == "room" and self.orders.is_overdue(turn.job_class, head))):
@@ -326,7 +328,7 @@ class Deciding:
         self.bounds.took(reservation)
         self.admissions.append(admission)
         self.free.add(reservation)
-        self.starvation.admitted(demand)
+        self.starvation.admitted(demand, turn, head)
         for _, pool, amount in pools:
             pool.take(amount)
         for key, need in demand.rates:

@@ -167,7 +167,9 @@ def prospects(hold: Hold, now: float, when: When | None = None) -> list[str]:
     elif hold.reserved_at or hold.reserved_from is not None:
         words.append(f"{kept} is kept free for it{since}")
     if hold.first_from is not None and not words:
-        words.append(f"goes before all others of its backlog from {when(hold.first_from)} on")
+        words.append(
+            f"goes before all others of its backlog from {when(hold.first_from)} on, later if more work comes"
+        )
     return words
 
 

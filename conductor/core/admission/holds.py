@@ -109,7 +109,7 @@ class Holds:
             head=head.job_id,
             front=front,
             contenders=self._contenders(one, verdicts, others, hopeless) if front is None else None,
-            first_from=self.turns.first_from(job_class, head, self.limits.overdue_s),
+            first_from=self.turns.first_from(job_class, head),
             passed_over_since=self.passed_over.get(head.job_id),
             reserved_from=bound.reserved_from if bound else None,
             reserved_at=self.kept.where if self.kept and self.kept.job_id == head.job_id else "",

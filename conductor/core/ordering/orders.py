@@ -31,6 +31,11 @@ AT_ONCE_S = 60.0
 SHARE_OF_LONGEST = 0.8
 #: … and this share of the time that all who wait and run would take one after the other, plus the job's own.
 SHARE_OF_WORK = 0.75
+#: While a job has waited for less than so many times the time in which all that waits and runs could be done,
+#: its wait is what so much work brings, and no fault of the order (jobs do not fill what there is: twice).
+TIMES_OF_WORK = 2.0
+#: A job is overdue after so many times `waiting.overdue_s` at the latest, however much work there is.
+MOST_TIMES_OVERDUE = 4.0
 
 Key = tuple[float, ...]
 OrderBy = Callable[[JobClass, Head], Key]
@@ -69,7 +74,7 @@ class Orders:
     ) -> None:
         self._life = life
         self._free = free
-        self._overdue_s = overdue_s
+        self._overdue_s = float("inf") if overdue_s is None else overdue_s
         self._candidates = candidates
         self._known_sizes: Sizes | None = None
         self._shares = free.shares
@@ -81,6 +86,8 @@ class Orders:
         #: Asked for every head of every class.
         self.is_guarded = self.rule == "guarded"
         self.is_by_age = self.rule in ("oldest", "fifo")
+        #: Of one dispatch nobody is older than another.
+        self._has_overdue = not self.is_by_age and not (rule == "auto" and self.rule == "area")
         #: By work, and no job is of a chain.
         self._is_plain_area = self.rule == "area" and not life
         self._by: OrderBy = {
@@ -102,11 +109,7 @@ class Orders:
         return bool(self._life)
 
     def key(self, job_class: JobClass, head: Head) -> Key:
-        if (
-            self._overdue_s is not None
-            and not self.is_by_age
-            and self._free.now - head.since > self._overdue_s
-        ):
+        if self._has_overdue and self._free.now - head.since > self._overdue_s and self._is_late(head):
             return (-1.0, head.since)
         if self._plan is not None:
             rank = self._ranks.get(head.job_id)
@@ -177,6 +180,25 @@ class Orders:
         self._ranks = {item.id: rank for rank, item in enumerate(self._plan.order)}
 
     # ── who has waited too long ───────────────────────────────────────────────────────────────────────────
+
+    def overdue_after_s(self) -> float | None:
+        """Who has waited for longer goes before all others of its backlog and priority, by the work that
+        there is now. None: nobody does."""
+        if not self._has_overdue or self._overdue_s == float("inf"):
+            return None
+        most_s = MOST_TIMES_OVERDUE * self._overdue_s
+        return max(self._overdue_s, min(most_s, TIMES_OF_WORK * self._work_s()))
+
+    def _is_late(self, head: Head) -> bool:
+        after_s = self.overdue_after_s()
+        return after_s is not None and self._free.now - head.since > after_s
+
+    def slack_s(self, keep_after_s: float | None) -> float:
+        """For how long, beyond `keep_after_s`, being passed over is the normal state: twice the work, and no
+        longer than until a job is overdue."""
+        if keep_after_s is None:
+            return 0.0
+        return max(0.0, min(TIMES_OF_WORK * self._work_s(), self._overdue_s) - keep_after_s)
 
     def is_overdue(self, job_class: JobClass, head: Head) -> bool:
         if not self.is_guarded:

@@ -9,14 +9,16 @@ jobs were first passed over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from conductor.core.capacity.cluster import Free
 from conductor.core.capacity.request import Demand
 from conductor.core.capacity.resources import NODE
 from conductor.core.ordering.backfill import BackfillReservation
-from conductor.model.snapshot import Candidate
+from conductor.core.ordering.orders import AT_ONCE_S
+from conductor.core.ordering.turns import ClassTurn
+from conductor.model.snapshot import Candidate, Head
 from conductor.model.spec import LANES
 
 _LANE_BIT = {lane: 1 << i for i, lane in enumerate(LANES)}
@@ -33,25 +35,51 @@ class Bound(NamedTuple):
     starts_by: float | None
 
 
+class Tried(NamedTuple):
+    """A job at its turn: what it takes a part of, as bits, and what it can claim against others. `level`: 0
+    for the highest priority that waits.
+    """
+
+    bits: int
+    backlog: str
+    level: int
+    since: float
+
+    def is_passed_over_by(self, other: Tried) -> bool:
+        """Does the start of `other`, which came after it, take what it may claim. Jobs of one dispatch have
+        nothing to claim against each other: none of them comes without end, and only the end of the whole
+        counts. Against a later dispatch, another backlog and a lower priority there is a claim."""
+        return bool(self.bits & other.bits) and (
+            self.backlog != other.backlog or other.level > self.level or other.since - self.since > AT_ONCE_S
+        )
+
+
 class Starvation:
     """Fed by the tick: who found no room, and who was started after that."""
 
-    def __init__(self, passed_over: Mapping[str, float], now: float) -> None:
+    def __init__(
+        self, passed_over: Mapping[str, float], now: float, slack_s: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        """`slack_s`: for how long from now on being passed over is the normal state."""
         self._passed_over = passed_over
         self._now = now
-        #: What each admission took a part of, as bits.
-        self._taken: list[int] = []
-        self._short: dict[str, tuple[int, int]] = {}
+        self._slack_s = slack_s
+        self._taken: list[Tried] = []
+        #: Job → how many had been admitted when it was tried, and what it is.
+        self._short: dict[str, tuple[int, Tried]] = {}
         #: Those who had room that is reserved for another one.
         self._after: set[str] = set()
         self._rate_bits: dict[str, int] = {}
 
-    def admitted(self, demand: Demand) -> None:
-        self._taken.append(self.bits(demand))
+    def admitted(self, demand: Demand, turn: ClassTurn, head: Head) -> None:
+        self._taken.append(self._tried(demand, turn, head))
 
-    def lacked(self, job_id: str, demand: Demand) -> None:
+    def lacked(self, demand: Demand, turn: ClassTurn, head: Head) -> None:
         """In its turn it found no room, or no budget."""
-        self._short[job_id] = (len(self._taken), self.bits(demand))
+        self._short[head.job_id] = (len(self._taken), self._tried(demand, turn, head))
+
+    def _tried(self, demand: Demand, turn: ClassTurn, head: Head) -> Tried:
+        return Tried(self.bits(demand), turn.job_class.backlog, turn.level, head.since)
 
     def came_after(self, job_id: str) -> None:
         """At its turn there was room, and the room is reserved for a job that was passed over earlier. A job
@@ -78,25 +106,37 @@ class Starvation:
         return bits
 
     def since(self) -> dict[str, float]:
-        """Since when each job that lacks room has been passed over. To be asked after the last admission.
+        """Since when it counts that a job which lacks room is passed over: later than now where much work
+        waits, for then a long wait is the normal state. To be asked after the last admission.
 
-        Of a batch all jobs are passed over in the first tick. They are served one after the other, in the
-        order in which the rule tried them in that tick: an order that changed later would break bounds that
-        were stated, and an order by id would mean nothing.
+        What was said once comes sooner where the work is done sooner, and never later. Those who are passed
+        over in one tick are served one after the other, in the order in which the rule tried them in that
+        tick, and nobody gets before one who was passed over earlier: an order that changed later would break
+        bounds that were stated, and an order by id would mean nothing.
         """
-        later = [0]
-        for bits in reversed(self._taken):
-            later.append(later[-1] | bits)
-        count = len(self._taken)
-        found = {job_id: self._passed_over[job_id] for job_id in self._after if job_id in self._passed_over}
-        new = 0
-        for job_id, (at, bits) in self._short.items():
-            if (known := self._passed_over.get(job_id)) is not None:
-                found[job_id] = known
-            elif bits & later[count - at]:
-                found[job_id] = self._now + new * APART_S
-                new += 1
+        told = {job_id for job_id in (*self._after, *self._short) if job_id in self._passed_over}
+        new = self._newly_passed_over()
+        found = {job_id: self._passed_over[job_id] for job_id in told}
+        if not (new or found):
+            return found
+        counts_from = self._now + self._slack_s()
+        sooner = sorted((at, job_id) for job_id, at in found.items() if at >= counts_from)
+        for n, job_id in enumerate((*[job_id for _, job_id in sooner], *new)):
+            found[job_id] = counts_from + n * APART_S
         return found
+
+    def _newly_passed_over(self) -> list[str]:
+        later = [0]
+        for taken in reversed(self._taken):
+            later.append(later[-1] | taken.bits)
+        count = len(self._taken)
+        return [
+            job_id
+            for job_id, (at, job) in self._short.items()
+            if job_id not in self._passed_over
+            and job.bits & later[count - at]
+            and any(map(job.is_passed_over_by, self._taken[at:]))
+        ]
 
 
 def bounds(

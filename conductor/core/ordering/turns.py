@@ -139,15 +139,15 @@ class Turns:
         key, class_id, _ = group.heap[0]
         return (group.level, self._shares.of(group.backlog), key, class_id)
 
-    def first_from(self, job_class: JobClass, head: Head, overdue_s: float | None) -> float | None:
-        """When it goes before all others of its backlog; None: it does now, or age does not bring it
-        there.
+    def first_from(self, job_class: JobClass, head: Head) -> float | None:
+        """When it goes before all others of its backlog, if no more work comes; None: it does now, or age
+        does not bring it there.
         """
         top = self.ages.top_from(job_class.priority, head)
         if top is None:
             return None
-        if overdue_s is not None and not self._orders.is_by_age:
-            top = max(top, head.since + overdue_s)
+        if (overdue_after_s := self._orders.overdue_after_s()) is not None:
+            top = max(top, head.since + overdue_after_s)
         return top if top > self._now else None
 
     def share_of(self, backlog: str) -> Share:

@@ -3,7 +3,7 @@ since.
 
 `tests/data/mixed_run.jsonl.xz` was played by `tests/mixed_run.py`; `tests/recorded.py` reads it, and says
 where a name that is another now is written down. Red here means: the decision is another one than it was.
-Where that is meant, the recording is made again by the script, and the commit says why.
+Where that is meant, `python tests/mixed_run.py --again` decides its snapshots anew, and the commit says why.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def test_the_mixed_run_comes_through_what_the_decision_knows(ticks: list[Recorde
     admitted = [admission.reservation for decision in decisions for admission in decision.admit]
     closed = Counter(verdict.gate for hold in holds for verdict in hold.verdicts if not verdict.passed)
     seen = {
-        "successors": sum(len(decision.heirs) for decision in decisions),
+        "successors": sum(len(decision.successors) for decision in decisions),
         "reviews": sum(len(decision.review) for decision in decisions),
         "wanted": sum(bool(decision.wanted) for decision in decisions),
-        "backfill reservations": sum(bool(hold.kept_at) for hold in holds),
+        "backfill reservations": sum(bool(hold.reserved_at) for hold in holds),
         "overdue": sum(hold.first_from is not None for hold in holds),
         "learned": sum(bool(hold.learned) for hold in holds),
         "fronts that are compared": sum(

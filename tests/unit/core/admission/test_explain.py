@@ -143,7 +143,10 @@ def test_the_sentence_says_what_is_kept_and_by_when_it_starts() -> None:
     assert said(reserved_from=NOW + 60, starts_by=NOW + 90) == (
         "starts no later than about +90: a place is kept free for it from about +60 on"
     )
-    assert said(first_from=NOW + 9) == "goes before all others of its backlog from about +9 on"
+    assert (
+        said(first_from=NOW + 9)
+        == "goes before all others of its backlog from about +9 on, later if more work comes"
+    )
 
 
 #: (gate, is it of one place) → what it is closed for.
