@@ -1,7 +1,7 @@
 """The node's first fork server: a copy of the node, made while the node has one thread and holds nothing.
 
-What both import is imported once, and lies in memory once. A node that has begun its work has threads, locks
-and a connection: from then on a server is started as a program of its own.
+What both import is imported once. A node that has begun its work has threads, locks and a connection: from
+then on a server is started as a program of its own.
 """
 
 from __future__ import annotations
