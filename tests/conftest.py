@@ -17,6 +17,7 @@ from slurm_daemons import SlurmDaemons, is_unpacked, running_slurm
 
 from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.redis import valkey
+from conductor.base import secrets
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.ports import Ledger
 
@@ -25,6 +26,15 @@ def pytest_configure() -> None:
     """What the developer's own shell says about a Conductor of theirs is not for the tests."""
     for name in [name for name in os.environ if name.startswith("CONDUCTOR_")]:
         del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def no_secret_outlives_its_test() -> Generator[None]:
+    """A process masks what it has once loaded as a secret: the next test's words may be spelled alike."""
+    known, before = secrets._known, set(secrets._known)  # pyright: ignore[reportPrivateUsage]
+    yield
+    known.clear()
+    known |= before
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
