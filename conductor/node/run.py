@@ -80,10 +80,11 @@ def run_node(
     only. Raises `ConfigError` when a node of this name is there already, `Unreachable` when Redis is not
     there at start.
     """
+    # Out of the environment first, which a copy has too: no body may speak for its service.
+    service = taken_from()
     # Before all else: from here on this process has what a copy must not have.
     fork_server = begun_fork_server(settings.project)
     name = node_name(settings.node)
-    service = taken_from()
     if term is not None:
         drain_for_s = term.drain_within(drain_for_s)
     with only_one(settings.layout, name), ledger_factory(settings) as ledger, Wakeup() as wakeup:

@@ -13,13 +13,18 @@ from node_scene import CONFIG, NodeScene
 from conductor.adapters.open_ledger import open_ledger
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 
-#: What every Python process below imports at its start.
+#: What every Python process below imports at its start. Copies of it are workers too, as soon as they import
+#: what only a worker has.
 HOOK = """
 import os, sys
-is_worker = "workers" in sys.orig_argv and {{"--queue", "--fork-server"}} & {{*sys.orig_argv}}
-if is_worker and os.path.exists({flag!r}):
-    print("ImportError: libcuda.so.1: cannot open shared object file", file=sys.stderr, flush=True)
-    os._exit(1)
+
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name == "workers.parent.loop" and os.path.exists({flag!r}):
+            print("ImportError: libcuda.so.1: cannot open shared object file", file=sys.stderr, flush=True)
+            os._exit(1)
+
+sys.meta_path.insert(0, Broken())
 """
 WORDS = (
     "workers of cpu-here keep dying at start: exit code 1: ImportError: libcuda.so.1: cannot open "
