@@ -154,5 +154,5 @@ def past(now: float) -> Iterator[ToldEvent]:
         yield ToldEvent(
             name="node.resources", at=at, fields={"node": "studio1", "readings": list(map(str, told))}
         )
-        costs = [str(ResourceReading("vram", "lost_s", 10.0 * minute, None))]
+        costs = [str(ResourceReading("vram", "lost_s", 1.0 * minute, None))]
         yield ToldEvent(name="gates.lost", at=at, fields={"readings": costs})
