@@ -8,6 +8,7 @@ import getpass
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -37,7 +38,7 @@ CredType=cred/none
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 PluginDir={plugins}
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={spool}
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
@@ -80,13 +81,14 @@ class SlurmDaemons:
         called invalid and drained.
         """
         self.folder = folder
-        for name in ("state", "spool"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / "state").mkdir(parents=True, exist_ok=True)
+        # Its sockets are there, whose paths are at most 108 bytes long: a test's own folder is too deep.
+        self._spool = tempfile.TemporaryDirectory(prefix="slurm-")
         self._with_vram = with_vram
         (folder / "gres.conf").write_text(f"NodeName={NODE} Name=vram Count=24\n" if with_vram else "")
         (folder / "slurm.conf").write_text(
             CONFIGURATION.format(
-                folder=folder, plugins=plugins(), user=getpass.getuser(), node=NODE,
+                folder=folder, spool=self._spool.name, plugins=plugins(), user=getpass.getuser(), node=NODE,
                 cpus=cpus,
                 gres="Gres=vram:24 " if with_vram else "", gres_types="GresTypes=vram" if with_vram else "",
                 controller_port=a_free_port(), node_port=a_free_port(),
@@ -185,6 +187,7 @@ class SlurmDaemons:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(left, timeout=START_S)
+        self._spool.cleanup()
 
     def processes(self) -> list[psutil.Process]:
         """The daemons, jobs' bodies, and the steps that watch over them, which are nobody's children."""
