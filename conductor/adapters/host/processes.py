@@ -61,12 +61,19 @@ def spawn(
 def kill_session(session: int) -> int:
     """SIGKILL to all that is left of a child's session, the child included, and to what left that session and
     still carries its mark (`SESSION`); how many got it. Before them, to all that lies in a cgroup of that
-    child's."""
+    child's; and first of all to the child: it would take the end of what it watches for a failure of the job,
+    and say so."""
     import psutil
 
-    cgroup.end_of(session)
     killed = 0
+    with contextlib.suppress(OSError):
+        if session != os.getpid() and os.getsid(session) == session:
+            os.kill(session, signal.SIGKILL)
+            killed += 1
+    cgroup.end_of(session)
     for pid in psutil.pids():
+        if pid == session:
+            continue
         with contextlib.suppress(OSError):
             if pid != os.getpid() and (os.getsid(pid) == session or _is_marked(pid, session)):
                 os.kill(pid, signal.SIGKILL)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from conductor.adapters.host import cgroup
 from conductor.adapters.host.processes import SESSION, kill_session
 from tests.child_scene import ChildScene
 from tests.worker_scene import is_alive, wait_file, wait_until
@@ -220,6 +221,15 @@ def test_what_got_away_from_a_killed_workers_session_carries_its_mark(child: Chi
     # Empty for the moment in which it becomes another program.
     environment = Path(f"/proc/{got}/environ")
     wait_until(lambda: marked in environment.read_bytes().split(b"\0"), "it carries the mark")
+
+
+def test_a_worker_is_ended_before_what_it_watches(monkeypatch: pytest.MonkeyPatch):
+    """It would take the end of its child for a failure of the job, and say so in time."""
+    ended: list[int] = []
+    with subprocess.Popen(["sleep", "3600"], start_new_session=True) as leader:
+        monkeypatch.setattr(cgroup, "end_of", lambda worker: ended.append(leader.wait(10)))
+        kill_session(leader.pid)
+    assert ended == [-signal.SIGKILL]
 
 
 def test_a_session_is_ended_with_all_that_left_it(tmp_path: Path):
