@@ -12,19 +12,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import media
+from beside import CommandTime, row, timed
 from verify_scene import VerifyScene
 
 from conductor.model.media import MediaFact
@@ -42,6 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scene = published(Path(folder), asked.films, asked.seconds)
         films = [str(scene.file(spec.writes[0].path)) for spec in scene.specs]
+        names = "\n".join(films).encode()
         size = sum(Path(film).stat().st_size for film in films)
         verify = [sys.executable, "-m", "conductor", "verify", str(scene.manifest)]
         cores = str(os.cpu_count() or 1)
@@ -50,11 +47,11 @@ def main() -> None:
             "conductor verify": verify,
             "conductor verify --deep": [*verify, "--deep"],
         }
-        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+        taken: dict[str, list[CommandTime]] = {name: [] for name in ways}
         for _ in range(asked.rounds):
             for name, command in ways.items():
-                taken[name].append(timed(command, scene.settings.project, films))
-    rows = [row(name, runs, taken["sha256sum"]) for name, runs in taken.items()]
+                taken[name].append(timed(command, scene.settings.project, names))
+    rows = [row(name, runs, taken["sha256sum"], "sha256sum") for name, runs in taken.items()]
     print(f"{asked.films} films, {size / 1e6:.0f} MB")
     for each in rows:
         print("  ".join(f"{key} {value}" for key, value in each.items()))
@@ -63,7 +60,7 @@ def main() -> None:
 
 
 def published(folder: Path, films: int, seconds: float) -> VerifyScene:
-    """One film, told apart by its title's bytes: what is read is the same, what it hashes to is not."""
+    """One film, each copy with other bytes behind it: what is read is the same, what it hashes to is not."""
     scene = VerifyScene(folder)
     film = media.clip(folder / "film.mp4", seconds=seconds, size="1280x720").read_bytes()
     for n in range(films):
@@ -76,31 +73,6 @@ def published(folder: Path, films: int, seconds: float) -> VerifyScene:
         scene.done(spec, content, media={spec.writes[0].path: fact})
     manifest.write(scene.manifest, scene.specs)
     return scene
-
-
-def timed(command: Sequence[str], folder: Path, films: Sequence[str]) -> tuple[float, float]:
-    """Seconds by the clock and by the processor."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    given = "\n".join(films).encode() if command[0] == "xargs" else b""
-    subprocess.run(command, cwd=folder, input=given, check=True, stdout=subprocess.DEVNULL)
-    took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def row(
-    name: str, runs: Sequence[tuple[float, float]], control: Sequence[tuple[float, float]]
-) -> dict[str, str | float]:
-    """Medians; ratios are those of the runs that stand beside each other."""
-    wall, cpu = (statistics.median(values) for values in zip(*runs, strict=True))
-    ratios = sorted(mine[0] / other[0] for mine, other in zip(runs, control, strict=True))
-    return {
-        "way": name,
-        "wall_s": round(wall, 2),
-        "cpu_s": round(cpu, 2),
-        "of_sha256sum": round(statistics.median(ratios), 2),
-        "lowest": round(ratios[0], 2),
-        "highest": round(ratios[-1], 2),
-    }
 
 
 if __name__ == "__main__":

@@ -11,20 +11,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shlex
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import media
+from beside import CommandTime, row, timed
 
 from workers.media import codecs, ffmpeg, probing
 from workers.tasks import media_transcode
@@ -62,20 +58,20 @@ def main() -> None:
         films.mkdir()
         for n in range(asked.films):
             media.clip(films / f"film{n:03}.mp4", seconds=asked.seconds + n % 4, size="1280x720")
-        taken: dict[str, list[tuple[float, float]]] = {"xargs": [], "cold": [], "again": []}
+        taken: dict[str, list[CommandTime]] = {"xargs": [], "cold": [], "again": []}
         for number in range(asked.rounds):
             taken["xargs"].append(by_xargs(films, Path(folder) / f"x{number}"))
             project = made_project(Path(folder) / f"p{number}", films)
             for way in ("cold", "again"):
                 taken[way].append(timed([sys.executable, "-m", "conductor", "run", "films"], project))
-    rows = [row(way, asked.films, runs, taken["xargs"]) for way, runs in taken.items()]
+    rows = [{"films": asked.films, **row(way, runs, taken["xargs"], "xargs")} for way, runs in taken.items()]
     for each in rows:
         print("  ".join(f"{key} {value}" for key, value in each.items()))
     if asked.json is not None:
         asked.json.write_bytes(msgspec.json.encode(rows))
 
 
-def by_xargs(films: Path, out: Path) -> tuple[float, float]:
+def by_xargs(films: Path, out: Path) -> CommandTime:
     out.mkdir()
     first = next(iter(sorted(films.iterdir())))
     facts = probing.film(first, first.name)
@@ -100,33 +96,6 @@ def made_project(folder: Path, films: Path) -> Path:
         (folder / "films" / film.name).hardlink_to(film)
     (folder / "conductor.toml").write_text("[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n")
     return folder
-
-
-def timed(command: Sequence[str], folder: Path, given: bytes = b"") -> tuple[float, float]:
-    """Seconds by the clock and by the processor."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(command, cwd=folder, input=given, capture_output=True, check=False)
-    if done.returncode:
-        sys.exit(f"{shlex.join(command)}\n{done.stdout.decode()}{done.stderr.decode()}")
-    took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def row(
-    way: str, films: int, runs: Sequence[tuple[float, float]], control: Sequence[tuple[float, float]]
-) -> dict[str, str | float]:
-    """Medians; ratios are those of the runs that stand beside each other."""
-    wall, cpu = (statistics.median(values) for values in zip(*runs, strict=True))
-    ratios = sorted(mine[0] / other[0] for mine, other in zip(runs, control, strict=True))
-    return {
-        "films": films,
-        "way": way,
-        "wall_s": round(wall, 2),
-        "cpu_s": round(cpu, 2),
-        "of_xargs": round(statistics.median(ratios), 2),
-        "lowest": round(ratios[0], 2),
-        "highest": round(ratios[-1], 2),
-    }
 
 
 if __name__ == "__main__":
