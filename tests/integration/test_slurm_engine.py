@@ -174,11 +174,11 @@ def test_who_is_told_to_end_is_told_before_what_it_has_started(
 ) -> None:
     monkeypatch.setattr("conductor.adapters.engines.slurm._STARTING_S", 0.0)
     key, said = scene.key("drains"), slurm.folder / "said"
-    child = f"import pathlib, time; time.sleep(3); pathlib.Path({str(said)!r}).write_text('finished')"
+    child = f"import pathlib, sys; sys.stdin.read(); pathlib.Path({str(said)!r}).write_text('finished')"
     code = (
         "import signal, subprocess, sys; "
-        f"child = subprocess.Popen([sys.executable, '-c', {child!r}]); "
-        "signal.signal(signal.SIGTERM, lambda *_: (child.wait(), sys.exit(0))); "
+        f"child = subprocess.Popen([sys.executable, '-c', {child!r}], stdin=subprocess.PIPE); "
+        "signal.signal(signal.SIGTERM, lambda *_: (child.communicate(), sys.exit(0))); "
         "open('up', 'w').close(); signal.pause()"
     )
     scene.engine.submit(key, scene.python(code))

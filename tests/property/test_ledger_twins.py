@@ -5,7 +5,6 @@ balance.
 from __future__ import annotations
 
 import msgspec
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from ledger_scenes import a_class, a_receipt, a_reservation, an_entry, an_id, line_of
@@ -340,6 +339,5 @@ class Twins(Both):
         self.both("priorities.prioritise", an_id(name), priority)
 
 
-@pytest.mark.timeout(300)  # ten seconds of CPU, of which a busy machine makes two minutes
 def test_redis_and_its_twin_answer_alike_whatever_is_asked(redis_url: str) -> None:
     play(redis_url, Twins)
