@@ -72,8 +72,8 @@ def test_without_a_safeguard_the_checker_goes_red(
 
 
 @pytest.mark.slow
-def test_stock_rq_loses_or_doubles_under_the_same_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    lost, doubled = stock_rq.play(tmp_path, random.Random(7), jobs=400, kills=60)
+def test_stock_rq_doubles_jobs_under_the_same_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    lost, doubled = stock_rq.play(tmp_path, random.Random(7), jobs=300, kills=40)
 
-    play.say(capsys, [f"stock RQ, 400 jobs, 60 kills, seed 7: {lost} lost, {doubled} doubled"])
-    assert lost + doubled > 0
+    play.say(capsys, [f"stock RQ, 300 jobs, 40 kills, seed 7: {lost} lost, {doubled} doubled"])
+    assert doubled > 0
