@@ -28,9 +28,10 @@ def late(tmp_path: Path, broken: str, point: str, seconds: float) -> list[str]:
     stop = tmp_path / "stop"
     stop.mkdir()
     env = {"CHAOS_STOP": str(stop), "CHAOS_BREAK": broken, "CHAOS_HANG": "1" if seconds else ""}
+    job = made(0, "chaos.step", {"n": 0, "seconds": seconds}, outputs=1)
+    # Armed before any worker waits for work: one that waits already takes its next job past «moved».
+    arm(tmp_path, point, job)
     with a_world(tmp_path, nodes=1, conductors=1, cpu=2, io=0, is_hooked=True, env=env) as world:
-        job = made(0, "chaos.step", {"n": 0, "seconds": seconds}, outputs=1)
-        arm(world, point, job)
         world.put(job)
         if seconds:
             world.until((stop / "reached").exists, "the point is reached")

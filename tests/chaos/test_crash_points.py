@@ -60,7 +60,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChaosWorld]:
 @pytest.mark.parametrize("name", WORKER)
 def test_a_worker_hit_at_any_point_publishes_once(world: ChaosWorld, name: str, act: str):
     job = a_job(seconds=0.05)
-    arm(world, name, job)
+    arm(world.folder, name, job)
     world.put(job)
     pid = reached(world)
 
@@ -73,7 +73,7 @@ def test_a_worker_hit_at_any_point_publishes_once(world: ChaosWorld, name: str, 
 @pytest.mark.parametrize("act", ["kill worker", "stop"])
 def test_a_failure_hit_at_any_point_is_tried_again(world: ChaosWorld, name: str, act: str):
     job = a_job(seconds=0.0, is_flaky=True)
-    arm(world, name, job)
+    arm(world.folder, name, job)
     world.put(job)
     pid = reached(world)
 
@@ -87,7 +87,7 @@ def test_a_failure_hit_at_any_point_is_tried_again(world: ChaosWorld, name: str,
 def test_a_conductor_hit_at_any_point_feeds_each_attempt_once(world: ChaosWorld, name: str, act: str):
     # More than fit: there is something to hold, and to record.
     jobs = [a_job(seconds=0.05) for _ in range(12)]
-    arm(world, name)
+    arm(world.folder, name)
     world.put(*jobs)
     pid = reached(world)
 
@@ -104,7 +104,7 @@ def test_a_supervisor_hit_at_any_point_loses_nothing(world: ChaosWorld, name: st
     world.put(job)
     held = world.until(lambda: running(world, job), "it runs")
     (worker,) = [w for w in world.of_kind("worker") if w.name == held["worker"]]
-    arm(world, name)
+    arm(world.folder, name)
     send(worker.pid, signal.SIGKILL)
     pid = reached(world)
 
@@ -118,7 +118,7 @@ def test_a_leader_that_slept_before_a_rescue_takes_nothing_from_a_worker_that_wo
     world.put(job)
     held = world.until(lambda: running(world, job), "it runs")
     (worker,) = [w for w in world.of_kind("worker") if w.name == held["worker"]]
-    arm(world, "before rescue step", job)
+    arm(world.folder, "before rescue step", job)
     send(worker.pid, signal.SIGSTOP)
     leader = reached(world)
     send(worker.pid, signal.SIGCONT)
@@ -139,8 +139,8 @@ def a_job(**args: object) -> JobSpec:
     return made(n, "chaos.step", {"n": n, **args}, outputs=2, needs=needs)
 
 
-def arm(world: ChaosWorld, name: str, job: JobSpec | None = None) -> None:
-    folder = world.folder / "stop"
+def arm(project: Path, name: str, job: JobSpec | None = None) -> None:
+    folder = project / "stop"
     (folder / "reached").unlink(missing_ok=True)
     draft = folder / "draft"
     # Names hold blanks, ids do not.

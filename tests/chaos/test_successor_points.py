@@ -105,7 +105,7 @@ def test_a_conductor_hit_while_it_lines_up_an_successor_feeds_each_once(
     first, successor = whole(seconds=0.6), whole(seconds=0.05)
     world.put(first)
     world.until(lambda: running(world, first), "it runs")
-    arm(world, name)
+    arm(world.folder, name)
     world.put(successor)
 
     strike(world, act, reached(world), until=world.is_over)
@@ -128,7 +128,7 @@ def preloaded(world: ChaosWorld, name: str) -> tuple[JobSpec, JobSpec]:
     first, successor = whole(seconds=0.5), whole(seconds=0.3)
     world.put(first)
     world.until(lambda: running(world, first), "it runs")
-    arm(world, name, successor if name in OF_SUCCESSOR else first)
+    arm(world.folder, name, successor if name in OF_SUCCESSOR else first)
     world.put(successor)
     if name != "heard":
         world.until(lambda: first.id in preloaded_keys(world), "the successor is preloaded", 5.0)
