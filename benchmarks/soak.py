@@ -62,10 +62,7 @@ def batch(first: int, rng: random.Random) -> tuple[list[JobSpec], list[JobSpec]]
     good: list[JobSpec] = []
     while len(good) < BATCH:
         good += some(first + len(good), rng)
-    return good, [
-        made(-first - n - 1, "chaos.step", {"n": -first - n - 1, "seconds": 0, "is_bad": True})
-        for n in range(2)
-    ]
+    return good, [made(-first - n - 1, "chaos.bad", {"n": -first - n - 1}) for n in range(2)]
 
 
 def some(n: int, rng: random.Random) -> list[JobSpec]:

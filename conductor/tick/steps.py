@@ -16,8 +16,10 @@ from msgspec.structs import replace
 
 from conductor.base import hours
 from conductor.base.gc_pause import uncollected
+from conductor.base.logs.events import emit_event
 from conductor.base.logs.fallbacks import tell_fallback
 from conductor.base.settings.limits import live
+from conductor.core.admission import recalls
 from conductor.core.admission.admission import Deciding
 from conductor.core.admission.gate_ledger import (
     carried,
@@ -36,7 +38,7 @@ from conductor.core.rates import engine_choice
 from conductor.model.decision import Decision, GateLedger
 from conductor.model.limits import Limits, TaskRules
 from conductor.model.report import CounterReading
-from conductor.model.snapshot import Candidate, KindState, Lookahead, Snapshot
+from conductor.model.snapshot import Candidate, Controls, KindState, Lookahead, Snapshot
 from conductor.model.subject import subject_of_line
 from conductor.ports import Ledger, Rates
 from conductor.tick.apply import Applied
@@ -142,6 +144,7 @@ def steps(
     return (
         partial(settle, housekeeping),
         partial(observe, ledger, rates, told),
+        partial(recall, ledger),
         partial(change_engines, ledger),
         remember,
         partial(limit, rules),
@@ -177,6 +180,20 @@ def observe(ledger: Ledger, rates: Rates, told: Told, state: TickState) -> TickS
         candidates=candidates,
         task_durations=task_durations,
     )
+
+
+def recall(ledger: Ledger, state: TickState) -> TickState:
+    """What was handed over before the operator paused or drained its place, and did not begin, goes back: it
+    is a candidate of the next tick, which this rings for."""
+    snapshot = state.snapshot
+    if snapshot.controls == Controls():
+        return state
+    for (node, why), held in recalls.recalled(snapshot.reservations, snapshot.controls).items():
+        back = sum(ledger.orphans.give_back(each.job_id, each.attempt) for each in held)
+        if back:
+            words = "{jobs} jobs that nobody had started go back to the backlog: {why}"
+            emit_event("jobs.returned", words, jobs=back, node=node, why=why)
+    return state
 
 
 def change_engines(ledger: Ledger, state: TickState) -> TickState:

@@ -14,14 +14,28 @@ from pathlib import Path
 
 from tests.chaos.nemesis import Kill
 
+#: So many are told one by one.
+SLOWEST = 5
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """From a blow of this `kind` to the next attempt of what it hit."""
+
+    kind: str
+    at: float
+    job_id: str
+    #: The one that was hit.
+    attempt: int
+    seconds: float
+
 
 @dataclass
 class ChaosFigures:
     jobs: int = 0
     seconds: float = 0.0
     kills: Counter[str] = field(default_factory=Counter[str])
-    #: Kill → the replacing attempt's first line, by kind of kill.
-    restart_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    recoveries: list[Recovery] = field(default_factory=list[Recovery])
     #: Kill → receipt, less the job's own time.
     receipt_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     #: SIGKILL of the leader → the standby's first admission.
@@ -32,9 +46,17 @@ class ChaosFigures:
         self.seconds += other.seconds
         self.kills.update(other.kills)
         self.failover_s += other.failover_s
-        for mine, theirs in ((self.restart_s, other.restart_s), (self.receipt_s, other.receipt_s)):
-            for kind, values in theirs.items():
-                mine[kind] += values
+        self.recoveries += other.recoveries
+        for kind, values in other.receipt_s.items():
+            self.receipt_s[kind] += values
+
+    @property
+    def restart_s(self) -> dict[str, list[float]]:
+        """Kill → the replacing attempt's first line, by kind of kill."""
+        by_kind: dict[str, list[float]] = defaultdict(list)
+        for each in self.recoveries:
+            by_kind[each.kind].append(each.seconds)
+        return by_kind
 
     def lines(self) -> list[str]:
         total = sum(self.kills.values())
@@ -47,6 +69,10 @@ class ChaosFigures:
         ):
             for kind in sorted(by_kind):
                 found.append(f"{kind} → {what}: {quantiles(by_kind[kind])}")
+        found.append(f"any → next attempt: {quantiles([each.seconds for each in self.recoveries])}")
+        for each in sorted(self.recoveries, key=lambda each: each.seconds)[-SLOWEST:]:
+            when = datetime.fromtimestamp(each.at).strftime("%H:%M:%S.%f")[:-3]
+            found.append(f"  {each.seconds:.1f} s: {each.kind} at {when}, {each.job_id} #{each.attempt}")
         found.append(f"leader → first admission by another: {quantiles(self.failover_s)}")
         return found
 
@@ -84,7 +110,8 @@ def measured(
             if (job_id, attempt) in ended or not after:
                 continue
             number = min(after)
-            figures.restart_s[kill.kind].append(after[number] - kill.at)
+            seconds = after[number] - kill.at
+            figures.recoveries.append(Recovery(kill.kind, kill.at, job_id, attempt, seconds))
             if (receipt := ended.get((job_id, number))) is not None:
                 figures.receipt_s[kill.kind].append(receipt["ended_at"] - kill.at - own_s.get(job_id, 0.0))
     return figures

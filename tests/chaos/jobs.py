@@ -39,8 +39,6 @@ def tell(ctx, word):
 @task("chaos.step", lane="cpu", timeout_s=60.0, retry={"task_error": 20})
 def step(args, ctx):
     tell(ctx, "begin")
-    if args.get("is_bad"):
-        raise BadInput("planned: this one can never work")
     if args.get("is_flaky") and ctx.attempt == 1:
         raise RateLimited("planned: once", args.get("rate", ""), 0.1)
     for output in ctx.spec.writes:
@@ -57,6 +55,13 @@ def step(args, ctx):
         raise RateLimited("planned: once, at its end", "", 0.1)
     tell(ctx, "end")
     return {"attempt": ctx.attempt}
+
+
+# Each is a kind of its own: the breaker of others stays out of it.
+@task("chaos.bad", lane="cpu", timeout_s=60.0, parameters=("n",))
+def bad(args, ctx):
+    tell(ctx, "begin")
+    raise BadInput("planned: this one can never work")
 """
 
 
@@ -78,8 +83,8 @@ def _one(n: int, rng: random.Random, before: Sequence[JobSpec], mean_s: float, l
     after: dict[str, Any] = {}
     outputs = 1
     if kind < 0.13:
-        args["is_bad"] = True
-    elif kind < 0.18:
+        return made(n, "chaos.bad", {"n": n}, outputs=1)
+    if kind < 0.18:
         args["is_flaky"] = True
     elif kind < 0.23:
         args["has_program"] = True

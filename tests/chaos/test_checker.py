@@ -20,7 +20,7 @@ from tests.chaos.world import a_world
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
     """What a small undisturbed run left: ten that are done, one that died, one that waits for it."""
     jobs = [made(n, "chaos.step", {"n": n, "seconds": 0.0}, outputs=1 + n % 2) for n in range(10)]
-    dead = made(10, "chaos.step", {"n": 10, "seconds": 0.0, "is_bad": True})
+    dead = made(10, "chaos.bad", {"n": 10})
     after = made(11, "chaos.step", {"n": 11, "seconds": 0.0}, after=(dead.id,))
     with a_world(tmp_path_factory.mktemp("sound"), nodes=1, conductors=1, cpu=1, io=0) as world:
         world.put(*jobs, dead, after)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -33,8 +34,9 @@ def main() -> int:
         return 2
     seed: int = options.seed
     say(f"{machine()}; seed {seed}")
-    with tempfile.TemporaryDirectory(prefix="storm-") as folder:
+    with kept_or_not(options.folder) as folder:
         base, names = Path(folder), [f"h{n}" for n in range(options.hosts)]
+        base.mkdir(parents=True, exist_ok=True)
         clock = base / "wall_clock.so"
         source = Path(__file__).with_name("wall_clock.c")
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", clock, source, "-ldl"], check=True)
@@ -53,6 +55,10 @@ def main() -> int:
     return 1 if faults else 0
 
 
+def kept_or_not(folder: str | None) -> AbstractContextManager[str]:
+    return nullcontext(folder) if folder else tempfile.TemporaryDirectory(prefix="storm-")
+
+
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -63,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--gap", type=float, default=2.0, help="mean seconds between two blows")
     result.add_argument("--mean", type=float, default=1.5, help="mean seconds of a job")
     result.add_argument("--longest", type=float, default=6.0)
+    result.add_argument("--folder", help="a new one, which stays: for a look at what was slow")
     result.add_argument("--lease", type=float, default=3.0)
     result.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     return result

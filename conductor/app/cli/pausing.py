@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def pause(place: PlaceArgument, as_json: AsJson = False) -> None:
-    """Stop feeding a lane, a device, or a backlog; what runs is finished.
+    """Stop feeding a lane, a device, or a backlog; what runs is finished, what has not begun goes back.
 
     Examples: conductor pause gpu; conductor pause studio2/gpu0; conductor pause backlog:night
     """
@@ -222,7 +222,7 @@ def drain(
     undo: Annotated[bool, typer.Option("--undo", help="Take it back.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start nothing new, finish what runs. Before a reboot.
+    """Start nothing new, finish what runs; what has not begun goes back. Before a reboot.
 
     Examples: conductor drain; conductor drain studio2; conductor drain --undo
     """

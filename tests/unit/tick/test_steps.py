@@ -101,7 +101,8 @@ def test_who_goes_is_handed_over_before_those_that_stay_are_told_why(ledger: Led
         return cast("Callable[..., object]", getattr(step, "func", step)).__name__
 
     assert " ".join(map(name_of, found)) == (
-        "settle observe change_engines remember limit learn decide apply explain carry account leave tell"
+        "settle observe recall change_engines remember limit learn decide apply explain carry account leave "
+        "tell"
     )
 
 

@@ -1,0 +1,47 @@
+"""What was handed over before the operator held its place, and had not begun, goes back at no cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from builders import NOW, a_class, a_report
+from loop_scene import a_conductor, dispatch, publish, take
+
+from conductor.adapters.host.clock import ManualClock
+from conductor.adapters.memory import memory_ledger
+from conductor.ports.operator import Control
+
+SAID: dict[str, Callable[[Control], object]] = {
+    "a host that drains": lambda control: control.set_draining(True, "alpha"),
+    "all that drain": lambda control: control.set_draining(True),
+    "a lane": lambda control: control.set_paused("gpu", True),
+    "a device": lambda control: control.set_device_paused("alpha/gpu0", True),
+    "a backlog": lambda control: control.set_backlog_paused("b", True),
+}
+
+
+@pytest.mark.parametrize("word", SAID)
+def test_what_nobody_had_begun_goes_back_and_what_runs_stays(word: str) -> None:
+    ledger = memory_ledger(ManualClock(NOW))
+    publish(ledger, a_report("alpha"))
+    dispatch(ledger, a_class(vram_mib=1024), 2)
+    conductor = a_conductor(ledger)
+    conductor.tick()
+    first, second = ledger.handover.reservations()
+    take(ledger, first)
+    publish(ledger, a_report("beta"))
+
+    SAID[word](ledger.control)
+    conductor.tick()
+    conductor.tick()
+
+    held = {r.job_id: r for r in ledger.handover.reservations()}
+    assert (held[first.job_id].node, held[first.job_id].state) == ("alpha", "running")
+    goes_elsewhere = word in ("a host that drains", "a device")
+    assert (second.job_id in held) == goes_elsewhere
+    if goes_elsewhere:
+        assert (held[second.job_id].node, held[second.job_id].attempt) == ("beta", 2)
+    job = ledger.jobs.job(second.job_id)
+    assert job is not None
+    assert not job.failures, "it costs nothing"
