@@ -5,27 +5,28 @@ Durations are those of what there is: a faster GPU is not thought of, one more o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
-import msgspec
-
-from conductor.analysis.simulation.cluster import SCRATCH
+from conductor.analysis.one_more import (
+    GB,
+    Budgets,
+    Nodes,
+    more_gpus,
+    more_hosts,
+    more_pilots,
+    more_quota,
+    more_scratch,
+)
 from conductor.analysis.simulation.rule import Rule, words
 from conductor.analysis.simulation.world import World
-from conductor.base.settings.endpoint_settings import Rate
 from conductor.base.text import duration, many, table
 from conductor.model.pilot import PilotShape
-from conductor.model.report import Device, Measure, NodeReport, QueueReport, Volume
 from conductor.model.spec import Value
 
-Nodes = tuple[NodeReport, ...]
-Budgets = Mapping[str, Rate]
 #: Plays all jobs on these nodes and budgets.
 Play = Callable[[Nodes, Budgets], World]
 
-GB = 1_000_000_000
-#: Of a pilot that is not there yet: as nodes have them by default (`conductor.node.queue_plan`).
-GPU_WORKERS, IO_WORKERS, CLOUD_WORKERS = 2, 2, 4
+FROM_THE_START = "a pilot is counted from the start, though it waits for its engine first"
 
 
 class PlayOutcome(Value, frozen=True, kw_only=True):
@@ -116,133 +117,26 @@ def changes(
     nodes: Nodes, budgets: Budgets, wish: Wish, notes: list[str]
 ) -> Iterator[tuple[str, str, tuple[Nodes, Budgets]]]:
     """(name, words, what there would be). What makes no sense here is left out, and noted."""
-    if (host := gpu_host(nodes)) is None:
+    if gpus := more_gpus(nodes, wish.gpus, wish.gpu_mib):
+        yield "gpu", gpus[0], (gpus[1], budgets)
+    else:
         notes.append(
             "no GPU is there, so nothing tells what jobs would take on one: one GPU more is not offered"
         )
-    else:
-        mib = wish.gpu_mib or max(d.vram_total_mib for d in host.devices)
-        gpus = f"{many(wish.gpus, 'more GPU')} of {mib / 1024:.0f} GiB in {host.node}"
-        yield "gpu", gpus, (replaced(nodes, with_gpus(host, wish.gpus, mib)), budgets)
     if nodes:
-        more = tuple(with_scratch(node, wish.scratch_bytes) for node in nodes)
-        yield "scratch", f"{wish.scratch_bytes / GB:.0f} GB more scratch on each host", (more, budgets)
-    if budgets:
-        yield (
-            "quota",
-            f"{wish.quota:g} × the quota of {', '.join(sorted(budgets))}",
-            (nodes, times(budgets, wish.quota)),
-        )
+        scratch = more_scratch(nodes, wish.scratch_bytes)
+        yield "scratch", scratch[0], (scratch[1], budgets)
+    if quota := more_quota(budgets, wish.quota):
+        yield "quota", quota[0], (nodes, quota[1])
     else:
         notes.append("no API has a configured quota (rates.KEY): more of it is not offered")
-    if (cpu := cpu_host(nodes)) is not None:
-        more = (*nodes, *(cpu_only(cpu, f"{cpu.node}-more-{n}") for n in range(wish.hosts)))
-        yield "host", f"{many(wish.hosts, 'more CPU host')} like {cpu.node}", (more, budgets)
-        for engine, shape in wish.shapes.items():
-            more = (*nodes, *(a_pilot(shape, f"{engine}-more-{n}", cpu) for n in range(wish.pilots)))
-            brings = f"{many(shape.cpus, 'core')}, {shape.ram_mib / 1024:.0f} GiB{_gpus_of(shape)}"
-            offered = f"{many(wish.pilots, 'more pilot')} of {engine} ({brings})"
-            yield f"pilot:{engine}", offered, (more, budgets)
+    if hosts := more_hosts(nodes, wish.hosts):
+        yield "host", hosts[0], (hosts[1], budgets)
+    for engine, shape in wish.shapes.items():
+        if pilots := more_pilots(nodes, engine, shape, wish.pilots):
+            yield f"pilot:{engine}", pilots[0], (pilots[1], budgets)
     if wish.shapes:
-        notes.append("a pilot is counted from the start, though it waits for its engine first")
-
-
-def gpu_host(nodes: Nodes) -> NodeReport | None:
-    """Where the largest device is."""
-    able = [node for node in nodes if node.devices]
-    return max(able, key=lambda node: max(d.vram_total_mib for d in node.devices), default=None)
-
-
-def cpu_host(nodes: Nodes) -> NodeReport | None:
-    """The one with most cores."""
-    return max(nodes, key=lambda node: node.cpu_count, default=None)
-
-
-def replaced(nodes: Nodes, other: NodeReport) -> Nodes:
-    return tuple(other if node.node == other.node else node for node in nodes)
-
-
-def with_gpus(node: NodeReport, count: int, vram_mib: int) -> NodeReport:
-    """Devices of that size, empty, each with as many workers as the others have."""
-    first = max((d.index for d in node.devices), default=-1) + 1
-    workers = max((q.workers for q in node.queues if q.device is not None), default=GPU_WORKERS)
-    devices = [
-        Device(index=i, uuid=f"more-{i}", name="one more", vram_total_mib=vram_mib, vram_used_mib=0)
-        for i in range(first, first + count)
-    ]
-    queues = [
-        QueueReport(queue=f"gpu-{node.node}-{d.key}", lane="gpu", device=d.key, workers=workers)
-        for d in devices
-    ]
-    return msgspec.structs.replace(node, devices=(*node.devices, *devices), queues=(*node.queues, *queues))
-
-
-def with_scratch(node: NodeReport, size: int) -> NodeReport:
-    return msgspec.structs.replace(
-        node, volumes=tuple(_larger(v, size) if v.root == SCRATCH else v for v in node.volumes)
-    )
-
-
-def _larger(volume: Volume, size: int) -> Volume:
-    """On a file system of its own: it is another disk."""
-    total, free = volume.total_bytes, volume.free_bytes
-    return msgspec.structs.replace(
-        volume,
-        total_bytes=None if total is None else total + size,
-        free_bytes=None if free is None else free + size,
-        filesystem=None,
-    )
-
-
-def times(budgets: Budgets, factor: float) -> Budgets:
-    def more(amount: int | None) -> int | None:
-        return None if amount is None else max(1, round(amount * factor))
-
-    return {
-        key: msgspec.structs.replace(
-            rate,
-            requests_per_min=more(rate.requests_per_min),
-            tokens_per_min=more(rate.tokens_per_min),
-            usd_per_day=None if rate.usd_per_day is None else rate.usd_per_day * factor,
-        )
-        for key, rate in budgets.items()
-    }
-
-
-def cpu_only(node: NodeReport, name: str) -> NodeReport:
-    """The same host without its GPUs, under another name."""
-    queues = tuple(
-        msgspec.structs.replace(q, queue=f"{q.lane}-{name}") for q in node.queues if q.device is None
-    )
-    return msgspec.structs.replace(node, node=name, host=name, devices=(), queues=queues)
-
-
-def a_pilot(shape: PilotShape, name: str, like: NodeReport) -> NodeReport:
-    """A node as an engine would bring it, with the roots and the code of one that is there."""
-    workers = {"cpu": shape.cpus, "io": IO_WORKERS, "cloud": CLOUD_WORKERS}
-    queues = [
-        QueueReport(queue=f"{lane}-{name}", lane=lane, workers=workers[lane])
-        for lane in shape.lanes
-        if lane != "gpu"
-    ]
-    bare = msgspec.structs.replace(
-        like,
-        node=name,
-        host=name,
-        devices=(),
-        queues=tuple(queues),
-        cpu_count=float(shape.cpus),
-        measured={"ram": Measure(total=shape.ram_mib, free=shape.ram_mib)},
-        is_draining=False,
-        obstacles=(),
-        ends_at=None,
-    )
-    has_gpus = shape.devices and "gpu" in shape.lanes
-    return with_gpus(bare, shape.devices, shape.vram_mib) if has_gpus else bare
-
-
-def _gpus_of(shape: PilotShape) -> str:
-    return f", {many(shape.devices, 'GPU')} of {shape.vram_mib / 1024:.0f} GiB" if shape.devices else ""
+        notes.append(FROM_THE_START)
 
 
 # ── in words ──────────────────────────────────────────────────────────────────────────────────────────────

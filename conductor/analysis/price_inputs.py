@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from conductor.adapters.redis.scans.pending import Pending
+from conductor.analysis.circumstances import Change, Circumstances
 from conductor.analysis.forecast.live_world import (
     Known,
     LiveWorkload,
@@ -19,20 +20,22 @@ from conductor.analysis.forecast.live_world import (
     world_of,
 )
 from conductor.analysis.forecast.predict import MOST, Predictor
-from conductor.analysis.price import Budgets, Nodes, Price, Wish, price
+from conductor.analysis.one_more import Budgets, Nodes
+from conductor.analysis.price import Price, Wish, price
 from conductor.analysis.simulation import cluster
 from conductor.analysis.simulation.policies import DEFAULT, limits_of
 from conductor.analysis.simulation.rule import rule_of
 from conductor.analysis.simulation.run import known
 from conductor.analysis.simulation.workload import Workload
 from conductor.analysis.simulation.world import World
-from conductor.analysis.what_if import Change, ChangedEnds, what_if
+from conductor.analysis.what_if import ChangedEnds, what_if
 from conductor.base.errors import NothingFound, UsageError
 from conductor.base.settings.endpoint_settings import Rate
 from conductor.base.settings.limits import live
 from conductor.base.settings.settings import did_you_mean
 from conductor.base.text import many
 from conductor.model.limits import Limits
+from conductor.model.pilot import PilotShape
 from conductor.model.snapshot import JobClass, Snapshot
 from conductor.model.spec import JobSpec, TaskDecl, resolve
 
@@ -95,13 +98,12 @@ class LiveWork(NamedTuple):
 
 
 def live_work(predictor: Predictor, is_some_enough: bool = False) -> LiveWork:
-    """`is_some_enough`: where something is known of how long some of it takes. Raises `UsageError` where
+    """`is_some_enough`: where something is known of how long some of it takes, and some of it is not paused.
+    Raises `UsageError` where
     more waits than can be played, or a backlog is not known; `NothingFound` where nothing waits, or nobody
     can say what it takes; `Unreachable`."""
-    if unknown := predictor.unknown_backlogs():
-        known_ones = ", ".join(predictor.ledger.tallies.backlogs()) or "none yet"
-        near = did_you_mean(unknown[0], predictor.ledger.tallies.backlogs())
-        raise UsageError(f"there is no backlog {unknown[0]}: there are {known_ones}{near}")
+    for name in predictor.unknown_backlogs():
+        check_backlog(predictor, name)
     snapshot, _ = predictor.observed()
     past, pending = predictor.known(snapshot), predictor.pending()
     if pending is None:
@@ -113,7 +115,10 @@ def live_work(predictor: Predictor, is_some_enough: bool = False) -> LiveWork:
     first = LiveWorkload(pending, snapshot, past)
     classes = [job.job_class for job in first.jobs]
     is_enough = is_some_enough and first.unknown < {c.task for c in classes}
-    if why := why_not(snapshot, classes, () if is_enough else first.unknown):
+    # What a pause keeps back has no end; what is beside it has one.
+    paused = snapshot.controls.paused_backlogs if is_some_enough else ()
+    counted = [c for c in classes if c.backlog not in paused] or classes
+    if why := why_not(snapshot, counted, () if is_enough else first.unknown):
         remedy = (
             ""
             if snapshot.nodes
@@ -141,17 +146,42 @@ def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Pr
     return msgspec.structs.replace(found, recorded_lost_s=predictor.recorded_lost_s())
 
 
-def what_if_of_ledger(predictor: Predictor, rates: Mapping[str, Rate], change: Change) -> ChangedEnds:
-    """Raises as `of_ledger`."""
+def what_if_of_ledger(
+    predictor: Predictor, rates: Mapping[str, Rate], shapes: Mapping[str, PilotShape], change: Change
+) -> ChangedEnds:
+    """`shapes`: engine with pilots → what one of them brings. Raises as `of_ledger`."""
     work = live_work(predictor, is_some_enough=True)
+    paused = frozenset(work.snapshot.controls.paused_backlogs)
+    for name in sorted(change.paused):
+        check_backlog(predictor, name)
+        if name in paused:
+            raise UsageError(f"backlog:{name} is paused already")
+    asked = {key for c in work.classes for key in c.needs.rates}
+    now = Circumstances(
+        pending=tuple(work.pending),
+        nodes=work.snapshot.nodes,
+        limits=predictor.limits,
+        budgets={key: rate for key, rate in rates.items() if key in asked},
+        paused=paused,
+    )
 
-    def play(pending: Sequence[Pending], nodes: Nodes, limits: Limits) -> World:
-        return played(work, pending, nodes, limits, rates)
+    def play(then: Circumstances) -> World:
+        controls = msgspec.structs.replace(work.snapshot.controls, paused_backlogs=tuple(sorted(then.paused)))
+        paused = work._replace(snapshot=msgspec.structs.replace(work.snapshot, controls=controls))
+        return played(paused, then.pending, then.nodes, then.limits, then.budgets)
 
-    found = what_if(play, work.pending, work.snapshot.nodes, predictor.limits, change)
+    found = what_if(play, now, change, shapes)
     held = not_counted(work.snapshot, work.classes, work.past.canary)
     untimed = (f"{task}, of which nobody knows how long it takes" for task in work.unknown)
-    return msgspec.structs.replace(found, notes=(*held, *untimed))
+    return msgspec.structs.replace(found, notes=(*found.notes, *held, *untimed))
+
+
+def check_backlog(predictor: Predictor, name: str) -> None:
+    """Raises `UsageError` where no job was ever in a backlog of that name."""
+    backlogs = predictor.ledger.tallies.backlogs()
+    if name not in backlogs:
+        known_ones = ", ".join(backlogs) or "none yet"
+        raise UsageError(f"there is no backlog {name}: there are {known_ones}{did_you_mean(name, backlogs)}")
 
 
 def played(

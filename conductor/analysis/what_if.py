@@ -1,36 +1,27 @@
 """What would come of a change before anybody makes it: what waits is played through as it is, and once more
-with other priorities, more GPUs, or without the hours of the day. Pure.
+with other priorities, more of what there is, a backlog paused, or without the hours of the day. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from msgspec.structs import replace
-
-from conductor.adapters.redis.scans.pending import Pending
-from conductor.analysis.price import Nodes, gpu_host, replaced, with_gpus
+from conductor.analysis.circumstances import Change, Circumstances, changed, held_back
+from conductor.analysis.price import FROM_THE_START
 from conductor.analysis.simulation.workload import SimulatedJob
 from conductor.analysis.simulation.world import World
 from conductor.base.errors import UsageError
 from conductor.base.hours import about
 from conductor.base.text import duration, many
-from conductor.model.limits import Limits
-from conductor.model.spec import Value, from_line
+from conductor.model.pilot import PilotShape
+from conductor.model.spec import Value
 
 #: Two ends so near each other are the same to a person.
 SAME_S = 1.0
-#: Plays these jobs on these nodes by these limits to their end.
-Play = Callable[[Sequence[Pending], Nodes, Limits], World]
 
 
-class Change(Value, frozen=True, kw_only=True):
-    """`meant`: ids of the jobs that would get the priority; `gpus`: so many more of the largest there is."""
-
-    meant: frozenset[str] = frozenset()
-    priority: int | None = None
-    gpus: int = 0
-    is_always_open: bool = False
+#: Plays these jobs in these circumstances to their end.
+Play = Callable[[Circumstances], World]
 
 
 class MovedEnd(Value, frozen=True, kw_only=True):
@@ -52,91 +43,56 @@ class MovedEnd(Value, frozen=True, kw_only=True):
 
 
 class ChangedEnds(Value, frozen=True, kw_only=True):
-    """`words`: one sentence; `meant`: of the jobs whose priority it is about."""
+    """`words`: one sentence; `all`: of all jobs that no pause holds back; `meant`: of the jobs whose priority
+    it is about."""
 
     now: float
     words: str
     all: MovedEnd
     meant: MovedEnd | None
-    #: Backlog → its own end.
+    #: Backlog → its own end; without those that are paused, or would be.
     backlogs: dict[str, MovedEnd]
     #: What may make it later and is not counted.
     notes: tuple[str, ...] = ()
 
 
 def what_if(
-    play: Play, pending: Sequence[Pending], nodes: Nodes, limits: Limits, change: Change
+    play: Play, now: Circumstances, change: Change, shapes: Mapping[str, PilotShape] | None = None
 ) -> ChangedEnds:
-    """Raises `UsageError` where the change is none here."""
-    then_nodes, more = changed_nodes(nodes, change)
-    then_limits = replace(limits, hours={}) if change.is_always_open else limits
-    then_pending = changed_priorities(pending, change)
-    now = play(pending, nodes, limits)
-    then = play(then_pending, then_nodes, then_limits)
-    ends = {job.id: job for job in then.jobs}
+    """`shapes`: engine with pilots → what one of them brings. Raises `UsageError` where the change is none
+    here.
+    """
+    then, more = changed(now, change, shapes or {})
+    as_it_is, as_then = play(now), play(then)
+    held = held_back(as_then.jobs, then.paused)
+    ends = {job.id: job for job in as_then.jobs}
+    jobs = [job for job in as_it_is.jobs if job.id not in held]
+    if not jobs:
+        raise UsageError("nothing else waits or runs: there is no end to work out")
     meant = None
     if change.priority is not None:
-        chosen = [job for job in now.jobs if job.id in change.meant]
+        chosen = [job for job in jobs if job.id in change.meant]
         if not chosen:
             raise UsageError("none of these jobs waits or runs: nothing would change")
         meant = moved(chosen, ends)
-    found = moved(now.jobs, ends)
+    found = moved(jobs, ends)
     by_backlog: dict[str, list[SimulatedJob]] = {}
-    for job in now.jobs:
+    for job in jobs:
         by_backlog.setdefault(job.job_class.backlog, []).append(job)
     return ChangedEnds(
-        now=now.began_at,
-        words=sentence(change, more, found, meant, now.began_at),
+        now=as_it_is.began_at,
+        words=sentence(change, more, found, meant, as_it_is.began_at),
         all=found,
         meant=meant,
         backlogs={name: moved(jobs, ends) for name, jobs in sorted(by_backlog.items())},
+        notes=notes_of(then, held, change),
     )
 
 
-def changed_nodes(nodes: Nodes, change: Change) -> tuple[Nodes, str]:
-    """The hosts as they would be, and the words for it."""
-    if not change.gpus:
-        return nodes, ""
-    host = gpu_host(nodes)
-    if host is None:
-        raise UsageError("no GPU is there, so nothing tells what jobs would take on one more")
-    largest = max(device.vram_total_mib for device in host.devices)
-    words = f"{many(change.gpus, 'more GPU')} of {largest / 1024:.0f} GiB in {host.node}"
-    return replaced(nodes, with_gpus(host, change.gpus, largest)), words
-
-
-def changed_priorities(pending: Sequence[Pending], change: Change) -> list[Pending]:
-    """As `conductor priority` does it: what they wait for goes at least as they do."""
-    priority = change.priority
-    if priority is None:
-        return list(pending)
-    by_id = {row.job_id: row for row in pending}
-    raised = set(before(by_id, change.meant)) - change.meant
-
-    def then(row: Pending) -> Pending:
-        is_raised = row.job_id in raised and row.job_class.priority < priority
-        if not (row.job_id in change.meant or is_raised):
-            return row
-        return replace(
-            row, job_class=replace(row.job_class, id=f"{row.job_class.id}~{priority}", priority=priority)
-        )
-
-    return [then(row) for row in pending]
-
-
-def before(by_id: dict[str, Pending], ids: Collection[str]) -> Iterable[str]:
-    """All that these come after, and what comes before those."""
-    seen, todo = set(ids), list(ids)
-    while todo:
-        row = by_id.get(todo.pop())
-        if row is None:
-            continue
-        spec = from_line(row.line)
-        for other in (*spec.after, *spec.after_ended):
-            if other not in seen:
-                seen.add(other)
-                todo.append(other)
-                yield other
+def notes_of(then: Circumstances, held: Collection[str], change: Change) -> tuple[str, ...]:
+    paused = ", ".join(f"backlog:{name}" for name in sorted(then.paused))
+    waiting = f"{many(len(held), 'job')} held back until somebody resumes {paused}"
+    return (*((waiting,) if held else ()), *((FROM_THE_START,) if change.pilots else ()))
 
 
 def moved(jobs: Sequence[SimulatedJob], then: dict[str, SimulatedJob]) -> MovedEnd:
@@ -154,15 +110,16 @@ def moved(jobs: Sequence[SimulatedJob], then: dict[str, SimulatedJob]) -> MovedE
 # ── in words ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def sentence(change: Change, more: str, found: MovedEnd, meant: MovedEnd | None, now: float) -> str:
+def sentence(change: Change, more: Sequence[str], found: MovedEnd, meant: MovedEnd | None, now: float) -> str:
     """«With 1 more GPU of 24 GiB in studio1: all of it is done about 02:10 instead of about 04:10, 2 h
     sooner.»"""
     parts = [
         *([f"priority {change.priority} for {many(meant.jobs, 'job')}"] if meant is not None else []),
-        *([more] if more else []),
+        *more,
+        *(f"backlog:{name} paused" for name in sorted(change.paused)),
         *(["no hours of the day"] if change.is_always_open else []),
     ]
-    ends = [_end("all of it is", found, now)]
+    ends = [_end("the rest is" if change.paused else "all of it is", found, now)]
     if meant is not None:
         ends.insert(0, _end("that is" if meant.jobs == 1 else "these are", meant, now))
     return f"With {' and '.join(parts)}: {'; '.join(ends)}."

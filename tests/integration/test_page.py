@@ -289,14 +289,17 @@ def test_what_if_says_both_ends_before_one_presses(seen: Watched, jobs: NodeScen
         "**/api/v1/what-if*", lambda route: route.fulfill(body=answer, content_type="application/json")
     )
     seen.page.goto("/what-if")
-    seen.page.get_by_label("there were so many more GPUs").fill("1")
+    seen.page.get_by_label("more GPUs").fill("1")
     seen.page.keyboard.press("Enter")
     seen.page.get_by_role("heading", name="With 1 more GPU: sooner.").wait_for()
     row = seen.page.get_by_role("row").filter(has_text="backlog:night")
     row.get_by_text("2 h 00 min sooner").wait_for()
     row.get_by_text("✕ 2 jobs can never run").wait_for()
-    assert "gpus=1" in seen.page.url
+    assert seen.page.url.endswith("/what-if?gpus=1")
     is_whole(seen)
+    seen.page.goto("/what-if?pause=night")
+    seen.page.get_by_text("conductor pause backlog:night").wait_for()
+    seen.page.get_by_role("row").filter(has_text="all the rest").wait_for()
 
 
 def test_keys_are_shown_and_lead_from_page_to_page(seen: Watched, jobs: NodeScene) -> None:

@@ -58,7 +58,8 @@ def price(
 
     Example: conductor price manifests/night.jsonl --cluster cluster.toml --gpus 2
     """
-    from conductor.analysis.price import GB, Wish, lines
+    from conductor.analysis.one_more import GB
+    from conductor.analysis.price import Wish, lines
     from conductor.base.errors import UsageError
     from conductor.base.settings.engine_settings import pilot_shapes
 
@@ -96,6 +97,21 @@ def what_if(
     gpus: Annotated[
         int, typer.Option(metavar="N", min=0, max=64, help="So many more, as the largest there is.")
     ] = 0,
+    scratch_gb: Annotated[
+        int, typer.Option(metavar="GB", min=0, help="So much more scratch on each host.")
+    ] = 0,
+    quota: Annotated[
+        float, typer.Option(metavar="TIMES", min=0.01, help="So many times the quota of every API.")
+    ] = 1.0,
+    hosts: Annotated[
+        int, typer.Option(metavar="N", min=0, max=64, help="So many more, as the one with most cores.")
+    ] = 0,
+    pilots: Annotated[
+        int, typer.Option(metavar="N", min=0, max=64, help="So many more of each engine that has them.")
+    ] = 0,
+    pause: Annotated[
+        list[str] | None, typer.Option(metavar="backlog:NAME", help="As if it were paused. Repeatable.")
+    ] = None,
     all_hours: Annotated[
         bool, typer.Option("--all-hours", help="As if no hours held lanes or backlogs back.")
     ] = False,
@@ -109,33 +125,50 @@ def what_if(
     Example: conductor what-if --priority 50 file:wedding
 
     Example: conductor what-if --gpus 1 --all-hours
+
+    Example: conductor what-if --pause backlog:archive
     """
+    from msgspec.structs import replace
+
     from conductor.adapters.open_ledger import redis_of
+    from conductor.analysis.circumstances import Change
     from conductor.analysis.forecast.predict import Predictor
+    from conductor.analysis.one_more import GB
     from conductor.analysis.price_inputs import NOTHING, what_if_of_ledger
-    from conductor.analysis.what_if import Change, lines
+    from conductor.analysis.what_if import lines
     from conductor.app.cli.jobs import filter_of
     from conductor.base.errors import NothingFound, UsageError
+    from conductor.base.settings.engine_settings import pilot_shapes
+    from conductor.dispatch.backlog_name import backlog_name
     from conductor.record.project_folder import has_ledger
     from conductor.views.job_list import JobList
     from conductor.views.meant_jobs import ids_meant
 
     wanted = filter_of(words)
-    if priority is None and not gpus and not all_hours:
-        raise UsageError("say what would be different: --priority N FILTER, --gpus N or --all-hours")
+    change = Change(
+        priority=priority,
+        gpus=gpus,
+        hosts=hosts,
+        pilots=pilots,
+        scratch_bytes=scratch_gb * GB,
+        quota=quota,
+        paused=frozenset(backlog_name(name) for name in pause or ()),
+        is_always_open=all_hours,
+    )
+    if change == Change():
+        raise UsageError("say what would be different: --priority N FILTER, --gpus N, --pause backlog:NAME …")
     if (priority is None) != wanted.is_empty:
         raise UsageError("a priority and a filter go together: --priority 50 file:wedding")
     settings = settings_here()
     if not has_ledger(settings):
         raise NothingFound(NOTHING)
     with redis_of(settings, is_lenient=True) as client:
-        predictor, meant = Predictor(settings, client, ()), frozenset[str]()
+        predictor = Predictor(settings, client, ())
         if priority is not None:
             jobs = JobList(settings.state_dir, settings.receipts_dir, predictor.ledger)
             jobs.refresh()
-            meant = frozenset(ids_meant(jobs, "priority", wanted))
-        change = Change(meant=meant, priority=priority, gpus=gpus, is_always_open=all_hours)
-        found = what_if_of_ledger(predictor, settings.rates, change)
+            change = replace(change, meant=frozenset(ids_meant(jobs, "priority", wanted)))
+        found = what_if_of_ledger(predictor, settings.rates, pilot_shapes(settings.engines), change)
     if as_json:
         emit(found)
     else:

@@ -11,6 +11,13 @@ export const title = "Now";
 
 // Of who holds a gate, and of the first behind it: the server names so many.
 const MOST_NAMED = 4;
+// A closed gate → what would give it more room, as the What-if page is asked.
+const MORE = {
+  vram: ["gpus=1", "What if there were one more GPU?"],
+  scratch: ["scratch_gb=500", "What if there were 500 GB more?"],
+  rate: ["quota=2", "What if the quota were twice that?"],
+  ...Object.fromEntries(["ram", "cpu", "lane"].map((gate) => [gate, ["hosts=1", "What if there were one more host?"]])),
+};
 const WAITING = ["Jobs", "What", "Why", "Since"];
 const RUNNING = ["Job", "Where", "Asked → used", "Since", "Usual", "Says"];
 
@@ -91,6 +98,7 @@ function backlog(element, row, waiting) {
     row.per_hour ? `${row.per_hour.toLocaleString("en")} an hour` : null,
     row.is_paused ? null : heldBy(row, waiting),
     h("a", { href: `/what-if?q=${encodeURIComponent(`backlog:${row.name}`)}&priority=10` }, "what if it went first?"),
+    row.is_paused ? null : h("a", { href: `/what-if?pause=${encodeURIComponent(row.name)}` }, "what if it were paused?"),
   ].filter(Boolean);
   put(
     element,
@@ -149,7 +157,7 @@ function tile(element, row, cost, { last_hour: hours, subjects }) {
     h("p", { class: "nowrap" }, row.value),
     behind, opens, held, heads, past,
     cost ? h("p", { class: "grey" }, `${cost}.`) : null,
-    row.gate === "vram" && !row.is_open ? h("p", {}, h("a", { href: "/what-if?gpus=1" }, "What if there were one more GPU?")) : null,
+    row.is_open || !MORE[row.gate] ? null : h("p", {}, h("a", { href: `/what-if?${MORE[row.gate][0]}` }, MORE[row.gate][1])),
   );
 }
 

@@ -1,4 +1,5 @@
-// What if: other priorities, one more GPU, no hours of the day. The new time of the end, before anybody presses.
+// What if: other priorities, more of what there is, a backlog paused, no hours of the day. The new time of the end,
+// before anybody presses.
 
 import { cells, h, head, put, rows } from "../dom.js";
 import { duration, many, moment } from "../format.js";
@@ -10,6 +11,8 @@ import { command } from "./parts.js";
 
 export const title = "What if";
 
+/** Name in the URL → what the field says; an amount of nothing changes nothing. */
+const AMOUNTS = { gpus: "more GPUs", hosts: "more CPU hosts", pilots: "more pilots of each engine", scratch_gb: "more GB of scratch on each host" };
 const LABELS = ["What", ["Jobs"], "As it is", "Then", "Difference"];
 
 export function show(main) {
@@ -17,7 +20,9 @@ export function show(main) {
   const given = (name, fallback = "") => asked.get(name) ?? fallback;
   const q = h("input", { type: "search", name: "q", value: given("q"), autocomplete: "off", spellcheck: "false", placeholder: "backlog:night file:wedding", "aria-label": "Which jobs" });
   const priority = h("input", { type: "number", name: "priority", min: -1000, max: 1000, value: given("priority") });
-  const gpus = h("input", { type: "number", name: "gpus", min: 0, max: 64, value: given("gpus", "0") });
+  const amounts = Object.keys(AMOUNTS).map((name) => h("input", { type: "number", name, min: 0, max: name === "scratch_gb" ? 1000000 : 64, value: given(name, "0") }));
+  const quota = h("input", { type: "number", name: "quota", min: 0.01, max: 1000, step: "any", value: given("quota", "1") });
+  const pause = h("input", { name: "pause", value: given("pause"), autocomplete: "off", spellcheck: "false", placeholder: "archive" });
   const hours = h("input", { type: "checkbox", name: "all_hours", checked: given("all_hours") === "true" });
   const words = h("h1", {}, "What if …");
   const body = h("tbody");
@@ -26,20 +31,21 @@ export function show(main) {
   const notes = h("p", { class: "grey" });
   const field = (label, input) => h("label", {}, h("span", {}, label), input);
   const form = h("form", { class: "ask", onsubmit: (event) => { event.preventDefault(); ask(); } },
-    field("these jobs", completing(q)), field("had the priority", priority), field("there were so many more GPUs", gpus),
+    field("these jobs", completing(q)), field("had the priority", priority),
+    amounts.map((input) => field(AMOUNTS[input.name], input)), field("times the quota of each API", quota), field("this backlog were paused", pause),
     h("label", { class: "check" }, hours, h("span", {}, "no hours held anything back")),
     h("button", { type: "submit" }, "Work it out"));
   main.append(words, form, result, after, notes, h("p", { class: "grey" }, "What waits is played through by the decision that the conductor makes, as it is and with the change. Nothing is done."));
   let isAsking = false;
 
   function values() {
-    return { q: q.value.trim(), priority: q.value.trim() ? priority.value || "0" : "", gpus: Number(gpus.value) ? gpus.value : "", all_hours: hours.checked ? "true" : "" };
+    return { q: q.value.trim(), priority: q.value.trim() ? priority.value || "0" : "", ...Object.fromEntries(amounts.map((input) => [input.name, Number(input.value) ? input.value : ""])), quota: Number(quota.value || 1) === 1 ? "" : quota.value, pause: pause.value.trim().replace(/^backlog:/, ""), all_hours: hours.checked ? "true" : "" };
   }
 
   async function ask() {
     if (isAsking) return;
     const wanted = values();
-    if (!wanted.q && !wanted.gpus && !wanted.all_hours) return put(words, "What if … say what would be different.");
+    if (!Object.values(wanted).some(Boolean)) return put(words, "What if … say what would be different.");
     isAsking = true;
     history.replaceState({}, "", query("/what-if", wanted));
     put(words, "Working it out …");
@@ -57,15 +63,16 @@ export function show(main) {
 
   function shown(told, wanted) {
     put(words, told.words);
-    const lines = [["all of it", told.all], ...(told.meant ? [["these jobs", told.meant]] : []), ...Object.entries(told.backlogs).map(([name, end]) => [`backlog:${name}`, end])];
+    const lines = [[wanted.pause ? "all the rest" : "all of it", told.all], ...(told.meant ? [["these jobs", told.meant]] : []), ...Object.entries(told.backlogs).map(([name, end]) => [`backlog:${name}`, end])];
     result.hidden = false;
     rows(body, lines, ([name]) => name, () => h("tr"), (tr, line) => cells(tr, LABELS, endCells(line)));
     put(notes, told.notes.length ? `Not counted: ${told.notes.join(", ")}.` : "");
     if (told.meant && session.mayAct) put(after, h("button", { type: "button", onclick: () => bulk("priority", wanted.q, Number(wanted.priority)) }, `Set the priority ${wanted.priority} …`));
     else if (told.meant) put(after, command(`conductor priority ${wanted.priority} -- ${wanted.q}`));
+    else if (wanted.pause) put(after, command(`conductor pause backlog:${wanted.pause}`));
   }
 
-  if (given("q") || Number(given("gpus")) || hours.checked) ask();
+  if (Object.values(values()).some(Boolean)) ask();
   return { async refresh() {} };
 }
 
