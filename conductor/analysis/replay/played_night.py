@@ -12,7 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from conductor.analysis.forecast.live_world import MovedBudgets, largest_disk
-from conductor.analysis.price import Budgets, Nodes, Price, Wish, price
+from conductor.analysis.one_more import Budgets, Nodes
+from conductor.analysis.price import Price, Wish, price
 from conductor.analysis.replay.recording_frames import Point
 from conductor.analysis.simulation.cluster import SCRATCH
 from conductor.analysis.simulation.policies import DEFAULT

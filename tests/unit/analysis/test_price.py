@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from conductor.adapters.redis.scans.pending import Pending
 from conductor.analysis.forecast.live_world import Known, LiveWorkload, world_of
-from conductor.analysis.price import Budgets, Nodes, Price, Wish, price
+from conductor.analysis.one_more import Budgets, Nodes
+from conductor.analysis.price import Price, Wish, price
 from conductor.analysis.simulation.policies import DEFAULT
 from conductor.analysis.simulation.rule import rule_of
 from conductor.analysis.simulation.world import World

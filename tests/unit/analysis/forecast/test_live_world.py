@@ -24,7 +24,8 @@ from msgspec.structs import replace
 
 from conductor.adapters.redis.scans.pending import Pending
 from conductor.analysis.forecast.live_world import Known, LiveWorkload, by_area, played, world_of
-from conductor.analysis.price import GB, Wish, cpu_only, price, times, with_gpus, with_scratch
+from conductor.analysis.one_more import GB, cpu_only, times, with_gpus, with_scratch
+from conductor.analysis.price import Wish, price
 from conductor.analysis.simulation.rule import rule_of
 from conductor.analysis.simulation.world import World
 from conductor.base.hours import on_the_wall
