@@ -10,7 +10,7 @@ from ledger_scenes import LedgerScene, an_entry, an_id, redis_scene
 from redis import Redis
 
 from conductor.adapters.open_ledger import connect, redis_ledger
-from conductor.adapters.redis.scripts import FOLDER
+from conductor.adapters.redis.step_text import FOLDER
 from conductor.core.failures.retry import TABLE
 from conductor.model.causes import Cause
 from conductor.model.failure_outcome import Dead, Retry

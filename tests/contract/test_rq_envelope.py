@@ -105,7 +105,7 @@ def test_rq_reads_it_as_its_own(rq_scene: LedgerScene, client: Redis) -> None:
     ],
 )
 def test_moments_are_written_as_rq_writes_them(client: Redis, moment: str) -> None:
-    from conductor.adapters.redis.scripts import FOLDER
+    from conductor.adapters.redis.step_text import FOLDER
 
     shared = "".join((FOLDER / name).read_text() for name in ("base.lua", "rq.lua"))
     ms = round(datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%f%z").timestamp() * 1000)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conductor.adapters.redis.scripts import named, source
+from conductor.adapters.redis.step_text import named, source
 from conductor.base.redis_keys import Keys
 from conductor.base.settings.settings import Settings
 from conductor.model.spec import Output

@@ -108,7 +108,7 @@ class ChildProcess:
         """A child that is alive, fresh enough and sees exactly these devices (keys, or what CUDA knows them
         by). Raises `ChildBroken`."""
         visible = self._visible_for(devices)
-        # It may have waited for hours; whoever saves a file and then sends a job means that.
+        # Whoever saves a file and then sends a job means that.
         self._code.look_again()
         if self._process is not None and self._jobs == 0 and visible != self._visible:
             self._turn_to(visible)
@@ -182,6 +182,10 @@ class ChildProcess:
         """Replace the child once one of these source files changes. The new ones were loaded by a body that
         began at `began_at` (epoch seconds); our own when the child was born."""
         self._code.know(files, self._born_at_epoch, began_at, time.time())
+
+    def rest(self) -> None:
+        """Nothing came to be done: what has to be looked at now and then is looked at now."""
+        self._code.rest(time.monotonic())
 
     def kill(self) -> int | None:
         """End the child and every process below it, and reap. Its exit status; 0 when there was none."""

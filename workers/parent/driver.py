@@ -68,6 +68,8 @@ class Flow:
                 self._do(action)
                 # Also a worker that has nothing more to write down: its receipts may have gone since.
                 self._parts.receipts.look()
+                if self._machine.turns.opening is None:
+                    self._parts.host.rest()
                 action = self._next()
             else:
                 with self._parts.claim.busy():

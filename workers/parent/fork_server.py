@@ -23,6 +23,7 @@ import msgspec
 
 import conductor.adapters.redis as redis_adapters
 from conductor.adapters.host.shown_words import become, show_as
+from conductor.adapters.redis.step_text import source
 from conductor.dispatch.catalogue import load_catalogue
 from conductor.node.fork_server import MOST_BYTES, ROOM, CopyEnded, Forked, Order, Prepared
 from workers.system.process_tree import die_with_parent
@@ -38,6 +39,8 @@ PREPARED = (
     "conductor.base.gc_pause",
     "workers.task_api.toolkit",
 )
+#: Atomic steps that every worker takes.
+STEPS = ("turn", "renew")
 #: What is shown before its words, and before those of its copies.
 PROGRAM = (sys.executable, "-P", "-m", "workers")
 #: Signals of which Python has a handler from the start, or that this server handles.
@@ -98,6 +101,8 @@ def prepare() -> None:
         importlib.import_module(module)
     for module in pkgutil.iter_modules(redis_adapters.__path__, f"{redis_adapters.__name__}."):
         importlib.import_module(module.name)
+    for step in STEPS:
+        source(step)
     # The built-in tasks; those of a project are its own code, and loaded by its workers.
     load_catalogue()
 

@@ -7,83 +7,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from redis import Redis, exceptions
 from redis.commands.core import Script
 
 from conductor.adapters.redis.client import translating
+from conductor.adapters.redis.step_text import named, source, together
 from conductor.base.redis_keys import PLAIN, Keys
 
-FOLDER = Path(__file__).with_name("lua")
-USES = "-- uses "
 #: What was asked ahead is as good as asked now for so long.
 AHEAD_S = 0.05
 _NOT_ASKED = object()
 
 #: A step's name and its arguments.
 Call = tuple[str, tuple[str | bytes | int | float, ...]]
-
-
-@cache
-def source(name: str) -> str:
-    """`lua/NAME.lua` behind the shared files that its first line names, and those that theirs name: each
-    once.
-
-    The step is a function of its own: Lua lets a function have 200 locals, and those of the shared files are
-    160 in a worker's turn.
-    """
-    parts: dict[str, str] = {}
-    _gather(name, parts)
-    step = parts.pop(name)
-    return "\n".join(
-        (*parts.values(), f"local function run_step(ARGV)\n{step}\nend", "return run_step(ARGV)")
-    )
-
-
-def named(keys: Keys) -> str:
-    """What every step begins with: how its keys do."""
-    return f"local P, R = '{keys.ledger}', '{keys.rq}'\n"
-
-
-#: Each step is given as many of the arguments as the number before them says. A nil would end the list of
-#: replies.
-TOGETHER = """
-local replies, at = {}, 1
-for i, step in ipairs(steps) do
-  local count = tonumber(ARGV[at])
-  replies[i] = step({unpack(ARGV, at + 1, at + count)}) or false
-  at = at + count + 1
-end
-return replies
-"""
-
-
-@cache
-def together(names: tuple[str, ...]) -> str:
-    """One script of several steps, which answers with all their replies, as of one instant."""
-    shared: dict[str, str] = {}
-    for name in names:
-        parts: dict[str, str] = {}
-        _gather(name, parts)
-        shared |= {part: text for part, text in parts.items() if part != name}
-    steps = (f"steps[{n}] = function(ARGV)\n{_text(name)}\nend" for n, name in enumerate(names, 1))
-    return "\n".join((*shared.values(), "local steps = {}", *steps, TOGETHER))
-
-
-def _gather(name: str, parts: dict[str, str]) -> None:
-    text = _text(name)
-    first = text.partition("\n")[0]
-    for part in first.removeprefix(USES).split() if first.startswith(USES) else ():
-        if part not in parts:
-            _gather(part, parts)
-    parts[name] = text
-
-
-def _text(name: str) -> str:
-    return (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
 
 
 class Scripts:

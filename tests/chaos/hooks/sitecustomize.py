@@ -268,7 +268,7 @@ HOOKS: dict[str, Callable[[ModuleType], None]] = {
     "conductor.adapters.redis.handover": handover,
     "conductor.adapters.rates.rates": rates,
     "conductor.node.orphan_rescue": rescue,
-    "conductor.adapters.redis.scripts": steps,
+    "conductor.adapters.redis.step_text": steps,
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conductor.adapters.redis.scripts import USES
+from conductor.adapters.redis.step_text import USES
 from conductor.base.redis_keys import Keys
 from conductor.base.settings.settings import load
 

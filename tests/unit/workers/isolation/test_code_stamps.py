@@ -33,10 +33,11 @@ class StampedFiles:
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StampedFiles:
     monkeypatch.setattr(code_stamps, "OURS", str(tmp_path / "ours") + os.sep)
+    monkeypatch.setattr(code_stamps, "TASKS", str(tmp_path / "ours" / "tasks") + os.sep)
     return StampedFiles(tmp_path)
 
 
-def test_a_file_of_the_project_is_looked_at_between_bodies_and_ours_each_second(files: StampedFiles):
+def test_a_file_of_the_project_is_looked_at_between_bodies_and_ours_now_and_then(files: StampedFiles):
     code = files.loaded()
     assert code.changed(100.0) == ""
     files.write(files.ours, NOW + 1)
@@ -44,19 +45,46 @@ def test_a_file_of_the_project_is_looked_at_between_bodies_and_ours_each_second(
     assert code.changed(100.0 + 2 * LOOK_EVERY_S) == ""
     assert code.changed(100.0 + LOOK_AT_OURS_EVERY_S) == str(files.ours)
 
+    files.write(files.ours, BORN - 1000)
+    code = files.loaded()
+    assert code.changed(300.0) == ""
     files.write(files.project, NOW + 1)
-    assert code.changed(100.0 + LOOK_AT_OURS_EVERY_S + LOOK_EVERY_S / 2) == ""
-    assert code.changed(100.0 + LOOK_AT_OURS_EVERY_S + 2 * LOOK_EVERY_S) == str(files.project)
+    assert code.changed(300.0 + LOOK_EVERY_S / 2) == ""
+    assert code.changed(300.0 + 2 * LOOK_EVERY_S) == str(files.project)
 
 
-def test_behind_a_pause_all_are_looked_at(files: StampedFiles):
+def test_behind_a_pause_the_projects_are_looked_at_and_at_rest_ours_are(files: StampedFiles):
+    code = files.loaded()
+    assert code.changed(100.0) == ""
+    files.write(files.project, NOW + 1)
+    code.look_again()
+    assert code.changed(100.0 + LOOK_EVERY_S / 2) == str(files.project)
+
     code = files.loaded()
     assert code.changed(100.0) == ""
     files.write(files.ours, NOW + 1)
-
     code.look_again()
+    assert code.changed(101.0) == ""
 
-    assert code.changed(100.0 + LOOK_EVERY_S / 2) == str(files.ours)
+    code.rest(102.0)
+
+    assert code.changed(102.0 + LOOK_EVERY_S / 2) == str(files.ours)
+
+
+def test_a_task_of_ours_is_looked_at_as_one_of_the_projects_and_is_as_old_as_the_child(files: StampedFiles):
+    task = files.ours.parent / "tasks" / "a.py"
+    task.parent.mkdir()
+    files.write(task, BORN - 1000)
+    code = LoadedCode()
+    code.know([str(task)], BORN, BEGAN, NOW)
+    assert code.changed(100.0) == ""
+    files.write(task, NOW + 1)
+    assert code.changed(100.0 + 2 * LOOK_EVERY_S) == str(task)
+
+    files.write(task, BORN + 1)
+    code = LoadedCode()
+    code.know([str(task)], BORN, BEGAN, NOW)
+    assert code.changed(100.0) == str(task)
 
 
 @pytest.mark.parametrize("at", [BORN + 1, BEGAN + 1])
@@ -78,8 +106,9 @@ def test_what_is_known_keeps_its_stamp_and_what_is_not_there_any_more_has_change
     assert code.changed(100.0) == str(files.project)
 
     files.write(files.project, BORN - 1000)
+    code = files.loaded()
+    code.know([str(files.project)], BORN, NOW + 50, NOW + 60)
     files.ours.unlink()
-    code.look_again()
     assert code.changed(100.0) == ""
     assert code_stamps.stamp_of(str(files.ours)) == 0
     assert code_stamps.stamp_as_loaded(str(files.project), BORN - 2000, NOW) == NEVER
