@@ -58,6 +58,7 @@ from conductor.recovery.reconcile import Reconciler
 from conductor.tick.breakers import live_rules, note_review, review_lines
 from conductor.tick.learned_needs import NeedsLearner, policy_of
 from conductor.tick.loop import Conductor, OnTick, Record, RunEnd, Teach, Told
+from conductor.verify.read_back import ReadBack
 from conductor.views.headline import headline_of, line
 from conductor.views.run_summary import Account
 from conductor.views.run_watch import LedgerWatch, watching
@@ -121,10 +122,13 @@ def feed(
                 FileTransfers(ledger, settings.layout, lambda: catalogue_of(settings.for_code))
             )
 
+            read_back = stack.enter_context(ReadBack(settings.layout))
+
             def on_tick(snapshot: Snapshot, decision: Decision) -> None:
                 ticked()
                 transfers.ask(decision.moves)
                 forecasting.tick(snapshot, decision)
+                read_back.tick(bool(snapshot.reservations))
                 if keeper is not None and wants_more(snapshot, decision, own_node):
                     keeper.serve_all()
 

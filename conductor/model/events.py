@@ -275,9 +275,8 @@ EVENTS: dict[str, EventKind] = {
     "receipts.not_whole": _kind(
         "WARNING", "A line of a receipts file is no whole receipt.", "file lines error"
     ),
-    "receipts.not_mended": _kind(
-        "ERROR", "A receipts file is gone and cannot be written again.", "file error"
-    ),
+    "output.altered": _kind("ERROR", "A published file was altered.", "job_id task about file"),
+    "receipts.not_mended": _kind("ERROR", "A file of receipts cannot be written again.", "file error"),
     "file.mended": _kind(
         "ERROR", "A file that only grows had lost lines, which were written again.", "file lines"
     ),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from conductor.adapters.files.receipt_log import ReceiptFiles, first_of
+from conductor.adapters.files.receipt_log import ReceiptFiles, first_of, receipts_of
 from conductor.model.receipt import Receipt
 from conductor.record import manifest as manifests
 
@@ -52,6 +52,14 @@ class JobRecord(Struct):
         bodies = {ok.body: ok for ok in reversed(self.oks) if ok.body not in self.taken_back}
         self.valid = tuple(sorted(bodies.values(), key=first_of))
         self.accepted = self.valid[0] if self.valid else None
+
+
+def record_of(receipts_dir: Path, job_id: str) -> JobRecord:
+    """Of one job, whose id the files are searched for."""
+    record = JobRecord()
+    for receipt in receipts_of(receipts_dir, job_id):
+        record.add(receipt)
+    return record
 
 
 _NONE = JobRecord()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from conductor.adapters.files.receipt_log import FileReceiptLog, receipts_of
+from conductor.adapters.files.receipt_log import FileReceiptLog
 from conductor.base.errors import BadInput, ConfigError
 from conductor.base.files import cross_device_move, paths, safe_open
 from conductor.base.files.layout import Layout
@@ -26,7 +26,7 @@ from conductor.model.receipt import RECEIPT_VERSION, Receipt, number_of
 from conductor.model.spec import JobSpec
 from conductor.ports import Ledger
 from conductor.record import manifest as manifests
-from conductor.record.receipts import JobRecord, Records
+from conductor.record.receipts import JobRecord, Records, record_of
 from conductor.verify.report import VerifyFinding
 from conductor.verify.verify import verify
 
@@ -147,13 +147,6 @@ class Again:
 
     def close(self) -> None:
         self._log.close()
-
-
-def record_of(receipts_dir: Path, job_id: str) -> JobRecord:
-    record = JobRecord()
-    for receipt in receipts_of(receipts_dir, job_id):
-        record.add(receipt)
-    return record
 
 
 def check_roots(layout: Layout, roots: Iterable[str]) -> None:

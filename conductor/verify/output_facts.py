@@ -14,7 +14,7 @@ from conductor.model.media import MediaFact
 from conductor.model.receipt import OutputFact
 from conductor.verify import claims, picture_facts, text_facts
 from conductor.verify.claims import NO_CLAIM, Claim
-from conductor.verify.file_facts import FileFact, look_at, opened
+from conductor.verify.file_facts import FileFact, Noted, look_at, nothing_noted, opened
 from conductor.verify.media_facts import count, decode, is_media, is_stream
 from conductor.verify.picture_facts import Picture
 from conductor.verify.text_facts import Text
@@ -64,16 +64,21 @@ def facts_of(path: str, file: Path) -> OutputFacts:
 
 
 def output_facts(
-    layout: Layout, path: str, published: OutputFact | None, known: MediaFact | None, claim: Claim
+    layout: Layout,
+    path: str,
+    published: OutputFact | None,
+    known: MediaFact | None,
+    claim: Claim,
+    noted: Noted = nothing_noted,
 ) -> OutputFacts:
-    """What is seen of an output in its place, read whole. `known`: what was counted in it before it was
-    published, which stands for a look of our own where the content is still that, and nothing else is claimed
-    of it; else media is decoded."""
+    """What is seen of an output in its place, read whole unless it is `noted`. `known`: what was counted in
+    it before it was published, which stands for a look of our own where the content is still that, and
+    nothing else is claimed of it; else media is decoded."""
     try:
         file = resolve(layout, path, for_writing=False)
     except BadInput as e:
         return OutputFacts(file=FileFact(fault=str(e)))
-    seen = look_at(file)
+    seen = look_at(file, noted, published.sha256 if published else "")
     if seen.fault is not None:
         return OutputFacts(file=seen)
     if known is not None and published is not None and seen.sha256 == published.sha256:

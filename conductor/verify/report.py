@@ -50,6 +50,9 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
     bytes: int
     #: Of the outputs: media with the content that its worker counted and published, not decoded again.
     counted_before: int = 0
+    #: Of the outputs: those that were read back while the run went on and that nobody has written to since.
+    #: The others were read now.
+    read_back: int = 0
     #: Outputs that were removed when all jobs that read them were done.
     removed: int = 0
     #: Done by a line that differs from the manifest's in what makes no other product: needs, priority, waits,
@@ -80,6 +83,9 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
 
     def to_text(self) -> str:
         looked = f", {many(self.outputs, 'output')} checked ({size(self.bytes)})" if self.outputs else ""
+        looked += (
+            f", {self.read_back} of them read back before and not written to since" if self.read_back else ""
+        )
         looked += (
             f", {self.counted_before} of them media as counted before it was published"
             if self.counted_before

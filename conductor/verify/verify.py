@@ -25,7 +25,7 @@ from conductor.record import removal_notes
 from conductor.record.manifest_faults import EveryTask
 from conductor.record.receipts import JobRecord, OnRead, Records
 from conductor.verify.claims import NO_CLAIM, Claim, claims, same_faults
-from conductor.verify.file_facts import NOT_THERE
+from conductor.verify.file_facts import NOT_THERE, Noted, nothing_noted
 from conductor.verify.output_facts import OutputFacts, content_faults, output_facts
 from conductor.verify.report import Kind, VerifyFinding, VerifyReport
 
@@ -89,11 +89,13 @@ def verify(
     on_read: OnRead | None = None,
     is_strict: bool = False,
     is_deep: bool = False,
+    noted: Noted = nothing_noted,
     why_missing: WhyMissing = lambda spec: "",
     most: int | None = None,
 ) -> VerifyReport:
-    """Hold every job against its receipts and its outputs, which are read whole and hashed. Media that no
-    worker has counted before it was published, and with `is_deep` all media, is decoded too.
+    """Hold every job against its receipts and its outputs, which are read whole and hashed unless they are
+    `noted`. Media that no worker has counted before it was published, and with `is_deep` all media, is
+    decoded too.
 
     `is_strict` also reports receipts of jobs that the manifest does not name. `why_missing`: what is known of
     a job without a receipt; empty: nothing. `most`: findings of a kind that are kept, the others are counted;
@@ -115,7 +117,7 @@ def verify(
     done = 0
     with closing(records), ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for rows in _windows(manifests.numbered(manifest)):
-            looks = [_look(pool, spec, records.of(spec.id), layout, is_deep) for _, _, spec in rows]
+            looks = [_look(pool, spec, records.of(spec.id), layout, is_deep, noted) for _, _, spec in rows]
             for (_, line, spec), (record, facts) in zip(rows, looks, strict=True):
                 review.job(spec, record, facts if isinstance(facts, JobFacts) else facts.result())
                 review.line(line, record)
@@ -126,14 +128,14 @@ def verify(
 
 
 def _look(
-    pool: ThreadPoolExecutor, spec: JobSpec, record: JobRecord, layout: Layout, is_deep: bool
+    pool: ThreadPoolExecutor, spec: JobSpec, record: JobRecord, layout: Layout, is_deep: bool, noted: Noted
 ) -> tuple[JobRecord, JobFacts | Future[JobFacts]]:
     """A job with nothing on disk to look at, of which there may be a million, is not worth a thread's
     while.
     """
     if record.accepted is None or not (record.accepted.outputs or spec.writes):
         return record, NOTHING_THERE
-    return record, pool.submit(_facts, spec, record, layout, is_deep)
+    return record, pool.submit(_facts, spec, record, layout, is_deep, noted)
 
 
 def _windows(rows: Iterator[tuple[int, bytes, JobSpec]]) -> Iterator[list[tuple[int, bytes, JobSpec]]]:
@@ -144,7 +146,7 @@ def _windows(rows: Iterator[tuple[int, bytes, JobSpec]]) -> Iterator[list[tuple[
 # ── looking ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _facts(spec: JobSpec, record: JobRecord, layout: Layout, is_deep: bool) -> JobFacts:
+def _facts(spec: JobSpec, record: JobRecord, layout: Layout, is_deep: bool, noted: Noted) -> JobFacts:
     """All that has to be read from disk for one job; nothing where no receipt was accepted."""
     receipt = record.accepted
     if receipt is None:
@@ -158,6 +160,7 @@ def _facts(spec: JobSpec, record: JobRecord, layout: Layout, is_deep: bool) -> J
             facts.get(path),
             None if is_deep else receipt.media.get(path),
             said.get(path, NO_CLAIM),
+            noted,
         )
         for path in sorted(published)
     }
@@ -221,7 +224,9 @@ class _Review:
         self.kept: Counter[tuple[Kind, bool]] = Counter()
         #: Failed job → jobs that never ran for its sake.
         self.behind: Counter[str] = Counter()
-        self.jobs = self.done = self.outputs = self.bytes = self.other_lines = self.counted_before = 0
+        self.jobs = self.done = self.outputs = self.bytes = self.other_lines = self.counted_before = (
+            self.read_back
+        ) = 0
         #: Job without a receipt → the failed job it comes down to.
         self.blame: dict[str, str] = {}
         #: Jobs that wait for a person's verdict.
@@ -288,8 +293,9 @@ class _Review:
                 self.removed += 1
                 continue
             self.outputs += 1
-            self.bytes += facts.outputs[path].file.bytes
+            self.bytes += seen.bytes
             self.counted_before += facts.outputs[path].is_counted_before
+            self.read_back += seen.is_noted
             for kind, fault in output_faults(
                 fact, facts.outputs[path], spec.expect, said.get(path, NO_CLAIM)
             ):
@@ -340,6 +346,7 @@ class _Review:
             outputs=self.outputs,
             bytes=self.bytes,
             counted_before=self.counted_before,
+            read_back=self.read_back,
             removed=self.removed,
             other_lines=self.other_lines,
             findings=(*self.findings, *whole, *(others if is_strict else ())),

@@ -42,6 +42,54 @@ def test_a_workflow_of_ones_own_is_a_page_of_code_that_runs_and_verifies(tmp_pat
     assert len(code) <= 50
 
 
+#: One job makes a film, and one keeps the run going until that was noted.
+FILMS = """\
+from conductor.planning import job
+
+def plan(options, settings):
+    made = job("films", "films.make", {}, writes={"published:films/{id}.bin": 3_000_000}, lane="cpu")
+    yield made
+    yield job("films", "films.wait", {}, after=(made,), lane="cpu")
+"""
+FILM_TASKS = """\
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from workers import task
+from workers.toolkit import write_of
+
+@task("films.make", lane="cpu", timeout_s=60)
+def make(args, ctx):
+    ctx.output(write_of(ctx, ".bin")).write_bytes(b"x" * 2_000_000)
+
+@task("films.wait", lane="cpu", timeout_s=90)
+def wait(args, ctx):
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not noted(Path("FOLDER/.conductor/read_back.db")):
+        time.sleep(0.05)
+
+def noted(file):
+    if not file.exists():
+        return None
+    with closing(sqlite3.connect(file)) as notes:
+        is_made = notes.execute("SELECT 1 FROM sqlite_master").fetchone()
+        return is_made and notes.execute("SELECT 1 FROM hashes").fetchone()
+"""
+
+
+def test_what_was_published_is_read_back_before_the_run_is_over(tmp_path: Path):
+    (tmp_path / "conductor.toml").write_text('task_modules = ["films_tasks"]\n' + ONE_LANE)
+    (tmp_path / "films_tasks.py").write_text(FILM_TASKS.replace("FOLDER", str(tmp_path)))
+    (tmp_path / "workflows" / "films").mkdir(parents=True)
+    (tmp_path / "workflows" / "films" / "plan.py").write_text(FILMS)
+
+    found = conductor("run", "films", cwd=tmp_path)
+
+    assert found.code == 0, found.err
+    assert "1 output checked (1.9 MiB), 1 of them read back before and not written to since" in found.out
+
+
 def test_a_plan_without_jobs_and_one_that_cannot_be_made_run_nothing(tmp_path: Path):
     conductor("init", cwd=tmp_path)
     (tmp_path / "empty").mkdir()

@@ -189,17 +189,22 @@ def verify(
     ] = False,
     deep: Annotated[
         bool,
-        typer.Option("--deep", help="Decode all media, also what its worker has counted."),
+        typer.Option("--deep", help="Read all outputs, and decode all media, also what its worker counted."),
+    ] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Read all outputs, also those that the conductor has read back."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Hold every job against its receipts and outputs. Exit 1 on a finding, and where there are no jobs.
 
-    Lines are held to the rules of a dispatch first. Outputs are read whole and hashed; of media whose content
-    is what a worker counted and published, its pictures, length and tags stand in the receipt. Needs no
-    Redis.
+    Lines are held to the rules of a dispatch first. Outputs are read whole and hashed, but for those that the
+    conductor read back while the run went on and that nobody has written to since; of media whose content is
+    what a worker counted and published, its pictures, length and tags stand in the receipt. Needs no Redis.
 
     Example: conductor verify manifests/system_test_backlog_50.jsonl
+    Example: conductor verify --again manifests/highlights.jsonl
     Example: conductor verify --deep manifests/highlights.jsonl
     """
     from conductor.app.workflow_lookup import checks_for
@@ -207,6 +212,8 @@ def verify(
     from conductor.record.dispatched_manifests import other_contents
     from conductor.record.journal import Journal
     from conductor.tick.breakers import why_missing
+    from conductor.verify.file_facts import nothing_noted
+    from conductor.verify.read_back import notes_of
     from conductor.verify.verify import sound
     from conductor.verify.verify import verify as check
     from conductor.views.stuck import tasks_of
@@ -223,6 +230,7 @@ def verify(
             on_read=progress.counted("reading manifest and receipts", "line"),
             is_strict=strict,
             is_deep=deep,
+            noted=nothing_noted if again or deep else notes_of(settings.state_dir).known,
             why_missing=why_missing(settings.receipts_dir, tasks_of(settings.for_code)),
             # The JSON lists all, however many; a person is shown a few.
             most=None if as_json else LISTED,

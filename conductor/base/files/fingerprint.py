@@ -32,6 +32,10 @@ class FileState(NamedTuple):
     mtime_ns: int
     ctime_ns: int
 
+    @staticmethod
+    def of(facts: os.stat_result) -> FileState:
+        return FileState(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+
 
 def state_of(path: Path) -> FileState:
     """Of a regular file. Raises `UsageError` where there is none or it may not be looked at."""
@@ -45,7 +49,7 @@ def state_of(path: Path) -> FileState:
 def _state(path: Path, facts: os.stat_result) -> FileState:
     if not stat.S_ISREG(facts.st_mode):
         raise UsageError(f"{path} is not a regular file")
-    return FileState(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    return FileState.of(facts)
 
 
 def sha256_of(path: Path, state: FileState) -> str:

@@ -147,7 +147,7 @@ RULES: dict[AlertRuleName, AlertRule] = {
     ),
     "receipts-mismatch": AlertRule(
         "urgent",
-        "Receipts are cut, lost, or more than one counts for a job.",
+        "Receipts are cut, lost, count twice, or a published file is not what its receipt says.",
         work.receipts_mismatch,
         "nothing more was found within an hour",
     ),

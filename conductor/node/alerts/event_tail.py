@@ -17,6 +17,7 @@ BEGIN, MOST_READ, MOST_KEPT = 2000, 2000, 1000
 FAULTS = {
     "receipts.not_mended": "a file of receipts is gone and cannot be written again",
     "receipts.unseen": "receipts of a node do not come into this folder",
+    "output.altered": "a published file was altered",
     "file.mended": "a file that only grows had lost lines, which were written again",
 }
 

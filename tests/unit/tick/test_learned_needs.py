@@ -14,6 +14,7 @@ from learned_scene import DECL, DECLARED, a_receipt, of_size, out_of_vram
 from loguru import logger
 from node_scene import until
 
+from conductor.adapters.files import receipt_follower
 from conductor.adapters.files.receipt_log import FileReceiptLog
 from conductor.base.code_version import code_version
 from conductor.base.settings.settings import Settings
@@ -125,15 +126,15 @@ def test_a_file_that_became_another_is_read_anew(receipts: Receipts, log: FileRe
 
 
 def test_of_a_large_file_never_read_before_only_the_end_is(
-    receipts: Receipts, log: FileReceiptLog, monkeypatch: pytest.MonkeyPatch
+    log: FileReceiptLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     for n in range(50):
         log.append(a_receipt(n, vram=n))
     line = log.file.stat().st_size // 50
     monkeypatch.setattr(receipt_samples, "TAIL_BYTES", 10 * line)
-    monkeypatch.setattr(receipt_samples, "BLOCK_BYTES", 3 * line)
+    monkeypatch.setattr(receipt_follower, "BLOCK_BYTES", 3 * line)
 
-    found = read(receipts)
+    found = read(Receipts(log.folder, cache_of(tmp_path / "state")))
 
     assert found[-1] == "job-00000049"
     assert 8 <= len(found) <= 11

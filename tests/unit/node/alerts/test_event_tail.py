@@ -40,11 +40,13 @@ def test_schedules_that_were_left_out_are_counted_and_nothing_is_counted_twice(m
 
 def test_a_node_that_begins_hears_what_was_said_before(memory_ledger: Ledger) -> None:
     mended = told("file.mended", file="receipts/a.jsonl", lines=2)
-    memory_ledger.events.append([mended, mended, told("receipts.unseen", node="node2", file="b")])
+    altered = told("output.altered", file="published:a.mp4")
+    memory_ledger.events.append([mended, mended, told("receipts.unseen", node="node2", file="b"), altered])
     tail = EventTail()
     tail.look(memory_ledger)
     assert tail.receipt_faults(NOW) == (
         "a file that only grows had lost lines, which were written again (receipts/a.jsonl)",
         "receipts of a node do not come into this folder (b)",
+        "a published file was altered (published:a.mp4)",
     )
     assert tail.receipt_faults(NOW + 3600) == ()
