@@ -26,8 +26,6 @@ from conductor.model.spec import Value
 #: Plays all jobs on these nodes and budgets.
 Play = Callable[[Nodes, Budgets], World]
 
-FROM_THE_START = "a pilot is counted from the start, though it waits for its engine first"
-
 
 class PlayOutcome(Value, frozen=True, kw_only=True):
     """One play. `never`: jobs that cannot run at all there."""
@@ -136,7 +134,7 @@ def changes(
         if pilots := more_pilots(nodes, engine, shape, wish.pilots):
             yield f"pilot:{engine}", pilots[0], (pilots[1], budgets)
     if wish.shapes:
-        notes.append(FROM_THE_START)
+        notes.append("a pilot is counted from the start, though it waits for its engine first")
 
 
 # ── in words ──────────────────────────────────────────────────────────────────────────────────────────────

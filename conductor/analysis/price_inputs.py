@@ -34,6 +34,7 @@ from conductor.base.settings.endpoint_settings import Rate
 from conductor.base.settings.limits import live
 from conductor.base.settings.settings import did_you_mean
 from conductor.base.text import many
+from conductor.core.admission.recalls import recalled
 from conductor.model.limits import Limits
 from conductor.model.pilot import PilotShape
 from conductor.model.snapshot import JobClass, Snapshot
@@ -151,7 +152,8 @@ def what_if_of_ledger(
 ) -> ChangedEnds:
     """`shapes`: engine with pilots → what one of them brings. Raises as `of_ledger`."""
     work = live_work(predictor, is_some_enough=True)
-    paused = frozenset(work.snapshot.controls.paused_backlogs)
+    snapshot = work.snapshot
+    paused = frozenset(snapshot.controls.paused_backlogs)
     for name in sorted(change.paused):
         check_backlog(predictor, name)
         if name in paused:
@@ -159,19 +161,23 @@ def what_if_of_ledger(
     asked = {key for c in work.classes for key in c.needs.rates}
     now = Circumstances(
         pending=tuple(work.pending),
-        nodes=work.snapshot.nodes,
+        nodes=snapshot.nodes,
         limits=predictor.limits,
         budgets={key: rate for key, rate in rates.items() if key in asked},
         paused=paused,
     )
 
     def play(then: Circumstances) -> World:
-        controls = msgspec.structs.replace(work.snapshot.controls, paused_backlogs=tuple(sorted(then.paused)))
-        paused = work._replace(snapshot=msgspec.structs.replace(work.snapshot, controls=controls))
+        controls = msgspec.structs.replace(snapshot.controls, paused_backlogs=tuple(sorted(then.paused)))
+        # What was handed over and nobody has begun goes back, as the leader does it.
+        back = {r.job_id for rows in recalled(snapshot.reservations, controls).values() for r in rows}
+        held = tuple(r for r in snapshot.reservations if r.job_id not in back)
+        begin = msgspec.structs.replace(snapshot, controls=controls, reservations=held)
+        paused = work._replace(snapshot=begin)
         return played(paused, then.pending, then.nodes, then.limits, then.budgets)
 
     found = what_if(play, now, change, shapes)
-    held = not_counted(work.snapshot, work.classes, work.past.canary)
+    held = not_counted(snapshot, work.classes, work.past.canary)
     untimed = (f"{task}, of which nobody knows how long it takes" for task in work.unknown)
     return msgspec.structs.replace(found, notes=(*found.notes, *held, *untimed))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from conductor.analysis.circumstances import Change, Circumstances, changed, held_back
-from conductor.analysis.price import FROM_THE_START
 from conductor.analysis.simulation.workload import SimulatedJob
 from conductor.analysis.simulation.world import World
 from conductor.base.errors import UsageError
@@ -92,7 +91,8 @@ def what_if(
 def notes_of(then: Circumstances, held: Collection[str], change: Change) -> tuple[str, ...]:
     paused = ", ".join(f"backlog:{name}" for name in sorted(then.paused))
     waiting = f"{many(len(held), 'job')} held back until somebody resumes {paused}"
-    return (*((waiting,) if held else ()), *((FROM_THE_START,) if change.pilots else ()))
+    pilots = ("how long a pilot waits for its engine",) if change.pilots else ()
+    return (*((waiting,) if held else ()), *pilots)
 
 
 def moved(jobs: Sequence[SimulatedJob], then: dict[str, SimulatedJob]) -> MovedEnd:

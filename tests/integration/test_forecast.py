@@ -289,7 +289,8 @@ def test_a_second_run_is_foretold_from_the_first_and_every_tick_can_be_decided_a
         manifest = tmp_path / f"run{run}.jsonl"
         lines = [
             a_spec(task="diagnostics.sleep", args={"seconds": 0.8, "n": 100 * run + n})
-            for n in range(8 if run == 2 else 3)
+            # Time for a forecast on a busy machine: it is made behind all other work.
+            for n in range(16 if run == 2 else 3)
         ]
         manifest.write_bytes(b"".join(to_line(line) + b"\n" for line in lines))
         assert conductor("dispatch", str(manifest), "--target", "backlog:naps", cwd=tmp_path).code == 0
@@ -298,7 +299,7 @@ def test_a_second_run_is_foretold_from_the_first_and_every_tick_can_be_decided_a
     account = ran.json
 
     assert account["predicted_s"] is not None, ran.err
-    assert account["took_s"] > 8 * 0.8
+    assert account["took_s"] > 16 * 0.8
     assert "at the start, took" in account["forecast"]
     assert account["forecast"] in conductor("status", cwd=tmp_path).out
     status = conductor("status", "--json", cwd=tmp_path).json["forecast"]

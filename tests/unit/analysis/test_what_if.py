@@ -150,7 +150,7 @@ def test_what_comes_after_a_paused_job_is_held_back_with_it_and_what_runs_goes_o
     first = pending(0, archive)
     runs = pending(3, archive)
     rows = [first, pending(1, after=(first.job_id,)), pending(2), runs]
-    held = a_reservation(runs.job_id, node="node1", queue="cpu-node1", lane="cpu")
+    held = a_reservation(runs.job_id, node="node1", queue="cpu-node1", lane="cpu", state="running")
 
     found = asked(rows, Change(paused=frozenset(("archive",))), reservations=(held,))
 
@@ -202,7 +202,7 @@ def test_one_more_host_or_pilot_takes_half_and_more_scratch_lets_run_what_could_
     for found in (host, pilot):
         assert (found.all.ends_at, found.all.then_ends_at) == (NOW + 4800, NOW + 2400)
     assert "1 more CPU host like node1" in host.words and "1 more pilot of lab (1 core, 8 GiB)" in pilot.words
-    assert pilot.notes == ("a pilot is counted from the start, though it waits for its engine first",)
+    assert pilot.notes == ("how long a pilot waits for its engine",)
     with pytest.raises(UsageError, match="no engine brings pilots"):
         asked(rows, Change(pilots=1))
     large = a_class("cpu", id="large", duration_s=600.0, scratch_bytes=1_000 * GB)
