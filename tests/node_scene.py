@@ -55,6 +55,8 @@ def scene_config(timing: str = "", more: str = "", **lanes: int) -> str:
 
 
 CONFIG = scene_config(gpu_workers=2, cpu_workers=1)
+#: A test that looks at worker processes has them before there is a job.
+ALL_STARTED = {"CONDUCTOR_WORKERS__IDLE_S": "0"}
 
 
 def configure(settings: Settings, text: str = CONFIG) -> Settings:
@@ -173,7 +175,7 @@ class NodeScene:
 
     def node(self, env: Mapping[str, str] | None = None, *words: str) -> Command:
         """A node that reports, with its workers started."""
-        command = self.run("node", *words, env=env)
+        command = self.run("node", *words, env={**ALL_STARTED, **(env or {})})
         until(lambda: (self.report() and command.workers()) or self._must_live(command))
         return command
 

@@ -17,13 +17,16 @@ from loguru import logger
 from conductor.base import gc_pause
 from conductor.base.errors import ConductorError
 from conductor.model.spec import LANES
+from conductor.model.worker import RETIRED
 
 if TYPE_CHECKING:
     from workers.isolation.stop_signals import Stopping
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0 when told to leave; the error's exit code, or 1 after one that nobody foresaw."""
+    """0 when told to leave, 74 when it left for want of jobs; the error's exit code, or 1 after one that
+    nobody foresaw.
+    """
     gc_pause.seldom()
     given = sys.argv[1:] if argv is None else argv
     loaded_at = None
@@ -53,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     except Exception:  # noqa: BLE001  the last line of defence: said, and told to the supervisor by the exit code
         logger.opt(exception=True).critical("Worker {} ends on an error that nobody foresaw", " ".join(given))
         return 1
-    return 0
+    return RETIRED if stopping.has_retired else 0
 
 
 def serve(options: argparse.Namespace, stopping: Stopping, loaded_at: float | None) -> None:
@@ -83,6 +86,7 @@ def serve(options: argparse.Namespace, stopping: Stopping, loaded_at: float | No
         device=options.device,
         stopping=stopping,
         host=host,
+        idle_s=options.idle_s,
     )
 
 
@@ -120,6 +124,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--node", required=True)
     result.add_argument("--name", help="default: node-lane-pid-random")
     result.add_argument("--device", help="the device it serves, as the node's report names it: gpu0")
+    result.add_argument("--idle-s", type=float, default=0.0, help="leave after so long without a job")
     return result
 
 

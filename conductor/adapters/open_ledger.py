@@ -77,6 +77,7 @@ def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN
     from conductor.adapters.redis.breakers import RedisKinds
     from conductor.adapters.redis.calls import RedisCallLog
     from conductor.adapters.redis.control import RedisControl
+    from conductor.adapters.redis.doorbell import RedisDoorbell
     from conductor.adapters.redis.event_stream import RedisEventStream
     from conductor.adapters.redis.files import RedisFiles
     from conductor.adapters.redis.handover import RedisHandover
@@ -102,6 +103,7 @@ def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN
         attempts=RedisAttempts(scripts),
         orphans=RedisOrphans(scripts),
         workers=RedisWorkers(scripts),
+        doorbell=RedisDoorbell(scripts),
         calls=RedisCallLog(scripts),
         files=RedisFiles(scripts),
         events=RedisEventStream(scripts),

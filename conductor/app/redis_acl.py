@@ -191,14 +191,15 @@ def rules_of(keys: Keys) -> dict[str, tuple[str, ...]]:
     ledger, rq = f"{keys.ledger}*", f"{keys.rq}*"
     written = (f"~{keys.ledger}{name}" for name in _WRITTEN_BY_WORKERS)
     channels = f"&{keys.ledger}progress:*"
+    rings = f"&{keys.ledger}handed_over:*"
     return {
         CONDUCTOR: (
-            *_keys(f"~{ledger}", f"~{rq}", channels),
+            *_keys(f"~{ledger}", f"~{rq}", channels, rings),
             *_commands(_CONNECTION, _READS, _WRITES, _STEPS, _ASK),
         ),
         WORKER: (
-            *_keys(f"%R~{ledger}", *written, f"~{rq}", channels),
-            *_commands(_CONNECTION, _READS, _WRITES, _STEPS, _ASK, ("client|unblock",)),
+            *_keys(f"%R~{ledger}", *written, f"~{rq}", channels, rings),
+            *_commands(_CONNECTION, _READS, _WRITES, _STEPS, _LISTENS, _ASK, ("client|unblock",)),
         ),
         # MULTI only groups reads here: rq-dashboard's pages are read in pipelines.
         READER: (

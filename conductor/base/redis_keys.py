@@ -128,6 +128,10 @@ class Keys:
         """When a worker last said what it holds (ms); it runs out."""
         return f"{self.ledger}heard:{worker}"
 
+    def handed_over(self, node: str) -> str:
+        """The channel that rings when something is handed over to a queue of that node."""
+        return f"{self.ledger}handed_over:{node}"
+
     def node(self, name: str) -> str:
         return f"{self.ledger}node:{name}"
 

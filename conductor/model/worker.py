@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from conductor.model.spec import Value
 
+#: Exit code of a worker that had nothing to do for as long as its node keeps it for that (`workers.idle_s`).
+RETIRED = 74
+
 
 class SeenWorker(Value, frozen=True, kw_only=True):
     """A worker that has said that it is there, and has not said that it leaves."""

@@ -39,6 +39,7 @@ from conductor.node.alerts.watch import watch_alerts
 from conductor.node.cleanup.cleaner import Cleaner
 from conductor.node.cleanup.orphaned_receipts import settle, settle_all
 from conductor.node.detached import output_file
+from conductor.node.doorbell_watch import DoorbellWatch
 from conductor.node.fork_server import ForkServer, begun_fork_server
 from conductor.node.health.report import Identity, Workforce, outline
 from conductor.node.health.reporter import Reporter
@@ -137,9 +138,13 @@ class Node:
         self._term = term
         self._fork_server = fork_server
         self._fork_server.start()
+        idle_s = settings.workers.idle_s
         self._supervisor = Supervisor(
-            launcher(settings.project, identity.node, self._fork_server), settings.timing.lease_s
+            launcher(settings.project, identity.node, self._fork_server, idle_s),
+            settings.timing.lease_s,
+            starts_all=not idle_s,
         )
+        self._doorbell = DoorbellWatch(ledger, identity.node, wakeup.poke)
         catalogue = WatchedCatalogue(settings.for_code)
         self._reporter = Reporter(
             settings, identity, ledger, catalogue, wakeup.poke, lambda: revive(settings), term
@@ -177,6 +182,7 @@ class Node:
         self._reporter.start()
         self._alerts.start()
         self._cleaner.start()
+        self._doorbell.start()
         write_pid(pid_file)
         there = outline(self._reporter.reading, self._supervisor.queues())
         emit_event("node.up", "Node {node} is up: {why}", node=self._identity.node, why=there)
@@ -207,6 +213,7 @@ class Node:
         self._service.alive()
         self._bury(self._supervisor.reap())
         self._leave_closed_queues()
+        self._doorbell.call_workers(self._supervisor)
         self._supervisor.start_due()
         self._tell()
         if self._draining_since is not None and not self._gave_back:
@@ -259,7 +266,9 @@ class Node:
         for death in deaths:
             self._vram_claims.remove(death.worker)
             end_leftovers(self._frozen)
-            if self._draining_since is None or death.exit_code != 0:
+            if death.has_retired:
+                logger.debug("Worker {} had nothing to do and has left", death.worker)
+            elif self._draining_since is None or death.exit_code != 0:
                 emit_event("worker.died", "{error}", worker=death.worker, pid=death.pid,
                            exit_code=death.exit_code, error=death.message)  # fmt: skip
         waiting, self._unrescued = self._unrescued + deaths, []
@@ -354,14 +363,15 @@ class Node:
             limits.append(GIVE_BACK_AFTER_S)
         if (left_s := self._drain_left_s()) is not None:
             limits.append(max(0.0, left_s))
-        for next_look in (self._supervisor.next_look_s, self._fork_server.next_look_s):
-            if next_look is not None:
-                limits.append(next_look)
+        for part in (self._supervisor, self._fork_server, self._doorbell):
+            if part.next_look_s is not None:
+                limits.append(part.next_look_s)
         return min(limits)
 
     def _leave(self, pid_file: Path) -> None:
         """Also after an error in the loop: no worker stays behind without its supervisor."""
         self._supervisor.kill()
+        self._doorbell.stop()
         self._fork_server.close()
         self._reporter.stop()
         self._alerts.stop()

@@ -8,8 +8,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,9 +16,11 @@ from msgspec import Struct
 from conductor.adapters.host.processes import kill_session, spawn
 from conductor.adapters.host.stopped_processes import LOOK_EVERY_S, StoppedProcesses
 from conductor.model.report import QueueReport
+from conductor.model.worker import RETIRED
 from conductor.node.fork_server import ForkServer, Running
 from conductor.node.queue_plan import QueuePlan
 from conductor.node.restart_backoff import SETTLED_S, Backoff
+from conductor.node.seat import Seat, WorkerProcess
 from conductor.node.start_output import StartOutput
 
 
@@ -35,6 +36,11 @@ class Death(Struct, frozen=True, kw_only=True):
     was_oom: bool = False
     #: Before it was killed for that, somebody had stopped it for so long.
     stopped_s: float = 0.0
+
+    @property
+    def has_retired(self) -> bool:
+        """It had nothing to do for long, and left by itself."""
+        return self.exit_code == RETIRED
 
     @property
     def message(self) -> str:
@@ -60,39 +66,6 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-@dataclass
-class WorkerProcess:
-    name: str
-    process: Running
-    started_at: float
-    #: Of one that is started after another died at start.
-    overheard: StartOutput | None = None
-    #: It was killed for having stood still for so long.
-    stopped_s: float = 0.0
-
-
-@dataclass
-class Seat:
-    """One place for a worker. Empty while its next one waits out a back-off."""
-
-    plan: QueuePlan
-    worker: WorkerProcess | None = None
-    #: Name of the worker that was there before.
-    last: str = ""
-    start_at: float = 0.0
-    is_wanted: bool = True
-    backoff: Backoff = field(default_factory=Backoff)
-    #: How the last one ended that died soon after its start.
-    ended: str = ""
-
-    def dying(self, now: float) -> str:
-        """How the last one ended, where they keep dying at start; one that has just been started may do so
-        too.
-        """
-        has_settled = self.worker is not None and now - self.worker.started_at >= SETTLED_S
-        return self.ended if self.backoff.is_looping and not has_settled else ""
-
-
 #: Where what it says goes, None: where ours goes.
 Launch = Callable[[QueuePlan, str, "StartOutput | None"], "Running"]
 
@@ -101,15 +74,21 @@ class Supervisor:
     """Main thread only. Times are monotonic seconds."""
 
     def __init__(
-        self, launch: Launch, lease_s: float = 10.0, clock: Callable[[], float] = time.monotonic
+        self,
+        launch: Launch,
+        lease_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        starts_all: bool = True,
     ) -> None:
         """`lease_s`: a worker that does not renew for so long has lost what it held; one that is stopped for
-        so long is replaced."""
+        so long is replaced. `starts_all`: without being called (`call`)."""
         self._launch = launch
         self._clock = clock
         self._stopped = StoppedProcesses(lease_s)
         self._seats: list[Seat] = []
         self._is_draining = False
+        self._starts_all = starts_all
 
     def plan(self, plans: Sequence[QueuePlan]) -> None:
         """What there should be from now on. Workers of a queue that is no longer planned, or whose card is
@@ -118,11 +97,23 @@ class Supervisor:
             return
         for plan in plans:
             seats = [seat for seat in self._seats if seat.plan.place == plan.place and seat.is_wanted]
-            self._seats += [Seat(plan=plan) for _ in range(plan.workers - len(seats))]
+            missing = range(plan.workers - len(seats))
+            self._seats += [Seat(plan=plan, is_called=self._starts_all) for _ in missing]
         planned = {plan.place for plan in plans}
         for seat in self._seats:
             if seat.is_wanted and seat.plan.place not in planned:
                 self._dismiss(seat)
+
+    def call(self, waiting: Mapping[str, int]) -> None:
+        """Queue → so many entries lie in it: as many workers are wanted there, those among them that have
+        just been started."""
+        now = self._clock()
+        for queue, entries in waiting.items():
+            seats = [seat for seat in self._seats if seat.plan.queue == queue]
+            coming = sum(seat.is_coming(now) for seat in seats)
+            asleep = [seat for seat in seats if seat.is_asleep]
+            for seat in asleep[: max(0, entries - coming)]:
+                seat.is_called = True
 
     def reap(self) -> list[Death]:
         """Those that died since the last call, or stood still for too long; what they left of their sessions
@@ -137,7 +128,7 @@ class Supervisor:
         self._seats = [seat for seat in self._seats if seat.is_wanted or seat.worker is not None]
         now = self._clock()
         for seat in self._seats:
-            if seat.worker is None and seat.start_at <= now:
+            if seat.worker is None and seat.is_called and seat.start_at <= now:
                 name = f"{seat.plan.queue}-{secrets.token_hex(4)}"
                 overheard = StartOutput() if seat.backoff.quick_deaths else None
                 seat.worker = WorkerProcess(name, self._launch(seat.plan, name, overheard), now, overheard)
@@ -170,12 +161,19 @@ class Supervisor:
         return all(seat.worker is None for seat in self._seats)
 
     @property
+    def has_asleep(self) -> bool:
+        """Places without a worker, that have one once they are called."""
+        return any(seat.is_asleep for seat in self._seats)
+
+    @property
     def next_look_s(self) -> float | None:
         """Seconds until the next back-off is over, or one that is stopped is to be looked at; None: no
         need.
         """
         waits = [
-            seat.start_at - self._clock() for seat in self._seats if seat.is_wanted and seat.worker is None
+            seat.start_at - self._clock()
+            for seat in self._seats
+            if seat.is_wanted and seat.is_called and seat.worker is None
         ]
         waits += [LOOK_EVERY_S] if self._stopped.some else []
         # One that was dying at start is taken for one that lives once it has lived for so long.
@@ -187,13 +185,17 @@ class Supervisor:
         return max(0.0, min(waits)) if waits else None
 
     def queues(self) -> tuple[QueueReport, ...]:
-        """Per queue, how many workers live at this moment. Those that are told to go do not count, nor those
-        that were just started where others kept dying at start: what would be handed to them would wait."""
+        """Per queue, how many workers take what is handed over at this moment: those that live, and those
+        that start for it at once. Those that are told to go do not count, nor those that were just started
+        where others kept dying at start, or would be: what would be handed to them would wait."""
         reports: dict[str, QueueReport] = {}
+        now = self._clock()
+        dying_queues = {seat.plan.queue for seat in self._seats if seat.is_wanted and seat.dying(now)}
         for seat in self._seats:
             plan, before = seat.plan, reports.get(seat.plan.queue)
-            dying = seat.dying(self._clock()) if seat.is_wanted else ""
+            dying = seat.dying(now) if seat.is_wanted else ""
             alive = seat.is_wanted and seat.worker is not None and not dying
+            alive = alive or (seat.is_asleep and plan.queue not in dying_queues)
             reports[plan.queue] = QueueReport(
                 queue=plan.queue,
                 lane=plan.lane,
@@ -231,8 +233,11 @@ class Supervisor:
         if worker is None or (code := worker.process.poll()) is None:
             return None
         seat.worker, seat.last = None, worker.name
-        seat.start_at = self._clock() + seat.backoff.died(self._clock() - worker.started_at, code)
         seat.ended = self._how_it_ended(worker, code)
+        if code == RETIRED:
+            seat.is_called, seat.backoff = False, Backoff()
+        else:
+            seat.start_at = self._clock() + seat.backoff.died(self._clock() - worker.started_at, code)
         # Its body may still be writing: it must be gone before somebody else gets the job.
         kill_session(worker.process.pid)
         return Death(
@@ -260,12 +265,14 @@ class Supervisor:
                 os.kill(seat.worker.process.pid, signal.SIGTERM)
 
 
-def launcher(project: Path, node: str, server: ForkServer | None = None) -> Launch:
-    """Starts a worker for a queue: a copy of the fork server, or `python -m workers` where there is none."""
+def launcher(project: Path, node: str, server: ForkServer | None = None, idle_s: float = 0.0) -> Launch:
+    """Starts a worker for a queue: a copy of the fork server, or `python -m workers` where there is none.
+    `idle_s`: with nothing to do for so long it leaves; 0: never."""
 
     def launch(plan: QueuePlan, name: str, overheard: StartOutput | None) -> Running:
         words = ["--queue", plan.queue, "--lane", plan.lane, "--node", node]
         words += ["--name", name, *(("--device", plan.device) if plan.device else ())]
+        words += ["--idle-s", f"{idle_s:g}"] if idle_s else []
         env = {"CONDUCTOR_PROJECT": str(project)}
         if plan.uuid:
             # By UUID: CUDA's own numbering need not be NVML's.

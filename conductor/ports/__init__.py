@@ -30,7 +30,7 @@ from conductor.ports.tick import (
     Rates,
     Reports,
 )
-from conductor.ports.workers import RollCalls
+from conductor.ports.workers import Doorbell, RollCalls
 
 __all__ = [
     "Alerts",
@@ -40,6 +40,7 @@ __all__ = [
     "CallLog",
     "Clock",
     "Control",
+    "Doorbell",
     "EventStream",
     "Forecasts",
     "GateRecord",
@@ -78,6 +79,7 @@ class Ledger(Struct, frozen=True, kw_only=True):
     attempts: Attempts
     orphans: Orphans
     workers: RollCalls
+    doorbell: Doorbell
     calls: CallLog
     files: SharedFiles
     #: What everybody tells of, for those who look.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from conductor.model.worker import SeenWorker
@@ -16,4 +17,14 @@ class RollCalls(Protocol):
     def call_roll(self, names: Sequence[str]) -> None:
         """Each of them is to say at once what it holds (`Attempts.renew`), and so to be heard. Who does not
         listen any more finds the word for a minute."""
+        ...
+
+
+class Doorbell(Protocol):
+    """Wakes a node of whose workers some are not started: something was handed over to one of its queues."""
+
+    def listening(self, node: str) -> AbstractContextManager[Callable[[float], bool]]:
+        """Inside the block the callable waits for so long (seconds): True when it rang since the block began,
+        or since it was asked last. What was handed over before lies in the queue. It, and the block's
+        beginning, raise `Unreachable`."""
         ...

@@ -49,6 +49,8 @@ class WorkerRow(Value, frozen=True, kw_only=True, omit_defaults=False):
 class WorkerList(Value, frozen=True, kw_only=True, omit_defaults=False):
     now: float
     workers: tuple[WorkerRow, ...] = ()
+    #: So many more start as soon as there is work for them.
+    to_come: int = 0
     #: Whether they were called.
     is_asked: bool = False
     #: Those that were, and did not answer in time.
@@ -61,7 +63,9 @@ def worker_list(ledger: Ledger) -> WorkerList:
     held = {r.worker: r for r in ledger.handover.reservations() if r.worker and r.state == "running"}
     files = FileNames(ledger.jobs.lines).of(r.job_id for r in held.values())
     rows = (_row(worker, held.get(worker.name), nodes, files) for worker in seen)
-    return WorkerList(now=now, workers=tuple(sorted(rows, key=lambda row: (row.node, row.lane, row.worker))))
+    workers = tuple(sorted(rows, key=lambda row: (row.node, row.lane, row.worker)))
+    places = sum(queue.workers for node in nodes for queue in node.queues)
+    return WorkerList(now=now, workers=workers, to_come=max(0, places - len(workers)))
 
 
 def pinged(ledger: Ledger, limit_s: float, pause: Callable[[float], None]) -> WorkerList:
@@ -117,6 +121,8 @@ def _row(
 
 def lines(found: WorkerList) -> list[str]:
     """A row a worker; then how many there are, and who is silent."""
+    if not found.workers and found.to_come:
+        return [f"no worker is there now: up to {found.to_come} start when jobs come"]
     if not found.workers:
         return ["no worker is there: `conductor node`, or `conductor up`"]
     head = ["worker", "lane", "on", "since", "last word", "job", "id", "memory"]
@@ -124,6 +130,8 @@ def lines(found: WorkerList) -> list[str]:
     rows += [_cells(row, found) for row in found.workers]
     busy = sum(bool(row.job_id) for row in found.workers)
     foot = f"{many(len(found.workers), 'worker')}, {busy} with a job"
+    if found.to_come:
+        foot += f"; up to {found.to_come} more when jobs come"
     if found.is_asked:
         foot += f"; no answer from {', '.join(found.silent)}" if found.silent else "; all answer"
     return [*table(rows, indent=""), foot]

@@ -35,7 +35,9 @@ def as_users(client: Redis, url: str, stack: ExitStack) -> Ledger:
         theirs = stack.enter_context(connect(f"unix://{user.name}:a password@{place}"))
         ports[name] = redis_ledger(theirs, keys=SHARED)
     theirs = ports[WORKER]
-    return msgspec.structs.replace(ports[CONDUCTOR], attempts=theirs.attempts, reports=theirs.reports)
+    return msgspec.structs.replace(
+        ports[CONDUCTOR], attempts=theirs.attempts, reports=theirs.reports, doorbell=theirs.doorbell
+    )
 
 
 @pytest.fixture(params=["redis", "users", "memory"])

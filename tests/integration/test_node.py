@@ -381,6 +381,8 @@ def test_workers_that_cannot_start_are_noted_and_do_not_busy_the_host(scene: Nod
     (broken / "workers" / "__init__.py").write_text(f"__path__ += {list(workers.__path__)!r}\n{rest}")
     (broken / "workers" / "__main__.py").write_text("raise SystemExit('no GPU for you')")
     node = scene.run("node", env={"PYTHONPATH": str(broken)})
+    until(scene.report)
+    job = scene.sleep(1, 0.0)
 
     def is_noted() -> bool:
         report = scene.report()
@@ -389,6 +391,7 @@ def test_workers_that_cannot_start_are_noted_and_do_not_busy_the_host(scene: Nod
         )
 
     until(is_noted)
+    assert not scene.until_state(job, "waiting").failures, "it goes back at no cost"
     assert "no GPU for you" in node.said
     assert node.said.count("ended with exit code 1") < 10
     node.process.send_signal(signal.SIGTERM)

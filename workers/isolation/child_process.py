@@ -178,6 +178,11 @@ class ChildProcess:
             words = "The child of {worker} is replaced: {why}"
             emit_event("child.replaced", words, worker=self.printed.file.stem, why=self._tired)
 
+    @property
+    def is_warm(self) -> bool:
+        """It keeps something for the next job."""
+        return bool(self._warm) and not self._has_gone()
+
     def watch(self, files: Sequence[str], began_at: float) -> None:
         """Replace the child once one of these source files changes. The new ones were loaded by a body that
         began at `began_at` (epoch seconds); our own when the child was born."""

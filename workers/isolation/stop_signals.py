@@ -27,6 +27,7 @@ class Stopping:
 
     def __init__(self) -> None:
         self.level = 0
+        self.has_retired = False
         self._last = -_SAME_S
         self.wake_fd, self._write_fd = os.pipe()
         self._keeper_fd, self._keeper_write_fd = os.pipe()
@@ -49,6 +50,11 @@ class Stopping:
             os._exit(128 + number)
         self.wake()
         self.wake_keeper()
+
+    def retire(self) -> None:
+        """It has nothing in hand, and leaves by itself."""
+        if self.level == 0:
+            self.level, self.has_retired = 1, True
 
     @property
     def is_asked(self) -> bool:

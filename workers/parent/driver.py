@@ -25,16 +25,18 @@ class Flow:
     """One worker's, main thread only."""
 
     def __init__(self, parts: Parts, queue: str = "", on_end: OnEnd = lambda receipt: None, *,
-                 intake: Intake | None = None, in_hand: Sequence[Key] = ()) -> None:  # fmt: skip
+                 intake: Intake | None = None, in_hand: Sequence[Key] = (),
+                 idle_s: float = 0.0) -> None:  # fmt: skip
         """`queue`: taken from by `intake` until this worker is told to leave; empty: nothing but `in_hand` is
-        run, (job id, attempt) of entries that were taken from the queue."""
+        run, (job id, attempt) of entries that were taken from the queue. `idle_s`: it retires after so long
+        without any; 0: never."""
         self._parts = parts
         self._machine = WorkerMachine(parts.worker, queue, parts.settings.lease_s, in_hand)
         self._hand = self._machine.hand
         self._course = course = Course(parts.host, parts.stopping, self._machine)
         parts.watchdog.over(course, self._hand)
         runner = Runner(parts)
-        ledger = LedgerActions(parts, self._machine, runner, course, intake, on_end)
+        ledger = LedgerActions(parts, self._machine, runner, course, intake, on_end, idle_s)
         child = ChildActions(parts, self._machine, runner, course)
         self._handlers: dict[type[Action], Callable[[Any], None]] = {
             actions.Take: ledger.take,

@@ -39,6 +39,7 @@ class LedgerActions:
         course: Course,
         intake: Intake | None,
         on_end: OnEnd,
+        idle_s: float,
     ) -> None:
         self._parts = parts
         self._machine, self._turns = machine, machine.turns
@@ -47,11 +48,16 @@ class LedgerActions:
         self._intake = intake
         self._on_end = on_end
         self._is_reachable = True
+        self._idle_s = idle_s
+        #: (monotonic) since then nothing came; None: something is, or just was, in hand.
+        self._idle_since: float | None = None
 
     # ── the queue ─────────────────────────────────────────────────────────────────────────────────────────
 
     def take(self, action: actions.Take) -> None:
         assert self._intake is not None, "a queue has one"
+        if self._idle_since is None:
+            self._idle_since = time.monotonic()
         try:
             taken = self._intake.take(lambda: action.turn)
         except Unreachable as e:
@@ -60,6 +66,14 @@ class LedgerActions:
             return
         self._is_back()
         self._say(taken.turned, self._turns.taken(taken.turned, taken.asked_at))
+        self._rest(taken.turned)
+
+    def _rest(self, turned: Turned) -> None:
+        """What it keeps warm for the next job is its node's to end (`workers.warm_idle_s`)."""
+        if turned.started or turned.is_closed or self._parts.host.is_warm:
+            self._idle_since = None
+        elif self._idle_since is not None and 0 < self._idle_s <= time.monotonic() - self._idle_since:
+            self._parts.stopping.retire()
 
     def recall(self, action: actions.Recall) -> None:
         """Started for this worker, and it never heard of it: it goes back unbegun, as all else does."""

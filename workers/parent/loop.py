@@ -35,11 +35,14 @@ _UNBLOCK_EVERY_S = 0.05
 class Worker:
     """One queue. A long job goes alone, short ones several at a time."""
 
-    def __init__(self, intake: Intake, queue: str, presence: Presence, stopping: Stopping) -> None:
+    def __init__(
+        self, intake: Intake, queue: str, presence: Presence, stopping: Stopping, idle_s: float = 0.0
+    ) -> None:
         self._intake = intake
         self._queue = queue
         self._presence = presence
         self._stopping = stopping
+        self._idle_s = idle_s
         self._beat_at = 0.0
         self._parts: Parts | None = None
         self._note: RunningNote | None = None
@@ -48,7 +51,7 @@ class Worker:
         """Until told to leave. What was taken and not started goes back."""
         self._parts = parts
         self._note = RunningNote(parts.host.printed.logs_dir, parts.worker)
-        flow = Flow(parts, self._queue, self._count, intake=self._intake)
+        flow = Flow(parts, self._queue, self._count, intake=self._intake, idle_s=self._idle_s)
         self._warm_up(parts)
         flow.work()
 
@@ -112,9 +115,10 @@ def work(
     device: str | None,
     stopping: Stopping,
     host: ChildProcess | None = None,
+    idle_s: float = 0.0,
 ) -> None:
-    """A worker's whole life. `host`: one with its child prepared. Raises `Unreachable` without Redis at
-    the start.
+    """A worker's whole life. `host`: one with its child prepared. `idle_s`: after so long without a job it is
+    over; 0: it waits for ever. Raises `Unreachable` without Redis at the start.
     """
     # What may be trusted is the node's question: a worker goes on with what it was given.
     with redis_of(settings, is_lenient=True, is_joining=True) as client:
@@ -123,7 +127,7 @@ def work(
         # Its own client: a beat must not wait for a connection that the main thread blocks.
         presence = Presence(own_client(client, SOCKET_LIMIT_S), queue, name, keys)
         intake = Intake(client, queue, name, keys, presence.register)
-        worker = Worker(intake, queue, presence, stopping)
+        worker = Worker(intake, queue, presence, stopping, idle_s)
         presence.birth()
         try:
             with open_parts(

@@ -20,7 +20,7 @@ from conductor.adapters.memory.pilots import MemoryPilots
 from conductor.adapters.memory.reviews import MemoryReviews
 from conductor.adapters.memory.schedules import MemorySchedules
 from conductor.adapters.memory.store import Store
-from conductor.adapters.memory.workers import MemoryWorkers
+from conductor.adapters.memory.workers import MemoryDoorbell, MemoryWorkers
 from conductor.ports import Clock, Ledger
 
 
@@ -37,6 +37,7 @@ def memory_ledger(clock: Clock | None = None) -> Ledger:
         attempts=MemoryAttempts(store),
         orphans=MemoryOrphans(store),
         workers=MemoryWorkers(store),
+        doorbell=MemoryDoorbell(store),
         calls=MemoryCallLog(store),
         files=MemoryFiles(store),
         events=MemoryEventStream(store),

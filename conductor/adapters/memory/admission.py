@@ -39,6 +39,8 @@ def hand_over(
         return "its line changed meanwhile"
     take_place(store, job, r)
     store.queues[r.queue].append(entry_of(r))
+    store.handed_over[r.node] += 1
+    store.bell.notify_all()
     return None
 
 

@@ -48,6 +48,8 @@ class StoreState:
         self.active: dict[str, StoredJob] = {}
         self.sums: Counter[str] = Counter()
         self.queues: defaultdict[str, list[str]] = defaultdict(list)
+        #: Node → how often something was handed over to one of its queues.
+        self.handed_over: Counter[str] = Counter()
         self.prefetched: defaultdict[str, list[str]] = defaultdict(list)
         #: Worker → number of its last turn that took something from its queue, and what that was.
         self.taken: dict[str, tuple[str, list[tuple[str, int]]]] = {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 
 from conductor.adapters.memory.store import Store
 from conductor.model.ledger_entries import RollCall
@@ -22,3 +23,22 @@ class MemoryWorkers:
             for name in names:
                 self._store.successor_feeds[name].append(RollCall())
             self._store.ring()
+
+
+class MemoryDoorbell:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @contextmanager
+    def listening(self, node: str) -> Generator[Callable[[float], bool]]:
+        store = self._store
+        heard = store.handed_over[node]
+
+        def wait(timeout_s: float) -> bool:
+            nonlocal heard
+            with store.lock:
+                rang = store.bell.wait_for(lambda: store.handed_over[node] != heard, timeout_s)
+                heard = store.handed_over[node]
+                return rang
+
+        yield wait

@@ -263,6 +263,9 @@ class Workers(Section, frozen=True, kw_only=True):
     #: A worker that has had nothing to do for so long keeps nothing on its device: it is somebody else's
     #: then.
     warm_idle_s: Positive = 300.0
+    #: A worker that has had nothing to do for so long leaves and gives its memory back; the next one starts
+    #: when a job comes. 0: all are started with their node, and stay.
+    idle_s: NotNegativeFloat = 60.0
 
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$"), ValueWords("64 digits and letters a to f")]

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from conductor.adapters.host.processes import spawn
 from conductor.adapters.host.stopped_processes import is_stopped
+from conductor.model.worker import RETIRED
 from conductor.node.queue_plan import QueuePlan
 from conductor.node.restart_backoff import SETTLED_S
 from conductor.node.start_output import StartOutput
@@ -35,7 +36,10 @@ class SupervisorWorld:
         self.program = SLEEP
         self.launched: list[str] = []
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.supervisor = Supervisor(self._launch, 10.0, lambda: self.now)
+        self.supervisor = self.a_supervisor()
+
+    def a_supervisor(self, *, starts_all: bool = True) -> Supervisor:
+        return Supervisor(self._launch, 10.0, lambda: self.now, starts_all=starts_all)
 
     def _launch(self, plan: QueuePlan, name: str, overheard: StartOutput | None) -> subprocess.Popen[bytes]:
         self.launched.append(name)
@@ -225,3 +229,75 @@ def test_workers_of_a_device_that_is_another_card_now_go_and_others_come(world: 
     assert world.workers() == {"gpu-here-gpu0": 1}
     world.processes[0].wait(5.0)
     assert [death.worker for death in world.supervisor.reap()] == world.launched[:1]
+
+
+@pytest.fixture
+def sleepers(world: SupervisorWorld) -> SupervisorWorld:
+    """Its workers start when they are called."""
+    world.supervisor = world.a_supervisor(starts_all=False)
+    world.start(CPU, QueuePlan(queue="io-here", lane="io", workers=1))
+    return world
+
+
+def called(world: SupervisorWorld, **waiting: int) -> list[str]:
+    """The queues of the workers that start when so much waits."""
+    before = len(world.launched)
+    world.supervisor.call({f"{lane}-here": entries for lane, entries in waiting.items()})
+    world.supervisor.start_due()
+    return [name.rpartition("-")[0] for name in world.launched[before:]]
+
+
+def test_places_whose_workers_are_not_started_count_for_what_can_be_handed_over(sleepers: SupervisorWorld):
+    assert sleepers.launched == [] and sleepers.supervisor.has_asleep
+    assert sleepers.workers() == {"cpu-here": 2, "io-here": 1}
+    assert sleepers.supervisor.next_look_s is None
+
+
+def test_as_many_are_started_as_entries_wait_those_on_their_way_among_them(sleepers: SupervisorWorld):
+    assert called(sleepers, cpu=1) == ["cpu-here"]
+    assert called(sleepers, cpu=1) == [], "that one has not taken it yet"
+    assert called(sleepers, cpu=2, io=5, gpu=1) == ["cpu-here", "io-here"]
+    assert not sleepers.supervisor.has_asleep
+    assert sleepers.workers() == {"cpu-here": 2, "io-here": 1}
+
+
+def test_another_one_is_called_where_the_first_is_busy_and_something_still_waits(sleepers: SupervisorWorld):
+    called(sleepers, cpu=1)
+    sleepers.now += 2
+    assert called(sleepers, cpu=1) == ["cpu-here"]
+
+
+def test_who_retired_is_not_replaced_until_something_waits(sleepers: SupervisorWorld):
+    sleepers.program = f"raise SystemExit({RETIRED})"
+    called(sleepers, io=1)
+    deaths = []
+    until(lambda: deaths.extend(sleepers.supervisor.reap()) or deaths)
+    assert deaths[0].has_retired
+    assert called(sleepers) == [] and sleepers.supervisor.next_look_s is None
+    assert sleepers.workers() == {"cpu-here": 2, "io-here": 1}
+    assert called(sleepers, io=1) == ["io-here"]
+
+
+def test_who_was_killed_is_replaced_at_once_though_nothing_waits(sleepers: SupervisorWorld):
+    called(sleepers, cpu=1)
+    sleepers.die(0)
+    assert called(sleepers) == ["cpu-here"]
+
+
+def test_where_workers_die_at_start_those_that_never_started_do_not_count(sleepers: SupervisorWorld):
+    sleepers.program = "raise SystemExit('no such sword')"
+    called(sleepers, cpu=1)
+    for _ in range(3):
+        until(sleepers.supervisor.reap)
+        sleepers.now += 1
+        called(sleepers)
+    until(sleepers.supervisor.reap)
+    assert sleepers.workers() == {"cpu-here": 0, "io-here": 1}
+    (cpu, _) = sleepers.supervisor.queues()
+    assert cpu.dying == "exit code 1: no such sword"
+
+
+def test_a_drain_starts_nobody_for_what_still_waits(sleepers: SupervisorWorld):
+    sleepers.supervisor.drain()
+    assert called(sleepers, cpu=2) == [] and sleepers.supervisor.is_empty
+    assert not sleepers.supervisor.has_asleep

@@ -149,6 +149,15 @@ local function report_objection(reservation, node)
   return is_closed and closed_objection(held, said) or device_objection(held, said.devices or {})
 end
 
+-- For a node whose workers are not all started; nobody hears it where they are. Whom an older ACL does not let
+-- ring goes on: the node looks for itself every few seconds.
+local is_rung = {}
+local function ring_at(node)
+  if is_rung[node] then return end
+  is_rung[node] = true
+  redis.pcall('PUBLISH', P .. 'handed_over:' .. node, '')
+end
+
 -- '' or why not.
 local function hand_over(admission, fields, data, written, preloaded)
   local id, attempt, queue, reservation, charges, ceilings = unpack(admission)
@@ -158,6 +167,7 @@ local function hand_over(admission, fields, data, written, preloaded)
   if why_not then return why_not end
   if is_of_another_line(id, job, reservation) then return 'its line changed meanwhile' end
   call('RPUSH', R .. 'queue:' .. queue, take_place(admission, fields, data))
+  ring_at(admission[8])
   return ''
 end
 
