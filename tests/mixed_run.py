@@ -48,7 +48,7 @@ from conductor.model.failure_outcome import Retry
 from conductor.model.ledger_entries import Begun, HeldReport, Started, WorkerTurn
 from conductor.model.limits import Limits
 from conductor.model.receipt import AdmittedNeeds, OutputFact, Receipt, Usage
-from conductor.model.snapshot import Candidate, Reservation, Snapshot
+from conductor.model.snapshot import BacklogUse, Candidate, Reservation, Snapshot
 from conductor.tick.loop import Conductor
 
 BEGAN = 1_700_000_000.0
@@ -365,8 +365,13 @@ def play(steps: int = STEPS, seed: int = 5) -> MixedWorld:
 
 
 def again() -> list[RecordedTick]:
-    """The recorded snapshots, decided as they are now."""
-    return [tick._replace(decision=decide(*tick[:3])) for tick in read()]
+    """The recorded snapshots, decided as they are now; each goes on from what the one before left."""
+    ticks, used = list[RecordedTick](), dict[str, BacklogUse]()
+    for tick in read():
+        seen = tick._replace(snapshot=replace(tick.snapshot, used=used))
+        ticks.append(seen._replace(decision=decide(*seen[:3])))
+        used = ticks[-1].decision.used
+    return ticks
 
 
 def main() -> None:

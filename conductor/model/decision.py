@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from conductor.model.chains import FileMove
 from conductor.model.reason import CROWDED_OUT, NEVER, NO_DETAIL, Detail, Reason
 from conductor.model.report import CounterReading
-from conductor.model.snapshot import RateState, Reservation
+from conductor.model.snapshot import BacklogUse, RateState, Reservation
 from conductor.model.spec import Exchanged, ResourceName, Value
 
 Gate = Literal["lane", "vram", "scratch", ResourceName, "counter", "rate", "after", "mount", "hold", "report"]
@@ -171,6 +171,8 @@ class Decision(Value, frozen=True, kw_only=True):
     wanted: dict[str, int] = {}
     #: Files that are to go to another node, since their chains cannot go on where they lie.
     moves: tuple[FileMove, ...] = ()
+    #: Backlog → what it has used, with the admissions of this tick: for the next snapshot.
+    used: dict[str, BacklogUse] = {}
     #: Look again no later than this many seconds from `now`.
     next_tick_s: float = 1.0
 
@@ -207,8 +209,9 @@ class GateLedger(Exchanged, frozen=True, kw_only=True):
     counters: dict[str, CounterReading] = {}
     #: Node → when its report was sent.
     reports: dict[str, float] = {}
-    #: As `Decision.wanted`.
+    #: As `Decision.wanted` and `Decision.used`.
     wanted: dict[str, int] = {}
+    used: dict[str, BacklogUse] = {}
 
     @property
     def passed_over(self) -> dict[str, float]:

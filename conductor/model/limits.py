@@ -86,6 +86,9 @@ class Limits(Value, frozen=True, kw_only=True):
     seed: int = 0
     #: Backlog → its weight in the fair share; those not named count 1.
     weights: dict[str, float] = {}
+    #: What a backlog has used counts for half after so long, whoever competed with it then. None: it counts
+    #: only against those who waited at the same time.
+    half_life_s: float | None = None
     #: For every so many seconds that it has waited, a job counts as of the next higher priority among those
     #: that wait. None: never.
     aging_s: float | None = None

@@ -177,6 +177,17 @@ class Controls(Exchanged, frozen=True, kw_only=True):
     hold: str = ""
 
 
+class BacklogUse(Exchanged, frozen=True, kw_only=True):
+    """What a backlog has used, in seconds of the whole (half of it for ten seconds: five)."""
+
+    #: Up to `at`, of attempts that ended and of those that run; beyond what the least served of those that
+    #: competed had used.
+    used_s: float = 0.0
+    at: float = 0.0
+    #: The part of the whole that it has held since.
+    share: float = 0.0
+
+
 class UsualKind(Value, frozen=True, kw_only=True):
     """One sort of request, and how much it counts where the place rule asks what is usual here."""
 
@@ -214,6 +225,8 @@ class Snapshot(Value, frozen=True, kw_only=True):
     in_review: dict[str, int] = {}
     #: Job → since when jobs that come after it have been started while there was no room for it.
     passed_over: dict[str, float] = {}
+    #: Backlog → what it has used, as the tick before left it; those not named: nothing.
+    used: dict[str, BacklogUse] = {}
     #: Lane or backlog that is outside its hours → when they begin again.
     outside_hours: dict[str, float] = {}
     #: What was usual so far, from a conductor that remembers it; empty: what waits and runs now is.

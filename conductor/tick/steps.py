@@ -226,6 +226,7 @@ def remember(state: TickState) -> TickState:
         seen,
         deep=depths(seen.nodes, seen.reservations, state.candidates, state.task_durations, memory.limits),
         passed_over={**memory.gates.passed_over, **memory.turned_down},
+        used=memory.gates.used,
         outside_hours=hours.outside_hours(memory.limits.hours, seen.now),
         order=memory.order if seen.chains else (),
         controls=replace(seen.controls, hold=state.hold) if state.hold else seen.controls,
@@ -298,6 +299,7 @@ def account(keeping: Keeping, state: TickState) -> TickState:
     decision, snapshot, memory = state.decision, state.snapshot, state.memory
     lost_s, last = lost_by_backlog(memory.gates, decision.now), memory.recorded
     gates = GateLedger(at=decision.now, holds=decision.hold, lost_s=lost_s, wanted=decision.wanted)
+    gates = replace(gates, used=decision.used)
     # A node removes files for room that will be wanted: it hears of it while others still run.
     is_news = is_other_reason(decision.hold, last.holds) or decision.wanted != last.wanted
     if decision.now - last.at < RECORD_EVERY_S and not is_news:

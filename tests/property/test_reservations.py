@@ -10,7 +10,7 @@ from builders import a_reservation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conductor.core.capacity.in_flight import Going, Reservations, release_at
+from conductor.core.capacity.in_flight import Reservations, release_at
 from conductor.model.snapshot import Reservation
 
 few = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "60")), deadline=None)
@@ -30,6 +30,7 @@ def a_moment(draw: st.DrawFn) -> tuple[float, list[Reservation]]:
             ram_mib=draw(st.sampled_from([10, 20])),
             lane=draw(st.sampled_from(["gpu", "io"])),
             backlog=draw(st.sampled_from(["", "night"])),
+            held=draw(st.sampled_from([{}, {":seat": 1}, {":seat": 3}])),
         )
         for name in names
     ]
@@ -56,8 +57,4 @@ def test_what_is_kept_is_what_a_look_at_all_finds(moments: list[tuple[float, lis
             holding = kept.holding(node, "vram", lambda r: r.vram_mib)
             assert holding.rows == [(r, r.vram_mib) for r in by_end if r.vram_mib]
             assert holding.ends == [release_at(r, now) for r, _ in holding.rows]
-        assert sums(kept.going) == sums(Reservations(there, now).going)
-
-
-def sums(going: dict[tuple[str, str], Going]) -> dict[tuple[str, str], tuple[int, ...]]:
-    return {key: (g.count, *g.amounts, *g.lanes.values()) for key, g in going.items() if g.count}
+        assert kept.held(":seat") == sum(r.held.get(":seat", 0) for r in there)

@@ -80,7 +80,9 @@ class Predictor:
         snapshot, candidates = observe(self.ledger, NoBudgets(), look)  # pyright: ignore[reportArgumentType]
         gates = self.ledger.gate_record.gates()
         counters = {name: reading for name, reading in gates.counters.items() if "/" not in name}
-        return msgspec.structs.replace(snapshot, passed_over=gates.passed_over, counters=counters), candidates
+        return msgspec.structs.replace(
+            snapshot, passed_over=gates.passed_over, used=gates.used, counters=counters
+        ), candidates
 
     def answer(self) -> PredictionReply:
         began = time.monotonic()

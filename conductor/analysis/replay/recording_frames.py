@@ -21,7 +21,7 @@ from conductor.model.chains import Chain
 from conductor.model.decision import GATES, Admission, Decision, Gate, Hold
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport
-from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot
+from conductor.model.snapshot import BacklogUse, Candidate, Head, JobClass, Reservation, Snapshot
 
 FORMAT = 4
 #: Of a hold: «since this very tick», which would make every hold another one.
@@ -89,6 +89,8 @@ class TickFrame(Struct, frozen=True, array_like=True):
     #: The decision's other fields.
     decision: int
     skipped: int = 0
+    #: What backlogs had used, of the snapshot and of the decision: another one in every tick.
+    used: tuple[int, int] | None = None
 
 
 class Writer:
@@ -113,7 +115,7 @@ class Writer:
         s, decision = tick.snapshot, tick.decision
         is_full = tick.is_full and not 0 <= s.now - self._full_at < self._full_every_s
         self._full_at = s.now if is_full else self._full_at
-        bare = replace(s, now=0.0, nodes=(), reservations=(), chains=(), order=())
+        bare = replace(s, now=0.0, nodes=(), reservations=(), chains=(), order=(), used={})
         # In the order in which its parts are numbered.
         fields = (
             s.now,
@@ -127,8 +129,11 @@ class Writer:
             [self._part(admission) for admission in decision.admit],
             [self._part(undated(hold)) for hold in decision.hold] if is_full else None,
             self._news_of(gates_of(decision) if tick.gates is None else tick.gates),
-            self._part(replace(decision, now=0.0, admit=(), hold=(), order=())),
+            self._part(replace(decision, now=0.0, admit=(), hold=(), order=(), used={})),
             tick.skipped,
+            (self._same("used", s.used), self._same("used then", decision.used))
+            if s.used or decision.used
+            else None,
         )
         frame = _encode(TickFrame(self._new, *fields))
         self.written_bytes += len(frame)
@@ -261,6 +266,7 @@ class Point:
             reservations=self._values(reservations, Reservation),
             chains=self._values(chains, Chain),
             order=value(f.orders[0], tuple[str, ...]),
+            used=value(f.used[0], dict[str, BacklogUse]) if f.used else {},
         )
         decision = replace(
             value(f.decision, Decision),
@@ -268,6 +274,7 @@ class Point:
             admit=self._values(f.admit, Admission),
             hold=tuple(dated(hold, f.now) for hold in self._values(f.hold or (), Hold)),
             order=value(f.orders[1], tuple[str, ...]),
+            used=value(f.used[1], dict[str, BacklogUse]) if f.used else {},
         )
         return Tick(
             snapshot=snapshot,

@@ -58,7 +58,10 @@ def limits_of(policy: str, seed: int = 0, live: Limits | None = None) -> Limits:
     )
     if live is None:
         return bare
-    waiting = {name: getattr(live, name) for name in ("aging_s", "overdue_s", "keep_after_s", "weights")}
+    waiting = {
+        name: getattr(live, name)
+        for name in ("aging_s", "overdue_s", "keep_after_s", "weights", "half_life_s")
+    }
     ours = {name: getattr(live, name) for name in ("order", "place", "is_safe")} if policy == DEFAULT else {}
     # What others would hold nobody knows: nothing.
     counters = {

@@ -32,6 +32,7 @@ class Rule(Value, frozen=True, kw_only=True):
     keep_after_s: float | None
     #: Backlog → its weight, as in conductor.toml; others count 1.
     weights: dict[str, float] = {}
+    half_life_s: float | None = None
     #: What the live conductor asks besides, and this play does not.
     not_played: tuple[str, ...] = NOT_PLAYED
 
@@ -46,6 +47,7 @@ def rule_of(policy: str, limits: Limits, not_played: tuple[str, ...] = NOT_PLAYE
         overdue_s=limits.overdue_s,
         keep_after_s=limits.keep_after_s,
         weights=limits.weights,
+        half_life_s=limits.half_life_s,
         not_played=not_played,
     )
 
@@ -61,5 +63,7 @@ def words(rule: Rule) -> str:
         if rule.weights
         else ""
     )
+    if rule.half_life_s is not None:
+        weights += f", past use halves in {duration(rule.half_life_s)}"
     left_out = f"; not played: {', '.join(rule.not_played)}" if rule.not_played else ""
     return f"{rule.policy} (order {rule.order}, place {rule.place}{way_out}), {waiting}{weights}{left_out}"

@@ -100,6 +100,7 @@ class World:
         #: What a live conductor remembers of those that waited goes on here.
         self._longest_s = begin.longest_wait_s
         self._passed_over = dict(begin.passed_over)
+        self._used = begin.used
         self._take_chains(workload.chains)
         #: Those that wait for nobody: the next to arrive is among the events, the others are not.
         arriving = [job for job in workload.jobs if job.reservation is None and not job.waits]
@@ -248,6 +249,7 @@ class World:
         self._passed_over = {
             h.head: h.passed_over_since for h in decision.hold if h.passed_over_since is not None
         }
+        self._used = decision.used
         for admission in decision.admit:
             if self._budgets is not None and admission.rates:
                 self._budgets.take(
@@ -260,7 +262,7 @@ class World:
         """Nodes as they were at the start: what has changed since, the decision state was told."""
         plain = Snapshot(
             now=self.now, nodes=self.nodes, longest_wait_s=self._longest_s, controls=self._controls,
-            passed_over=self._passed_over,
+            passed_over=self._passed_over, used=self._used,
         )  # fmt: skip
         if not self._goes_on_from_live:
             return plain

@@ -38,6 +38,7 @@ def limits_of(settings: Settings) -> Limits:
         order="auto",
         place="least_loss",
         weights={name: backlog.weight for name, backlog in settings.backlogs.items()},
+        half_life_s=settings.sharing.half_life_s,
         aging_s=settings.waiting.aging_s,
         overdue_s=settings.waiting.overdue_s,
         keep_after_s=settings.waiting.keep_after_s,

@@ -221,6 +221,14 @@ class BacklogSettings(Section, frozen=True, kw_only=True):
     weight: Positive = 1.0
 
 
+class SharingSettings(Section, frozen=True, kw_only=True):
+    """How backlogs share the machines, besides their weights."""
+
+    #: What a backlog has used counts for half after so long: who had much in the last hours goes behind who
+    #: had little. None: past use counts only against those who waited at that time.
+    half_life_s: Positive | None = None
+
+
 class WaitingSettings(Section, frozen=True, kw_only=True):
     """What becomes of jobs that wait long, so that none waits for ever."""
 

@@ -44,6 +44,7 @@ from conductor.base.settings.sections import (
     NodeSettings,
     Redis,
     Root,
+    SharingSettings,
     Ticks,
     Timing,
     WaitingSettings,
@@ -127,6 +128,7 @@ class Settings(Section, frozen=True, kw_only=True):
     priorities: dict[str, JobPriority] = {}
     limits: LimitSettings = LimitSettings()
     backlogs: dict[str, BacklogSettings] = {}
+    sharing: SharingSettings = SharingSettings()
     waiting: WaitingSettings = WaitingSettings()
     #: By lane or backlog: when it may start jobs, in local time of the conductor: `cloud = "18:00-08:00"`.
     #: The others may always.

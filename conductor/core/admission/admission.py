@@ -14,9 +14,10 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from conductor.core.admission.closings import Closings
+from conductor.core.admission.competitors import Competitors
 from conductor.core.admission.decision_state import DecisionState
 from conductor.core.admission.file_moves import not_there
-from conductor.core.admission.gates import backlog_closed
 from conductor.core.admission.holds import Holds
 from conductor.core.admission.jobs_ahead import HeldClass
 from conductor.core.admission.make_reservation import Taken, reservation_of, takes
@@ -113,11 +114,9 @@ class Deciding:
         #: What said no to a place that fits, in the last question.
         self._denied: Verdict | None = None
         self._blocked_by: Verdict | None = None
+        self.competitors = Competitors(self.turns, candidates, state.demand, self.starvation.bits)
         self.safety = Safety(state.life)
-        #: Something may be outside its hours, or of a kind that is held back.
-        self._known_closings: dict[Hashable, Sequence[Verdict]] = {}
-        self._is_closed = bool(snapshot.outside_hours or snapshot.controls.paused_backlogs)
-        self._has_closed = self._is_closed or self.kinds.are_told or not self.kinds.is_free
+        self.closings = Closings(self.free, self.kinds, self.untried, self.bounds)
 
     def first(self) -> Decision:
         """Who goes now, and who next where running attempts end. Nothing of those that stay."""
@@ -136,6 +135,7 @@ class Deciding:
             admit=tuple(self.admissions),
             successors=self._successors() if self.limits.has_successors else (),
             review=() if self.is_stopped else self.kinds.used_up(waiting),
+            used=self.turns.shares.left(self.competitors.competing),
             order=self.state.life.order(),
         )
 
@@ -153,7 +153,7 @@ class Deciding:
             self.safety,
             self.starvation,
             self.backfill,
-            self._closings,
+            self.closings.of,
             self.kinds.is_counted,
         )
         held = list(self.held.values())
@@ -213,8 +213,8 @@ class Deciding:
         self._denied = self._blocked_by
         if self._denied is None and member is not None:
             self._denied = not_there(member, demand.node or "" if demand.is_pinned else "")
-        if self._denied is None and self._has_closed:
-            self._denied = self._backlog_closed(turn) or self.kinds.closed(turn.job_class)
+        if self._denied is None and self.closings.has_any:
+            self._denied = self.closings.first_of(turn.job_class)
         return self._denied is not None
 
     def _may_fit(self, demand: Demand) -> bool:
@@ -248,23 +248,6 @@ class Deciding:
             self._denied = reserved_budget(name, self.reserved_counts[name])
         return not self._lack and self._denied is None
 
-    def _backlog_closed(self, turn: ClassTurn) -> Verdict | None:
-        return next(iter(backlog_closed(turn.job_class, self.free)), None) if self._is_closed else None
-
-    def _closings(self, job_class: JobClass) -> Sequence[Verdict]:
-        """All that closes a class, or places of it, whatever is free. Classes that agree share the answer."""
-        if not (self._has_closed or self.untried.has(job_class) or self.bounds):
-            return ()
-        known_by = (job_class.kind, job_class.task, job_class.lane, job_class.backlog, job_class.is_untried)
-        key = (*known_by, self.bounds.key(job_class)) if self.bounds else known_by
-        known = self._known_closings.get(key)
-        if known is None:
-            closed = backlog_closed(job_class, self.free) if self._is_closed else []
-            known = [*closed, *self.kinds.closings(job_class), *self.untried.closings(job_class)]
-            known += self.bounds.closings(job_class)
-            self._known_closings[key] = known
-        return known
-
     def _hold(self, turn: ClassTurn, head: Head, demand: Demand, member: Member | None, is_due: bool) -> None:
         denied, lack = self._denied, self._lack
         if denied is None:
@@ -280,7 +263,10 @@ class Deciding:
             self.starvation.lacked(demand, turn, head)
         elif denied is not None and denied.reason in RESERVED:
             self.starvation.came_after(head.job_id)
-        if lack and (is_due or (lack == "room" and self.orders.is_overdue(turn.job_class, head))):
+        is_competing = bool(lack) or (denied is not None and denied.reason in RESERVED)
+        if is_competing and any(queue.is_open for queue in self.free.queues[demand.lane]):
+            self.competitors.competing.add(turn.job_class.backlog)
+        if lack and (is_due or self._is_first_in_line(turn, head, demand)):
             self._keep_for(head, demand)
         if blocks(self.limits.order) and self._blocked_by is None:
             self._blocked_by = Verdict(
@@ -297,6 +283,12 @@ class Deciding:
         elif denied is not None and demand.disk and life:
             # What it leaves would lock out the chains that were begun; one of theirs may wait behind it.
             self.turns.passed_over(turn, lambda other: life.member(other.job_id) is not None)
+
+    def _is_first_in_line(self, turn: ClassTurn, head: Head, demand: Demand) -> bool:
+        """Is a place kept for it though nobody passed it over for too long: by the order of its backlog, or
+        since its backlog is behind its share."""
+        is_first = self._lack == "room" and self.orders.is_overdue(turn.job_class, head)
+        return is_first or self.competitors.owe(turn, demand)
 
     def _keep_for(self, head: Head, demand: Demand) -> None:
         """A place, or what is left of the budgets or counters that it lacks; nothing where no node could ever
@@ -338,7 +330,8 @@ class Deciding:
         place.queue.active += 1
         self.placement.took(place)
         self.state.life.began(head.job_id, place.node.name)
-        self.turns.admitted(turn, reservation)
+        self.competitors.competing.add(turn.job_class.backlog)
+        self.turns.admitted(turn, admission)
         if turn.admitted == len(turn.candidate.heads) < turn.candidate.waiting:
             self.has_more_heads = True
 
@@ -384,13 +377,11 @@ class Deciding:
 
     def _as_successor(self, waiter: Waiter, place: Place) -> Admission | None:
         """Canaries, tries and kinds of which nothing is known are counted by ticks; where a place is kept for
-        somebody, ticks say who may pass."""
-        permit = self.kinds.ask(waiter.job_class, place.node.name)
-        if (
-            isinstance(permit, Verdict)
-            or permit.role
-            or (self.backfill is not None and self.backfill.node is place.node)
-        ):
+        somebody else, ticks say who may pass."""
+        permit, kept = self.kinds.ask(waiter.job_class, place.node.name), self.backfill
+        if isinstance(permit, Verdict) or permit.role:
+            return None
+        if kept is not None and kept.node is place.node and kept.job_id != waiter.head.job_id:
             return None
         if self.untried and self.untried.has(waiter.job_class):
             return None

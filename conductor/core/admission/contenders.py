@@ -1,8 +1,8 @@
 """Which jobs may start before a held job that has no job ahead of it now.
 
-A running job that ends gives back the share of its backlog, so the backlog that holds more now may hold less
-then; and where orders are played through, another order may win once more is free. A hold names these jobs:
-otherwise «would start» would be a promise that others may break.
+A running job that ends before its time was charged to its backlog for longer than it took, so the backlog
+that has used more now may have used less then; and where orders are played through, another order may win
+once more is free. A hold names these jobs: otherwise «would start» would be a promise that others may break.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def contenders(
             comes_first = turns.is_chosen_anew or other.key <= one.key
         else:
             if backlog not in may:
-                may[backlog] = turns.share_without(backlog, over) <= turns.share_of(own)
+                may[backlog] = turns.shares.without(backlog, over) <= turns.shares.of(own)
             comes_first = may[backlog]
         if comes_first or other.level < one.level:
             found.append(other.head.job_id)

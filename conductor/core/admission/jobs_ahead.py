@@ -27,7 +27,7 @@ class HeldClass(NamedTuple):
     turn: ClassTurn
     head: Head
     demand: Demand
-    #: By which that head waited for its turn, beside the share of its backlog.
+    #: By which that head waited for its turn, beside what its backlog has used.
     level: int
     key: Key
     #: Of a chain.
@@ -67,7 +67,7 @@ def of_next_tick(
 ) -> list[HeldClass]:
     """`held` stands in the order of this tick, and comes out in that of the next, if nothing but the
     admissions of this one happens until then."""
-    shares = {backlog: turns.share_of(backlog) for backlog in {one.turn.job_class.backlog for one in held}}
+    shares = {backlog: turns.shares.of(backlog) for backlog in {one.turn.job_class.backlog for one in held}}
     keyed = [
         ((one.level, shares[one.turn.job_class.backlog], one.key, one.turn.job_class.id), one) for one in held
     ]

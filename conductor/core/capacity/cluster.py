@@ -14,7 +14,7 @@ from conductor.core.capacity.node import DiskFree as DiskFree
 from conductor.core.capacity.node import NodeFree, QueueFree, add_written, charge_node, held
 from conductor.core.capacity.resources import Pool as Pool
 from conductor.core.capacity.resources import Steps
-from conductor.core.capacity.work_in_flight import Work
+from conductor.core.capacity.work_in_flight import Work, WorkByBacklog
 from conductor.model.chains import RecentWrite
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport
@@ -81,6 +81,7 @@ class Free:
         self.shares: dict[str, tuple[JobClass, float]] = {}
         self._places: dict[Lane, int] | None = None
         self._work: Work | None = None
+        self._work_of: WorkByBacklog | None = None
         #: What `core.ordering.backfill` found of a node, for as long as it stays so.
         self.found: dict[tuple[str, Hashable], tuple[int, float, Any]] = {}
         #: A node could ever give more, or less, than before `follow`.
@@ -118,12 +119,9 @@ class Free:
 
     @property
     def places(self) -> dict[Lane, int]:
-        """Lane → how many its workers and queues take at once."""
+        """Lane → its workers."""
         if self._places is None:
-            #: In the order of LANES.
-            self._places = {
-                lane: sum([q.workers + q.depth for q in queues]) for lane, queues in self.queues.items()
-            }
+            self._places = {lane: sum([q.workers for q in queues]) for lane, queues in self.queues.items()}
         return self._places
 
     def _charge(self) -> None:
@@ -157,9 +155,21 @@ class Free:
             left = self._work.left_s(self.now) or 0.0
         return left
 
+    def work_of_backlogs(
+        self, share: Callable[[Reservation], float], unknown_s: float
+    ) -> tuple[WorkByBacklog, dict[str, float]]:
+        """The same of each backlog, and what that has left now; of what gave no estimate, `unknown_s`."""
+        left_s = None if self._work_of is None else self._work_of.left_s(self.now)
+        if self._work_of is None or left_s is None:
+            self._work_of = WorkByBacklog(self.reservations, share, unknown_s)
+            left_s = self._work_of.left_s(self.now) or {}
+        return self._work_of, left_s
+
     def _note(self, r: Reservation) -> None:
         if self._work is not None:
             self._work.add(r)
+        if self._work_of is not None:
+            self._work_of.add(r)
         if (node := self.nodes.get(r.node)) is not None:
             node.version += 1
         self.reservations.add(r)
@@ -168,6 +178,8 @@ class Free:
         if self._work is not None:
             self._work.drop(r.job_id)
         was = self.reservations.drop(r)
+        if self._work_of is not None:
+            self._work_of.drop(was)
         if (node := self.nodes.get(was.node)) is not None:
             node.version += 1
 
@@ -236,8 +248,6 @@ class Free:
                     queue.node.name for name in differing if (queue := self._by_name.get(name)) is not None
                 }
         changed |= {fact.node for fact in (*before.written, *snapshot.written)}
-        if before.deep != snapshot.deep:
-            self._places = None
         self.renew(snapshot)
         written: dict[str, list[RecentWrite]] = {}
         for fact in snapshot.written:
@@ -263,15 +273,15 @@ class Free:
         if node.shape() != shape:
             return False
         if node.sizes() != sizes:
-            self._whole = self._work = None
+            self._whole = self._work = self._work_of = None
             self.shares.clear()
             self.is_resized = True
         new = [q for queues in node.queues.values() for q in queues]
         for was, now in zip(old, new, strict=True):
             now.number = was.number
             self._by_name[now.name] = self.queues[now.lane][was.number] = now
-            if (now.workers, now.depth) != (was.workers, was.depth):
-                self._places = None
+            if now.workers != was.workers:
+                self._places = self._work_of = None
         for r in self.reservations.on(node.name):
             if (queue := self._by_name.get(r.queue)) is not None:
                 queue.active += 1

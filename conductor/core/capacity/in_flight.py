@@ -1,4 +1,4 @@
-"""What is admitted and not over yet, as a decision asks for it: by node, by backlog, by who should end
+"""What is admitted and not over yet, as a decision asks for it: by node, by name, by who should end
 first. Pure.
 """
 
@@ -6,12 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import compress
-from operator import add, attrgetter, is_not, sub
+from operator import attrgetter, is_not
 from typing import NamedTuple
 
-from conductor.core.capacity.resources import NODE, Steps, held_in_all
+from conductor.core.capacity.resources import NODE, Steps
 from conductor.model.snapshot import Reservation
-from conductor.model.spec import LANES, Lane
 
 INFINITY = float("inf")
 #: In the place of a node, of who holds what is counted over the whole cluster.
@@ -28,34 +27,6 @@ def release_at(reservation: Reservation, now: float) -> float:
     if reservation.expected_s <= 0 or reservation.frozen_since is not None:
         return INFINITY
     return max(now, (reservation.started_at or now) + reservation.expected_s + reservation.frozen_s)
-
-
-class Going:
-    """What a backlog holds, as sums that come and go."""
-
-    __slots__ = ("amounts", "count", "held", "lanes")
-
-    def __init__(self) -> None:
-        self.count = 0
-        #: Of each resource, in the order of `Free.whole`.
-        self.amounts = NOTHING_HELD
-        self.lanes: dict[Lane, int] = dict.fromkeys(LANES, 0)
-        #: Charge key → how many, of what is counted by name.
-        self.held: dict[str, int] = {}
-
-    def add(self, r: Reservation, sign: int = 1) -> None:
-        change = add if sign > 0 else sub
-        self.amounts = tuple(map(change, self.amounts, held_in_all(r)))
-        self.lanes[r.lane] += sign
-        self.count += sign
-        for key, amount in r.held.items():
-            self.held[key] = self.held.get(key, 0) + sign * amount
-
-    def merge(self, other: Going) -> None:
-        self.amounts = tuple(map(add, self.amounts, other.amounts))
-        self.count += other.count
-        for lane, count in other.lanes.items():
-            self.lanes[lane] += count
 
 
 class Holding(NamedTuple):
@@ -83,8 +54,8 @@ class Reservations:
 
     def __init__(self, all_of_them: Iterable[Reservation], now: float) -> None:
         self._now = now
-        #: Backlog (or a class, where a reservation does not say) → what it holds.
-        self.going: dict[tuple[str, str], Going] = {}
+        #: Charge key → how many, of what is counted by name.
+        self._counted: dict[str, int] = {}
         self._known: dict[str, Reservation] = {}
         self._on_node: dict[str, dict[str, Reservation]] = {}
         self._sorted: dict[str, list[Reservation]] = {}
@@ -96,19 +67,15 @@ class Reservations:
 
     def _read(self, all_of_them: Iterable[Reservation]) -> None:
         """As nothing is known yet: tens of thousands where a lead begins."""
-        on_node, known, going = self._on_node, self._known, self.going
+        on_node, known = self._on_node, self._known
         for r in all_of_them:
             job_id, name = r.job_id, r.node
             here = on_node.get(name)
             if here is None:
                 here = on_node[name] = {}
             here[job_id] = r
-            if job_id not in known:
-                key = (r.backlog, "" if r.backlog else r.class_id)
-                sums = going.get(key)
-                if sums is None:
-                    sums = going[key] = Going()
-                sums.add(r)
+            if r.held and job_id not in known:
+                self._count(r, 1)
             known[job_id] = r
 
     # ── what comes and goes ───────────────────────────────────────────────────────────────────────────────
@@ -124,7 +91,7 @@ class Reservations:
         self._changed_on(r.node)
         self._on_node.setdefault(r.node, {})[r.job_id] = r
         if r.job_id not in self._known:
-            self._tally(r, 1)
+            self._count(r, 1)
         self._known[r.job_id] = r
 
     def drop(self, r: Reservation) -> Reservation:
@@ -132,7 +99,7 @@ class Reservations:
         known = self._known.pop(r.job_id)
         self._changed_on(known.node)
         del self._on_node[known.node][known.job_id]
-        self._tally(known, -1)
+        self._count(known, -1)
         return known
 
     def _changed_on(self, node: str) -> None:
@@ -141,12 +108,9 @@ class Reservations:
         self._sorted.pop(node, None)
         self._holding.pop(node, None)
 
-    def _tally(self, r: Reservation, sign: int) -> None:
-        key = (r.backlog, "" if r.backlog else r.class_id)
-        going = self.going.get(key)
-        if going is None:
-            going = self.going[key] = Going()
-        going.add(r, sign)
+    def _count(self, r: Reservation, sign: int) -> None:
+        for key, amount in r.held.items():
+            self._counted[key] = self._counted.get(key, 0) + sign * amount
 
     def changes(self, later: Iterable[Reservation]) -> tuple[list[Reservation], list[Reservation]]:
         """(over, or replaced by one that holds otherwise; new or replaced) if these are all there are now."""
@@ -179,7 +143,7 @@ class Reservations:
 
     def held(self, key: str) -> int:
         """Under that charge key, of what is counted by name."""
-        return sum([going.held.get(key, 0) for going in self.going.values()])
+        return self._counted.get(key, 0)
 
     def by_end(self, node: str) -> list[Reservation]:
         """Those on a node, the one expected to end first in front."""

@@ -1,22 +1,23 @@
-"""Whose turn it is: priority first (with age), then the backlog that holds least by its weight, then the key
-of the rule in force. Before all of them: one that was passed over for too long.
+"""Whose turn it is: priority first (with age), then the backlog that has used least by its weight, then the
+key of the rule in force. Before all of them: one that was passed over for too long.
 
 `Turns` hands out one class at a time, with one of its heads, and is told what became of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 
 from conductor.core.capacity.cluster import Free
-from conductor.core.ordering.fair_share import Share, Shares
+from conductor.core.ordering.fair_share import Shares
 from conductor.core.ordering.orders import Key, Orders
+from conductor.model.decision import Admission
 from conductor.model.limits import Limits
-from conductor.model.snapshot import Candidate, Head, JobClass, Reservation
+from conductor.model.snapshot import Candidate, Head, JobClass
 
-#: (level, share of its backlog, key of its first class, that class).
-GroupKey = tuple[int, Share, Key, str]
+#: (level, what its backlog has used, key of its first class, that class).
+GroupKey = tuple[int, float, Key, str]
 
 
 class ClassTurn:
@@ -88,7 +89,7 @@ class Turns:
     def __init__(self, candidates: Sequence[Candidate], free: Free, orders: Orders, limits: Limits) -> None:
         self._orders = orders
         self._now = free.now
-        self._shares = Shares(candidates, free, limits.weights)
+        self.shares = Shares(candidates, free, limits)
         self.ages = Ages(candidates, free.now, limits.aging_s)
         self._groups: dict[tuple[int, str], Group] = {}
         self._heap: list[tuple[GroupKey, int, Group]] = []
@@ -137,7 +138,7 @@ class Turns:
 
     def _key(self, group: Group) -> GroupKey:
         key, class_id, _ = group.heap[0]
-        return (group.level, self._shares.of(group.backlog), key, class_id)
+        return (group.level, self.shares.of(group.backlog), key, class_id)
 
     def first_from(self, job_class: JobClass, head: Head) -> float | None:
         """When it goes before all others of its backlog, if no more work comes; None: it does now, or age
@@ -149,14 +150,6 @@ class Turns:
         if (overdue_after_s := self._orders.overdue_after_s()) is not None:
             top = max(top, head.since + overdue_after_s)
         return top if top > self._now else None
-
-    def share_of(self, backlog: str) -> Share:
-        """What it holds after the admissions so far: in the next tick the smallest goes first."""
-        return self._shares.of(backlog)
-
-    def share_without(self, backlog: str, over: Iterable[Reservation]) -> Share:
-        """What it holds once these have ended as well."""
-        return self._shares.without(backlog, over)
 
     @property
     def is_chosen_anew(self) -> bool:
@@ -184,7 +177,7 @@ class Turns:
             if group.queued != key:
                 continue
             group.queued = None
-            # A share only grows while its group is queued: the backlog was served at another level.
+            # It only grows while its group is queued: the backlog was served at another level.
             if self._key(group) != key:
                 self._queue(group)
                 continue
@@ -192,9 +185,9 @@ class Turns:
             return heappop(group.heap)[2]
         return None
 
-    def admitted(self, turn: ClassTurn, reservation: Reservation) -> None:
+    def admitted(self, turn: ClassTurn, admission: Admission) -> None:
         """Call it for the turn that was given last, before the next one."""
-        self._shares.admitted(turn.job_class, reservation)
+        self.shares.admitted(admission.reservation, admission.rates)
         turn.admitted += 1
         self.passed_over(turn)
 

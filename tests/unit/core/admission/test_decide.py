@@ -43,7 +43,7 @@ def test_a_long_backlog_does_not_starve_a_younger_one() -> None:
 def test_what_is_going_already_counts_for_its_backlog() -> None:
     long = a_candidate(a_class("cloud", id="long", backlog="long"), waiting=9, since=NOW - 9999)
     short = a_candidate(a_class("cloud", id="short", backlog="short"), waiting=9)
-    running = tuple(a_reservation(f"j{i}", class_id="long", queue="x", lane="cloud") for i in range(3))
+    running = tuple(a_reservation(f"j{i}", backlog="long", queue="x", lane="cloud") for i in range(3))
 
     going = decide(a_snapshot(reservations=running), [long, short], LIMITS).admit
 

@@ -11,7 +11,7 @@ from conductor.core.capacity.in_flight import Reservations
 from conductor.model.receipt import Usage
 from tests.builders import NOW, a_reservation
 
-JOB = a_reservation("j1", backlog="night", vram_mib=100, ram_mib=10, cpu=1.0)
+JOB = a_reservation("j1", backlog="night", vram_mib=100, ram_mib=10, cpu=1.0, held={":licences": 1})
 
 
 def test_a_job_that_starts_and_tells_its_use_is_not_counted_out_and_in_again():
@@ -20,7 +20,7 @@ def test_a_job_that_starts_and_tells_its_use_is_not_counted_out_and_in_again():
     assert kept.changes([later]) == ([], [later])
     kept.add(later)
     assert list(kept.on(JOB.node)) == [later]
-    assert kept.going["night", ""].count == 1
+    assert kept.held(":licences") == 1
 
 
 @pytest.mark.parametrize(
