@@ -45,11 +45,8 @@ class Volume(Exchanged, frozen=True, kw_only=True):
     removable_bytes: int = 0
     #: Roots of a node with the same mark lie on one file system: what is free there is free once.
     filesystem: str | None = None
-    #: Which folder it is, whoever looks: the same on two hosts where they see the same one, by its marker or,
-    #: without one, by its number on its file system. None: not known.
-    identity: str | None = None
-    #: The name that a node drew for what lies there: only those that see the same files report the same one.
-    #: Empty: not known.
+    #: Which folder it is, whoever looks: the name that a node drew for what lies there. Only those that see
+    #: the same files report the same one. Empty: not known.
     root_id: str = ""
     is_writable: bool = False
     #: Less than its headroom was free: nothing new starts to write here until so much is. None: open.

@@ -93,22 +93,18 @@ def _roots(nodes: Sequence[NodeReport]) -> Iterator[HostDifference]:
 
 
 def _folders(nodes: Sequence[NodeReport]) -> Iterator[HostDifference]:
-    """Of roots that hosts share: scratch is each host's own, and so is what has no marker there."""
+    """Of roots that hosts share: scratch is each host's own."""
     seen: dict[str, dict[str, str]] = defaultdict(dict)
-    marked: Counter[str] = Counter()
     for node in nodes:
         for volume in node.volumes:
-            if volume.identity is not None and volume.root != "scratch":
-                seen[volume.root][node.node] = volume.identity
-                marked[volume.root] += volume.identity.startswith("m")
-    for root, identities in seen.items():
-        for node, others in _odd(identities):
-            remedy = (
-                "mount the same there" if marked[root] else "name a shared folder, with a `marker` file in it"
-            )
+            if volume.root_id and volume.root != "scratch":
+                seen[volume.root][node.node] = volume.root_id
+    for root, ids in seen.items():
+        for node, others in _odd(ids):
             words = (
                 f"the root {root} of {node} is another folder than that of {named(others)}: what is made "
-                f"there is not seen elsewhere; {remedy}"
+                "there is not seen elsewhere; mount the same folder there, and give it a `marker`, without "
+                "which it counts as not mounted"
             )
             yield HostDifference(node=node, kind="folder", words=words)
 

@@ -51,7 +51,7 @@ def test_each_difference_is_said_and_nothing_is_lost_for_it(clock_stub: Path, tm
         told = "\n".join(world.notes())
         for words in (
             "the clock of early is 26 h 00 min behind Redis's",
-            "early has other code of chaos.step than apart, good, newer",
+            "early has other code of chaos.bad, chaos.step than apart, good, newer",
             "only apart declares the root other: ",
             "the root published of apart is another folder than that of ",
             "newer runs Conductor ",

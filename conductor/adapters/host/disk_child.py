@@ -9,9 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-import stat
 import sys
-import zlib
 from typing import Any
 
 
@@ -26,28 +24,16 @@ def look(path: str, marker: str | None, make: bool) -> dict[str, Any]:
         if not os.path.isdir(path):  # noqa: PTH112
             return {"fault": f"{path} is not there"}
         facts, status = os.statvfs(path), os.stat(path)  # noqa: PTH116
-        identity = f"i{status.st_ino}" if marker is None else mark_of(os.path.join(path, marker))  # noqa: PTH118
     except OSError as e:
         return {"fault": f"{path}: {e.strerror}"}
     return {
         "filesystem": str(status.st_dev),
-        "identity": identity,
         "total": facts.f_blocks * facts.f_frsize,
         # What is kept back for root is not ours to use, even where we are root.
         "free": facts.f_bavail * facts.f_frsize,
         "is_read_only": bool(facts.f_flag & os.ST_RDONLY),
         "is_writable": os.access(path, os.W_OK | os.X_OK),
     }
-
-
-def mark_of(marker: str) -> str:
-    """What is the same of a marker from whatever host it is seen: a file that was made elsewhere was made at
-    another second, or says something else."""
-    status = os.stat(marker)  # noqa: PTH116
-    if not stat.S_ISREG(status.st_mode):
-        return f"m{int(status.st_mtime)}"
-    with open(marker, "rb") as file:  # noqa: PTH123
-        return f"m{int(status.st_mtime)}-{status.st_size}-{zlib.crc32(file.read(4096)):08x}"
 
 
 def root_id_of(path: str, draws: bool) -> str:

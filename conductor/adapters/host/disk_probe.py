@@ -101,7 +101,6 @@ def volume(name: str, root: Root, facts: Mapping[str, Any]) -> Volume:
         root=name,
         path=path,
         filesystem=facts["filesystem"],
-        identity=facts.get("identity"),
         root_id=facts.get("root_id", ""),
         total_bytes=facts["total"],
         free_bytes=facts["free"],

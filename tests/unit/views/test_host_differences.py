@@ -14,7 +14,7 @@ from conductor.views.host_differences import differences
 
 def hosts(count: int = 3, **changed: Any) -> list[NodeReport]:
     """Alike, but for the last one."""
-    nas = replace(a_volume(), root="published", identity="m1-0-0")
+    nas = replace(a_volume(), root="published", root_id="1f")
     plain = replace(a_report(devices=0), build="1.0+aa", code={"a.cut": "1.0+11"}, volumes=(nas,))
     alike = [replace(plain, node=f"h{n}") for n in range(count)]
     return [*alike[:-1], replace(alike[-1], **changed)]
@@ -39,7 +39,7 @@ def test_of_hosts_that_are_alike_nothing_is_said() -> None:
         ({"code": {"a.cut": "1.0+22"}}, "h2 has other code of a.cut than h0, h1"),
         ({"volumes": ()}, "h2 declares no root published, unlike h0, h1"),
         (
-            {"volumes": (replace(a_volume(), root="published", identity="m2-0-0"),)},
+            {"volumes": (replace(a_volume(), root="published", root_id="2e"),)},
             "the root published of h2 is another folder than that of h0, h1",
         ),
     ],
@@ -55,7 +55,7 @@ def test_a_clock_that_is_a_second_off_disturbs_nobody() -> None:
 
 
 def test_each_host_has_a_scratch_of_its_own() -> None:
-    scratch = [replace(a_volume(), root="scratch", identity=f"i{n}") for n in range(2)]
+    scratch = [replace(a_volume(), root="scratch", root_id=f"3{n}") for n in range(2)]
     nodes = [replace(node, volumes=(v,)) for node, v in zip(hosts(2), scratch, strict=True)]
 
     assert words(nodes) == []
@@ -72,7 +72,7 @@ def test_a_host_that_is_silent_is_said_with_since_when_and_what_it_had_in_hand()
 
 
 def test_a_root_that_only_one_host_has_is_said_once() -> None:
-    nas = replace(a_volume(), root="published", identity="m1-0-0")
+    nas = replace(a_volume(), root="published", root_id="1f")
 
     (found,) = words(hosts(5, volumes=(nas, replace(nas, root="models"))))
 
