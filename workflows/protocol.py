@@ -20,6 +20,8 @@ from conductor.base.settings.settings import load
 from conductor.base.text import printable
 from conductor.model.spec import JobSpec
 from conductor.planning import planned
+from conductor.verify.file_facts import nothing_noted
+from conductor.verify.read_back import notes_of
 from conductor.verify.verify import Checks, sound, verify
 
 #: So many problems of a manifest are printed.
@@ -71,6 +73,7 @@ def run_verify_script(name: str, argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--strict", action="store_true", help="report receipts of jobs that are not in the manifest too"
     )
+    parser.add_argument("--again", action="store_true", help="read all outputs, also those read back before")
     options = parser.parse_args(argv)
     if (options.manifest is None) == (options.file is None):
         parser.error("name one manifest: verify.py MANIFEST, or verify.py --file MANIFEST")
@@ -79,7 +82,10 @@ def run_verify_script(name: str, argv: Sequence[str] | None = None) -> int:
         settings = load().for_code
         sound(manifest)
         checks = checks_for((name,), settings)
-        report = verify(manifest, settings.receipts_dir, settings, checks, is_strict=options.strict)
+        noted = nothing_noted if options.again else notes_of(settings.state_dir).known
+        report = verify(
+            manifest, settings.receipts_dir, settings, checks, is_strict=options.strict, noted=noted
+        )
     except ConductorError as e:
         return complain(e)
     text = (

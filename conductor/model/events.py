@@ -275,6 +275,7 @@ EVENTS: dict[str, EventKind] = {
     "receipts.not_whole": _kind(
         "WARNING", "A line of a receipts file is no whole receipt.", "file lines error"
     ),
+    "output.read_back": _kind("INFO", "Published files were read back, and are whole.", "files"),
     "output.altered": _kind("ERROR", "A published file was altered.", "job_id task about file"),
     "receipts.not_mended": _kind("ERROR", "A file of receipts cannot be written again.", "file error"),
     "file.mended": _kind(

@@ -34,6 +34,7 @@ from conductor.base.files.fingerprint import FileState
 from conductor.base.files.layout import Layout
 from conductor.base.files.paths import root_folder, split
 from conductor.base.logs.events import emit_event
+from conductor.base.text import many
 from conductor.model.receipt import OutputFact
 from conductor.model.subject import file_name, named
 from conductor.record.receipts import record_of
@@ -45,6 +46,8 @@ SETTLE_S = 2.0
 MOST_TRIES = 30
 #: A run that is over within this has nothing read back; then receipts are looked at so often.
 PATIENCE_S, LOOK_S = 2.0, 1.0
+#: What was read is told when nothing is left to read, and the work is over or so long ago it was told last.
+WORD_S = 600.0
 #: The reader's process goes when nothing was published for so long.
 REST_S = 60.0
 #: Of each file of receipts so much is gone through at the beginning, as far as it is no older than that: what
@@ -106,6 +109,7 @@ class ReadBack:
         self._news, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._had_work = False
+        self._files, self._told_at = 0, clock()
 
     def __enter__(self) -> ReadBack:
         return self
@@ -141,6 +145,7 @@ class ReadBack:
                 self.turn()
             except OSError as e:
                 logger.debug("Nothing is read back now: {}", e)
+            self.say()
             if not self._due and not self._news.wait(REST_S):
                 self._reader.rest()
                 self._news.wait()
@@ -157,6 +162,17 @@ class ReadBack:
             self._read(self._due.popleft())
             if self._clock() > until:
                 return
+
+    def say(self) -> None:
+        """What was read and is as it was published."""
+        if self._files and not self._due and not (self._had_work and self._clock() < self._told_at + WORD_S):
+            emit_event(
+                "output.read_back",
+                "Read back {}: as published",
+                many(self._files, "published file"),
+                files=self._files,
+            )
+            self._files, self._told_at = 0, self._clock()
 
     def _look(self) -> None:
         for line in self._follower.news():
@@ -192,8 +208,10 @@ class ReadBack:
             self._see(what, due.tries + 1)
         elif found != what.fact.sha256:
             self._tell(what, found)
-        elif due.state.size >= NOTED_BYTES and self._stamps(due.state.device):
-            self._notes.note(what.file, due.state, found)
+        else:
+            self._files += 1
+            if due.state.size >= NOTED_BYTES and self._stamps(due.state.device):
+                self._notes.note(what.file, due.state, found)
 
     def _tell(self, what: Published, found: str) -> None:
         """Unless the job was made again: then it is what another receipt says, or will be."""

@@ -1,5 +1,5 @@
-"""The files of a night: is it what was made. Read whole, or only looked at; and a picture of the first
-products."""
+"""The files of a night: is it what was made. Read whole, now or beside the run, or only looked at; and a
+picture of the first products."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice, repeat
 from pathlib import Path, PurePosixPath
 
@@ -24,10 +25,11 @@ from conductor.model.receipt import OutputFact
 from conductor.model.spec import JobSpec
 from conductor.record import removal_notes
 from conductor.verify.claims import NO_CLAIM, Claim, claims
-from conductor.verify.file_facts import NOT_THERE, opened
+from conductor.verify.file_facts import NOT_THERE, Noted, opened
 from conductor.verify.media_facts import DEMUXERS, is_media, is_stream
 from conductor.verify.output_facts import output_facts
 from conductor.verify.picture_facts import is_picture
+from conductor.verify.read_back import notes_of
 from conductor.verify.verify import output_faults
 from conductor.views.night.document import OutputFigures, OutputRow, OutputState
 from conductor.views.night.record import NightRecord
@@ -126,7 +128,7 @@ def _listed(rows: Iterable[OutputRow], read_on: Set[str]) -> tuple[OutputRow, ..
 def _looked(
     made: list[Made], layout: Layout, gone: Set[tuple[str, str, int]], on_looked: OnLooked, *, is_deep: bool
 ) -> Iterator[OutputRow]:
-    look = _read if is_deep else _glanced
+    look = partial(_read, noted=notes_of(layout.state_dir).known) if is_deep else _glanced
     files = iter(made)
     done = 0
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
@@ -147,8 +149,8 @@ def _looked(
             on_looked(done, len(made))
 
 
-def _read(made: Made, layout: Layout) -> tuple[OutputState, str]:
-    seen = output_facts(layout, made.fact.path, made.fact, made.media, made.claim)
+def _read(made: Made, layout: Layout, noted: Noted) -> tuple[OutputState, str]:
+    seen = output_facts(layout, made.fact.path, made.fact, made.media, made.claim, noted)
     faults = [words for _, words in output_faults(made.fact, seen, made.expect, made.claim)]
     return _state(faults[0] if faults else "", "read")
 

@@ -73,7 +73,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ReadBackS
 def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The events."""
     heard: list[dict[str, Any]] = []
-    monkeypatch.setattr(read_back, "emit_event", lambda name, words, **fields: heard.append({name: fields}))
+    monkeypatch.setattr(read_back, "emit_event", lambda name, *words, **fields: heard.append({name: fields}))
     return heard
 
 
@@ -137,10 +137,13 @@ def test_a_file_is_read_only_when_it_has_stood_in_one_state(scene: ReadBackScene
     assert scene.noted() == 1
 
 
-def test_what_a_note_says_that_is_not_wanted_proves_no_fault(scene: ReadBackScene) -> None:
+def test_what_a_note_says_that_is_not_wanted_proves_nothing(scene: ReadBackScene) -> None:
     _, file, _ = scene.made()
     notes_of(scene.settings.state_dir).note(file, state_of(file), hashlib.sha256(OTHER).hexdigest())
     assert scene.verify(noted=notes_of(scene.settings.state_dir).known).is_good
+    altered(file)
+    notes_of(scene.settings.state_dir).note(file, state_of(file), hashlib.sha256(OTHER).hexdigest())
+    assert only(scene.verify(noted=notes_of(scene.settings.state_dir).known)).kind == "altered"
 
 
 def test_notes_end_with_the_boot_and_can_be_deleted(
@@ -173,7 +176,8 @@ def test_a_job_that_is_made_again_is_held_against_its_later_receipt(
     scene.read_back.turn()
     scene.receipt(spec, 1, outcome="superseded", token=receipt.token, ended_at=time.time())
     file.write_bytes(OTHER)
-    scene.turn()
+    for _ in range(2):
+        scene.turn()
     assert (scene.noted(), told) == (0, [])
     digest = hashlib.sha256(OTHER).hexdigest()
     outputs = (OutputFact(path=spec.writes[0].path, bytes=len(OTHER), sha256=digest),)
@@ -192,6 +196,26 @@ def test_what_is_removed_when_all_had_read_it_is_no_news(
     second.unlink()
     scene.turn()
     assert told == []
+
+
+def test_what_was_read_is_told_when_the_work_is_over_or_now_and_then(
+    scene: ReadBackScene, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_back, "PATIENCE_S", 1000.0)  # The turns are taken here.
+    scene.read_back.tick(has_work=True)
+    for n in range(3):
+        scene.made(n)
+        scene.turn()
+        scene.read_back.say()
+    assert told == [], "while there is work it waits"
+    scene.now += read_back.WORD_S
+    scene.read_back.say()
+    scene.made(3)
+    scene.turn()
+    scene.read_back.tick(has_work=False)
+    for _ in range(2):
+        scene.read_back.say()
+    assert told == [{"output.read_back": {"files": 3}}, {"output.read_back": {"files": 1}}]
 
 
 def test_what_is_long_done_is_left_to_verify(scene: ReadBackScene) -> None:
@@ -247,7 +271,10 @@ def test_a_child_whose_parent_was_killed_does_not_read_on(endless: Path) -> None
         assert child.stdin is not None
         child.stdin.write(msgspec.json.encode({"path": str(endless), "state": state_of(endless)}) + b"\n")
         child.stdin.close()
-        assert child.wait(30) == 0
+        try:
+            assert child.wait(30) == 0
+        finally:
+            child.kill()
 
 
 def test_a_child_that_was_killed_is_followed_by_another(tmp_path: Path) -> None:
