@@ -305,6 +305,7 @@ CURES: Mapping[Reason, Callable[[SceneInCure, Verdict], None]] = {
     Reason.NODE_DRAINING: undrain,
     Reason.NODE_ENDS: lambda scene, v: scene.on(v.where, lambda n: replace(n, ends_at=None)),
     Reason.BEYOND_ONE_JOB: lambda scene, v: scene.on(v.where, lambda n: replace(n, single_jobs=None)),
+    Reason.ENGINE_REFUSES: lambda scene, v: scene.on(v.where, lambda n: replace(n, single_jobs=None)),
     Reason.DEVICE_PAUSED: resume_device,
     Reason.DEVICE_QUARANTINED: heal_device,
     Reason.OBSTRUCTED: clear_obstacle,

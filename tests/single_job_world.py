@@ -22,10 +22,13 @@ from conductor.app.engines.job_round import JobRound
 from conductor.base.errors import Fenced, Unreachable
 from conductor.core.admission.admission import decide
 from conductor.core.admission.queue_depth import depths
+from conductor.core.pilots.refused_requests import in_force
+from conductor.model.decision import Decision, Hold
 from conductor.model.engine import EngineResources, Submission
 from conductor.model.failure_outcome import Retry
 from conductor.model.ledger_entries import HeldReport, JobView
 from conductor.model.limits import Limits
+from conductor.model.pilot import EngineState
 from conductor.model.receipt import Receipt
 from conductor.model.report import Measure, NodeReport, Obstacle, QueueReport, SingleJobs
 from conductor.model.snapshot import Reservation
@@ -130,6 +133,7 @@ class SingleJobWorld:
         self.owner, self.epoch = 0, 0
         self.jobs: list[str] = []
         self.why_not = ""
+        self.decision = Decision(now=0.0)
         self.ledger.identity.generation("g1")
 
     def _launch(self, submission: Submission, environment: Mapping[str, str]) -> Exec:
@@ -147,15 +151,15 @@ class SingleJobWorld:
         assert not others, f"two bodies of {body.job_id} at once"
         self.running[body.job_id, body.attempt] = body
 
-    def report(self, why_not: str, now: float) -> None:
-        self.why_not = why_not
+    def report(self, state: EngineState, now: float) -> None:
+        self.why_not = why_not = state.why_not
         closed = (Obstacle(gate="engine", words=why_not, figure=0.0, opens_at=0.0, unit="", since=now),)
         memory = Measure(total=1 << 20, free=1 << 20)
         self.ledger.reports.publish(
             NodeReport(node="lab", host="lab", sent_at=now, cpu_count=float(self.most),
                        measured={"ram": memory}, obstacles=closed if why_not else (),
                        queues=(QueueReport(queue="cpu-lab", lane="cpu", workers=1),),
-                       single_jobs=self.single),
+                       single_jobs=msgspec.structs.replace(self.single, refused=in_force(state, now))),
             10.0,
         )  # fmt: skip
 
@@ -189,8 +193,12 @@ class SingleJobWorld:
             self.ledger.orphans.rescue(orphan.job_id, orphan.attempt, "lost", Retry(delay_s=0.0))
         snapshot, candidates = observe(self.ledger, NO_RATES)
         deep = depths(snapshot.nodes, snapshot.reservations, candidates, {}, Limits())
-        decision = decide(msgspec.structs.replace(snapshot, deep=deep), candidates, LIMITS)
-        apply(self.ledger, NO_RATES, self.epoch, decision)
+        self.decision = decide(msgspec.structs.replace(snapshot, deep=deep), candidates, LIMITS)
+        apply(self.ledger, NO_RATES, self.epoch, self.decision)
+
+    def held(self, class_id: str) -> Hold:
+        """Why the jobs of a class stay, by the last tick."""
+        return next(hold for hold in self.decision.hold if hold.class_id == class_id)
 
     def look(self, conductor: JobRound, times: int = 1) -> bool:
         """False: it was killed."""

@@ -29,7 +29,6 @@ _CONNECTION = (
     "reset",
     "client|id",
     "client|setname",
-    "client|setinfo",
     "client|info",
 )
 _READS = (

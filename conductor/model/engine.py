@@ -62,6 +62,18 @@ class SubmitAnswer(Value, frozen=True, kw_only=True):
     words: str = ""
 
 
+class RefusedRequest(Exchanged, frozen=True, kw_only=True):
+    """A class of jobs of which an engine refused one last. `until` then none of them is given to it. Epoch
+    seconds by the ledger's clock."""
+
+    #: In a row.
+    times: int
+    at: float
+    until: float
+    #: The engine's own.
+    words: str
+
+
 class EngineJob(Exchanged, frozen=True, kw_only=True):
     """One submission as the engine has it."""
 

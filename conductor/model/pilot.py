@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from conductor.model.engine import EngineCapacity, EngineJob
+from conductor.model.engine import EngineCapacity, EngineJob, RefusedRequest
 from conductor.model.job_submission import JobSubmission
 from conductor.model.spec import Exchanged, Lane, Value
 
@@ -97,6 +97,9 @@ class EngineState(Exchanged, frozen=True, kw_only=True):
     #: Of the last one of them, why.
     young_words: str = ""
     backoff_until: float = 0.0
+    #: Of single jobs: class id → its refusal, while that counts; and when the engine took a submission last.
+    refused: dict[str, RefusedRequest] = {}
+    placed_at: float = 0.0
     #: How long it took from the question until a node reported, lately; None: not known yet.
     up_after_s: float | None = None
     #: Why no more pilots are asked for, as a clause; "": nothing more is wanted, or they were asked for.

@@ -65,6 +65,8 @@ class Reason(StrEnum):
     NODE_ENDS = "node_ends"
     #: The node is an engine, which gives one job `limit` `unit`, and the job takes `need`.
     BEYOND_ONE_JOB = "beyond_one_job"
+    #: The node is an engine, which refused such a job. `words`: its own, until `reopens_at`.
+    ENGINE_REFUSES = "engine_refuses"
     #: The operator paused the device.
     DEVICE_PAUSED = "device_paused"
     #: The device is not to be trusted. `words`: why.
@@ -230,6 +232,7 @@ OF_ONE_PLACE = frozenset(
         Reason.NODE_DRAINING,
         Reason.NODE_ENDS,
         Reason.BEYOND_ONE_JOB,
+        Reason.ENGINE_REFUSES,
         Reason.DEVICE_PAUSED,
         Reason.DEVICE_QUARANTINED,
         Reason.DEVICE_MISSING,

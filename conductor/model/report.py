@@ -5,6 +5,7 @@ Readings that cannot be had are None (N/A under WSL or in a container), never 0.
 
 from __future__ import annotations
 
+from conductor.model.engine import RefusedRequest
 from conductor.model.spec import Exchanged, Lane
 
 REPORT_VERSION = 2
@@ -112,6 +113,8 @@ class SingleJobs(Exchanged, frozen=True, kw_only=True):
     devices: int = 0
     vram_mib: int = 0
     time_s: float
+    #: Class id → what the engine said; its jobs are kept from there for a while.
+    refused: dict[str, RefusedRequest] = {}
 
 
 class CounterReading(Exchanged, frozen=True, kw_only=True):

@@ -45,7 +45,7 @@ from conductor.node.health.report import Identity, Workforce, outline
 from conductor.node.health.reporter import Reporter
 from conductor.node.orphan_rescue import give_back, rescue, retry_tables
 from conductor.node.queue_plan import node_name, plan_queues
-from conductor.node.single_instance import claim_pilot, only_one, pid_path, refuse_twin
+from conductor.node.single_instance import claim_pilot, only_one, pid_path, refuse_engine, refuse_twin
 from conductor.node.supervisor import Death, Supervisor, launcher
 from conductor.node.term import Term
 from conductor.ports import Ledger
@@ -86,6 +86,7 @@ def run_node(
     # Before all else: from here on this process has what a copy must not have.
     fork_server = begun_fork_server(settings.project)
     name = node_name(settings.node)
+    refuse_engine(settings.engines, name)
     if term is not None:
         drain_for_s = term.drain_within(drain_for_s)
     with only_one(settings.layout, name), ledger_factory(settings) as ledger, Wakeup() as wakeup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from conductor.adapters.host.state_folder_watch import watched
 from conductor.base.errors import ConductorError, ConfigError
 from conductor.base.files.layout import Layout
 from conductor.base.files.safe_open import make_own
+from conductor.base.settings.engine_settings import EngineSettings, name_twice
 from conductor.model.report import NodeReport
 from conductor.node.health.report import Identity
 from conductor.ports import Ledger
@@ -47,6 +48,12 @@ def only_one(layout: Layout, node: str) -> Generator[None]:
             yield
     finally:
         os.close(lock)
+
+
+def refuse_engine(engines: Mapping[str, EngineSettings], node: str) -> None:
+    """Whoever of both reports last would be the node. Raises `ConfigError`."""
+    if why := name_twice(engines, node):
+        raise ConfigError(f'{why}: give the host another name (node = "…" in conductor.toml), or the engine')
 
 
 def refuse_twin(ledger: Ledger, identity: Identity) -> None:

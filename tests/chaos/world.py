@@ -325,7 +325,9 @@ def a_world(
                 world.keep(f"node{n}", "node", CONDUCTOR_NODE=f"n{n}")
             for n in range(conductors):
                 world.keep(f"conductor{n}", "conduct", "--backlog", f"backlog:{BACKLOG}")
-            world.until(lambda: len(world.of_kind("worker")) >= nodes * (cpu + io), "the workers are up")
+            world.until(
+                lambda: len(world.of_kind("worker")) >= nodes * (cpu + io), "the workers are up", 120.0
+            )
             yield world
         finally:
             world.kill_all()

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from conductor.adapters.open_ledger import redis_ledger
 from conductor.adapters.redis.valkey_binary import find_binary
 from conductor.base.settings.settings import CONFIG_NAME, load
@@ -32,6 +34,8 @@ PORT = 6390
 #: What lies between a host and Redis.
 DELAY_MS, LOSS_PERCENT = 20, 1
 NAS_MARKER = ".nas"
+#: Fewer than so many wait: the next lot comes.
+FEW = 20
 
 
 @dataclass
@@ -44,6 +48,8 @@ class HostsWorld(ChaosWorld):
     passwords: dict[str, str] = field(kw_only=True)
     authority: Path = field(kw_only=True)
     server: subprocess.Popen[bytes] | None = None
+    #: Dispatched one lot after the other, each when little waits: what is hit waits for no backlog then.
+    lots: list[Sequence[JobSpec]] = field(default_factory=list[Sequence[JobSpec]])
 
     @property
     def hosts(self) -> list[Host]:
@@ -66,10 +72,11 @@ class HostsWorld(ChaosWorld):
         folder = self.socket.parent
         folder.mkdir(exist_ok=True)
         words = (
-            f"--port 0 --unixsocket {self.socket} --aclfile {folder / 'users.acl'} --appendonly yes --save"
+            f"--port 0 --unixsocket {self.socket} --aclfile {folder / 'users.acl'} --appendonly yes "
+            "--auto-aof-rewrite-min-size 8mb --maxmemory-policy noeviction --save"
         )
         with (folder / "log").open("ab") as log:
-            argv = [str(find_binary()), *words.split(), "", "--maxmemory-policy", "noeviction"]
+            argv = [str(find_binary()), *words.split(), ""]
             self.server = subprocess.Popen(argv, cwd=folder, stdout=log, stderr=log, start_new_session=True)
 
     def valkey_pid(self) -> int | None:
@@ -78,7 +85,27 @@ class HostsWorld(ChaosWorld):
     def mend(self) -> int:
         if self.valkey_pid() is None:
             self.serve()
+        self.feed()
         return super().mend()
+
+    def feed(self) -> None:
+        """The next lot, where it is its time; once more where Redis is away."""
+        if not self.lots or self.waiting() >= FEW:
+            return
+        manifest = write_manifest(self.nas / f"lot{len(self.lots)}.jsonl", self.lots[0])
+        words = ("dispatch", str(manifest), "--target", f"backlog:{BACKLOG}")
+        if self.command(*words, may_fail=True).returncode == 0:
+            self.manifests.append(manifest)
+            self.lots.pop(0)
+
+    def waiting(self) -> int:
+        """Redis may be away: then nobody can say, and it counts as many."""
+        with suppress(RedisError), self.redis as client:
+            return int(client.hget(f"conductor:count:{BACKLOG}", "w") or 0)
+        return FEW
+
+    def is_over(self) -> bool:
+        return not self.lots and super().is_over()
 
     # ── processes ─────────────────────────────────────────────────────────────────────────────────────────
 

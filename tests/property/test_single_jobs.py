@@ -8,8 +8,14 @@ import os
 from random import Random
 
 import pytest
+from builders import a_report
+from ledger_scenes import a_class, an_entry
 from lying_engine import LIES, KilledAt
 from single_job_world import SingleJobWorld
+
+from conductor.model.engine import Submission, SubmitAnswer
+from conductor.model.pilot import EngineState
+from conductor.model.reason import Reason
 
 #: In the suite; by hand a thousand.
 ROUNDS = int(os.environ.get("PILOT_ROUNDS", "3"))
@@ -38,7 +44,7 @@ def test_each_step_of_the_first_look_may_be_the_last_one_also_where_lists_are_em
         world = SingleJobWorld(Random(number), "empty_lists", deaths=0.0, share=1.0)
         world.starts = (60.0,)
         world.put_work(2)
-        world.report("", world.clock.now())
+        world.report(EngineState(name="lab"), world.clock.now())
         world.look(world.conductor(KilledAt(number, is_after=is_after)), times=3)
         world.look(world.conductor(), times=3)
         world.engine.is_honest = True
@@ -74,6 +80,61 @@ def test_an_engine_on_which_nothing_comes_to_life_is_left_alone_for_longer_and_l
     world.is_broken = False
     settle(world)
     world.check_settled()
+
+
+def test_what_the_engine_refuses_is_kept_from_it_and_all_else_goes_on() -> None:
+    world = SingleJobWorld(Random(1), most=4, deaths=0.0)
+    refused = put_refused(world, "gpus", jobs=4)
+    world.put_work(6)
+    conductor = world.conductor()
+    world.look(conductor, times=150)
+
+    assert all(world.views()[job_id].state == "done" for job_id in world.jobs)
+    assert world.why_not == ""
+    assert len(refused) == 4, "in five minutes: at once, after 30 s, 60 s, and 2 minutes more"
+    hold = world.held("gpus")
+    assert [(v.where, v.detail.words) for v in hold.closed if v.reason is Reason.ENGINE_REFUSES] == [
+        ("lab", "Invalid generic resource (gres) specification")
+    ]
+
+
+def test_an_engine_that_refuses_whatever_is_asked_is_left_alone_as_a_whole() -> None:
+    world = SingleJobWorld(Random(1), most=4, deaths=0.0)
+    for name in ("one", "two", "three", "four"):
+        refused = put_refused(world, name, jobs=1)
+    world.look(world.conductor(), times=150)
+
+    assert "Invalid generic resource" in world.why_not
+    assert len(refused) < 20
+
+
+def test_a_host_that_has_the_name_of_the_engine_keeps_its_report_and_its_jobs() -> None:
+    world = SingleJobWorld(Random(1), most=2, deaths=0.0)
+    host = a_report("lab", sent_at=world.clock.now(), devices=0)
+    world.ledger.reports.publish(host, 1e9)
+    world.put_work(2)
+    world.look(world.conductor(), times=3)
+
+    assert [r.node for r in world.ledger.handover.reservations()] == ["lab", "lab"]
+    assert not world.bodies
+    assert world.ledger.reports.live()[0].single_jobs is None
+    assert "needs another name" in world.ledger.pilots.states().engines["lab"].why_not
+
+
+def put_refused(world: SingleJobWorld, name: str, jobs: int) -> list[str]:
+    """Jobs of a class of this name, none of which the engine ever takes; what it has refused so far."""
+    entries = [an_entry(f"{name}-{n:04d}", a_class(name, duration_s=20.0)) for n in range(jobs)]
+    world.ledger.intake.put("night", entries)
+    ids, take, refused = {entry.job_id for entry in entries}, world.engine.submit, list[str]()
+
+    def submit(key: str, submission: Submission) -> SubmitAnswer:
+        if submission.argv[1] not in ids:
+            return take(key, submission)
+        refused.append(key)
+        return SubmitAnswer(outcome="refused", words="Invalid generic resource (gres) specification")
+
+    world.engine.submit = submit
+    return refused
 
 
 def settle(world: SingleJobWorld) -> None:

@@ -28,6 +28,8 @@ def command_line(binary: Path, place: ServerFolder) -> list[str]:
         "daemonize": "no",
         "appendonly": "yes",
         "appendfsync": place.appendfsync,
+        # What was killed reads it again before it answers: a second for 40 MB, and ten where much else runs.
+        "auto-aof-rewrite-min-size": "16mb",
         "save": "",
         "maxmemory-policy": "noeviction",
     }

@@ -6,9 +6,13 @@ import os
 import time
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from conductor.adapters.host.disk_probe import DiskProbe
 from conductor.base.code_version import build
 from conductor.base.settings.sections import Root, Timing
+from conductor.core.pilots.refused_requests import in_force
+from conductor.model.pilot import EngineState
 from conductor.model.report import Measure, NodeReport, Obstacle, QueueReport, SingleJobs, Volume
 from conductor.model.spec import Lane, TaskDecl
 from conductor.node.health.report import with_thresholds
@@ -42,13 +46,14 @@ class EngineReport:
         self._read_at = -1e9
         self._closed_since = 0.0
 
-    def publish(self, why_not: str, now: float) -> None:
-        """`why_not`: why nothing more is taken, as a clause that stays the same while it is so; "": it is."""
+    def publish(self, state: EngineState, now: float) -> None:
         if time.monotonic() - self._read_at >= self._timing.report_every_s:
             self._volumes = with_thresholds(self._volumes, self._disks.read(), self._roots)
             self._read_at = time.monotonic()
+        # A clause that stays the same while it is so.
+        why_not = state.why_not
         self._closed_since = (self._closed_since or now) if why_not else 0.0
-        one = self._single
+        one = replace(self._single, refused=in_force(state, now))
         memory_mib = one.most * one.ram_mib
         report = NodeReport(
             node=self._name,

@@ -18,6 +18,7 @@ from conductor.base.errors import Unreachable
 from conductor.base.logs.events import emit_event
 from conductor.core.pilots.follow_job import JobStep, follow_job, has_failed
 from conductor.core.pilots.plan import backoff_s
+from conductor.core.pilots.refused_requests import in_force, refused, refuses_all, taken
 from conductor.model.engine import EngineJob, Submission
 from conductor.model.job_submission import ID_LETTERS, JobSubmission
 from conductor.model.ledger_entries import JobView
@@ -34,13 +35,13 @@ MOST_AT_ONCE = 16
 ADOPT_EVERY_S = 30.0
 
 Held = Mapping[tuple[str, int], Reservation]
-#: Says what the engine is, as a node: closed for the reason given, open where that is empty.
-Report = Callable[[str, float], None]
+#: Says what the engine is, as a node: closed by `why_not`, open where that is empty.
+Report = Callable[[EngineState, float], None]
 
 
 class JobRound:
     """Of one engine. `submission`: what it is given for an attempt; `prefix`: how its keys begin; `report`:
-    published at each look, with why nothing more is taken."""
+    published at each look, and where that has changed it."""
 
     def __init__(
         self,
@@ -76,6 +77,10 @@ class JobRound:
         now, known = self._ledger.bell.now(), self._ledger.pilots.states()
         state = known.engines.get(self._name) or EngineState(name=self._name)
         state = replace(state, kind=self._kind, mode="jobs", max=self._single.most)
+        if why := self._twin():
+            # What lies in that node's queues is the host's, and the report is, too.
+            self._ledger.pilots.write_jobs(epoch, replace(state, why_not=why), ())
+            return
         mine = {key: job for key, job in known.submissions.items() if job.engine == self._name}
         if now - self._adopted_at >= ADOPT_EVERY_S:
             self._questions.begin_anew()
@@ -92,10 +97,18 @@ class JobRound:
             self._ledger.pilots.write_jobs(epoch, state, changed, gone)
         for key, step in steps.items():
             self._carry_out(step, after[key])
-        self._report(state.why_not, now)
-        self._submit_all(state, self._unasked(held, after.values()), now)
+        self._report(state, now)
+        learned = self._submit_all(state, self._unasked(held, after.values()), now)
+        if (learned.why_not, learned.refused) != (state.why_not, state.refused):
+            self._report(learned, now)
 
     # ── what is known ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _twin(self) -> str:
+        """A host of another conductor.toml has the name of this engine."""
+        named = (r for r in self._ledger.reports.live() if r.node == self._name)
+        host = next((report.host for report in named if report.single_jobs is None), "")
+        return f"host {host} reports as node {self._name} too: one of both needs another name" if host else ""
 
     def _held(self) -> Held:
         reservations = self._ledger.handover.reservations()
@@ -189,12 +202,14 @@ class JobRound:
                        job_id[:SHORT_ID], job_id=job_id, about=subject_of_line(line, ""), engine=self._name,
                        why=why)  # fmt: skip
 
-    def _submit_all(self, state: EngineState, unasked: Iterable[Reservation], now: float) -> None:
+    def _submit_all(self, state: EngineState, unasked: Iterable[Reservation], now: float) -> EngineState:
         for number, reservation in enumerate(unasked):
-            if state.why_not:
-                self._give_back(reservation.job_id, reservation.attempt, state.why_not)
+            like = in_force(state, now).get(reservation.class_id)
+            if why := state.why_not or (like and f"refused: {like.words}"):
+                self._give_back(reservation.job_id, reservation.attempt, why)
             elif number < MOST_AT_ONCE:
                 state = self._submit(state, reservation, now)
+        return state
 
     def _submit(self, state: EngineState, held: Reservation, now: float) -> EngineState:
         view = self._ledger.jobs.job(held.job_id)
@@ -211,10 +226,13 @@ class JobRound:
         if answer.outcome == "placed":
             placed = EngineJob(state="pending", id=answer.id)
             job = replace(job, state="placed", job=placed, told_at=now)
+            state = taken(state, held.class_id, now)
         elif answer.outcome == "refused":
             job = replace(job, state="over", over_at=now, words=f"refused: {answer.words}")
-            state = self._worse(state, job.words, now)
-            state = replace(state, why_not=self._why_not(state, now))
+            state = refused(state, held.class_id, answer.words, now)
+            if refuses_all(state):
+                state = self._worse(state, job.words, now)
+                state = replace(state, why_not=self._why_not(state, now))
         else:
             job = replace(job, words=answer.words)
         self._ledger.pilots.write_jobs(self._epoch, state, (job,))

@@ -81,6 +81,15 @@ def pilot_shapes(engines: Mapping[str, EngineSettings]) -> dict[str, PilotShape]
     return {name: engine.shape for name, engine in engines.items() if engine.mode == "pilots"}
 
 
+def name_twice(engines: Mapping[str, EngineSettings], node: str) -> str:
+    """Why a host must not be called `node`: an engine that runs jobs one by one is a node of its own name.
+    Empty: it may."""
+    engine = engines.get(node)
+    if engine is None or engine.mode != "jobs":
+        return ""
+    return f"this host is called {node}, and [engines.{node}], which runs single jobs, is a node of that name"
+
+
 def checked_engines(engines: dict[str, EngineSettings]) -> dict[str, EngineSettings]:
     for name, engine in engines.items():
         if not re.fullmatch(ENGINE_NAME, name):

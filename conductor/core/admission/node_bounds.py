@@ -2,8 +2,8 @@
 
 - A node that ends at a known time (a pilot) takes nothing that would not be over by then. A job of which
   nobody knows how long it takes is taken; where it is not over in time, it goes back to the backlog.
-- An engine that gives each job a host of its own takes none that one such host could not hold, and so many at
-  once, whichever lanes they are of.
+- An engine that gives each job a host of its own takes none that one such host could not hold, none like
+  those that it refused a moment ago, and so many at once, whichever lanes they are of.
 """
 
 from __future__ import annotations
@@ -39,8 +39,14 @@ class NodeBounds:
 
     def key(self, job_class: JobClass) -> Hashable:
         """Classes that agree in it get the same answers."""
-        needs = job_class.needs
-        return (job_class.duration_s, needs.cpu, needs.ram_mib, needs.vram_mib, needs.devices)
+        needs, refusals = (
+            job_class.needs,
+            (one.refused.get(job_class.id) for one in self._single_jobs.values()),
+        )
+        return (
+            *(job_class.duration_s, needs.cpu, needs.ram_mib, needs.vram_mib, needs.devices),
+            *(refused and refused.words for refused in refusals),
+        )
 
     def denies(self, node: str, job_class: JobClass) -> Verdict | None:
         return next(self._against(node, job_class), None)
@@ -61,6 +67,9 @@ class NodeBounds:
                           need=job_class.duration_s, have=left_s, unit="s")  # fmt: skip
         if (one := self._single_jobs.get(node)) is not None:
             yield from _beyond(node, one, job_class)
+            if (refused := one.refused.get(job_class.id)) is not None:
+                yield Verdict(gate="hold", passed=False, reason=Reason.ENGINE_REFUSES, where=node,
+                              reopens_at=refused.until, detail=Detail(words=refused.words))  # fmt: skip
             if (jobs := self._jobs[node]) >= one.most:
                 yield Verdict(gate="lane", passed=False, reason=QUEUE_FULL, where=node, need=1,
                               limit=one.most, unit="jobs", detail=Detail(queued=jobs))  # fmt: skip

@@ -224,6 +224,7 @@ SENTENCES: Mapping[Reason, Words] = {
     Reason.BEYOND_ONE_JOB: lambda v: (
         f"one job gets {v.limit:g} {v.unit} there, and it takes {v.need:g} (engines.{v.where})"
     ),
+    Reason.ENGINE_REFUSES: lambda v: f"it refused such a job: {v.detail.words}",
     Reason.DEVICE_PAUSED: lambda v: f"quarantined: by the operator, until `conductor resume {v.where}`",
     Reason.DEVICE_QUARANTINED: lambda v: f"quarantined: {v.detail.words}",
     Reason.OBSTRUCTED: _obstructed,

@@ -15,6 +15,7 @@ from conductor.model.alerts import ChannelTally
 from conductor.node.queue_plan import node_name
 from conductor.views.doctor.alerts import alert_channels
 from conductor.views.doctor.devices import devices
+from conductor.views.doctor.engines import of_engines
 from conductor.views.doctor.finding import DoctorFinding, bad, less, ok
 from conductor.views.doctor.folders import own_folders, roots
 from conductor.views.doctor.gates import node_gates
@@ -48,6 +49,7 @@ def examine(settings: Settings) -> list[DoctorFinding]:
         programs(settings),
         endpoints(settings.endpoints),
         of_stores(settings.for_code),
+        of_engines(settings.engines, node_name(settings.node)),
         counters(settings),
         channels(settings),
         stopped(settings),
