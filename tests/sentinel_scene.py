@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -23,6 +24,11 @@ SERVICE = "mymaster"
 #: Sentinels and replicas come to a server as one user, clients as another: one can be cut off, the other not.
 WATCH, CLIENT, PASSWORD = "watch", "client", "a-password"
 LOGIN = {"username": CLIENT, "password": PASSWORD}
+#: The Sentinels have users of their own: one for each other, and one for who only asks.
+PEER, ASKS, OWN_PASSWORD = "peer", "asks", "own/password"
+OWN_LOGIN = {"username": PEER, "password": OWN_PASSWORD}
+#: As docs/redis.md says.
+ASKS_RIGHTS = "+auth +hello +ping +sentinel|master +sentinel|get-master-addr-by-name"
 DOWN_AFTER_MS = 1000
 
 
@@ -50,7 +56,8 @@ class WatchedServers:
     @property
     def url(self) -> str:
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.sentinel_ports)
-        return f"redis+sentinel://{CLIENT}:{PASSWORD}@{hosts}/{SERVICE}/0"
+        own = f"sentinel_username={ASKS}&sentinel_password={quote(OWN_PASSWORD, safe='')}"
+        return f"redis+sentinel://{CLIENT}:{PASSWORD}@{hosts}/{SERVICE}/0?{own}"
 
     # ── what is done to them ──────────────────────────────────────────────────────────────────────────────
 
@@ -139,7 +146,7 @@ class WatchedServers:
 
     def asked(self, port: int, *words: str) -> Any:
         """None where there is no answer."""
-        user: dict[str, Any] = {} if port in self.sentinel_ports else LOGIN
+        user: dict[str, Any] = OWN_LOGIN if port in self.sentinel_ports else LOGIN
         with suppress(RedisError), Redis(port=port, protocol=2, socket_timeout=1.0, **user) as client:
             return client.execute_command(*words)
         return None
@@ -155,7 +162,10 @@ class WatchedServers:
     def _know_each_other(self, replicas: int) -> bool:
         """Each knows the others, and of so many replicas that they are in step."""
         for port in self.sentinel_ports:
-            with suppress(RedisError), Redis(port=port, protocol=2, socket_timeout=1.0) as client:
+            with (
+                suppress(RedisError),
+                Redis(port=port, protocol=2, socket_timeout=1.0, **OWN_LOGIN) as client,
+            ):
                 told: Any = client.sentinel_master(SERVICE)
                 rows: Any = client.sentinel_slaves(SERVICE)
                 fit = [r for r in rows if (r["flags"], r["master-link-status"]) == ("slave", "ok")]
@@ -171,6 +181,11 @@ class WatchedServers:
         home.mkdir(mode=0o700)
         lines = (
             f"port {port}", "bind 127.0.0.1", f"dir {home}", f"logfile {home / 'log'}",
+            "user default off",
+            f"user {PEER} on >{OWN_PASSWORD} allchannels +@all",
+            f"user {ASKS} on >{OWN_PASSWORD} {ASKS_RIGHTS}",
+            f"sentinel sentinel-user {PEER}",
+            f"sentinel sentinel-pass {OWN_PASSWORD}",
             f"sentinel monitor {SERVICE} 127.0.0.1 {first} 2",
             f"sentinel down-after-milliseconds {SERVICE} {down_after_ms}",
             f"sentinel failover-timeout {SERVICE} 2000",
