@@ -267,6 +267,25 @@ def test_what_lies_in_a_hand_goes_back_though_its_worker_and_all_who_would_look_
         assert scene.redis.smembers(scene.keys.workers) == set(), "who is gone is struck off then"
 
 
+def test_who_was_waited_for_in_vain_and_lives_is_looked_for_from_its_next_word_on(scene: LedgerScene) -> None:
+    """It stood still for a lease, with its hand open: what the server puts into it can be taken out again."""
+    if scene.redis is None:
+        pytest.skip("the twin looks into all hands")
+    scene.put(an_entry("a"))
+    is_there(scene, "w1")
+    steps_back(scene)
+    leads(scene)
+    settled = settles(scene, wait_s=0.0)
+    assert settled is not None
+    assert scene.redis.smembers(scene.keys.workers) == set()
+    says(scene, "w1")
+    admitted(scene, settled.floor + 1)
+    scene.redis.lmove(scene.keys.rq_queue(QUEUE), scene.keys.prefetched("w1"), "LEFT", "RIGHT")
+
+    assert scene.ledger.orphans.give_back(an_id("a"), settled.floor + 1)
+    assert scene.redis.llen(scene.keys.prefetched("w1")) == 0
+
+
 CLAIMS: dict[str, Callable[[LedgerScene], None]] = {
     "waits": lambda scene: None,
     "is in the queue": lambda scene: admitted(scene, 1),

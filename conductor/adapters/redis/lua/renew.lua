@@ -4,7 +4,7 @@
 --            {{id, attempt, what to tell of it: JSON members with a leading comma, or ''}, ..}}
 --   returns  {step, ok | cancel (the operator cancelled it) | gone (rescued, or ended: stop)
 --            | unknown (the ledger forgot this attempt, or all: go on, and `adopt` it), ..: one for each}
---   writes   conductor:leases, reservations, stop_grace, heard:WORKER, status:ID's and
+--   writes   conductor:leases, reservations, stop_grace, heard:WORKER, workers, status:ID's and
 --            has_status' expiry; what history.lua names
 -- What was told to stop is not renewed for ever: a worker that hangs is taken for lost when its time is up.
 local STOP_MS = 10000
@@ -12,6 +12,8 @@ local worker, lease_ms, seen, rows = unpack(cmsgpack.unpack(ARGV[1]))
 witness(seen)
 -- For who asks whether it still turns: forgotten when it has been silent for long.
 call('SET', P .. 'heard:' .. worker, whole(now_ms), 'PX', math.max(120000, 4 * lease_ms))
+-- Who stood still for a lease was struck off (settle.lua), and lives: its hand is looked into from now on.
+call('SADD', P .. 'workers', worker)
 local is_open = is_settled()
 
 local function renewed(id, attempt, told)
