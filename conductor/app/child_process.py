@@ -12,8 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from conductor.adapters.host.own_copy import OwnCopy
 from conductor.adapters.host.processes import spawn
 from conductor.adapters.host.stopped_processes import StoppedProcesses, wake_below
+from conductor.app.early_copy import taken
 from conductor.base.errors import ConfigError, UsageError
 from conductor.base.logs.events import emit_event
 from conductor.node.restart_backoff import Backoff
@@ -30,7 +32,7 @@ class Part:
 
     name: str
     words: tuple[str, ...]
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | OwnCopy | None = None
     started_at: float = 0.0
     start_at: float = 0.0
     backoff: Backoff = field(default_factory=Backoff)
@@ -43,8 +45,13 @@ class Part:
 
 
 def start_part(project: Path, part: Part) -> None:
-    argv = [sys.executable, "-P", "-m", "conductor", *part.words]
-    part.process = spawn(argv, env={"CONDUCTOR_PROJECT": str(project), **part.env}, cwd=project)
+    """Its first process is a copy of this one, where one was kept; later ones are programs of their own."""
+    env = {"CONDUCTOR_PROJECT": str(project), **part.env}
+    copy = taken(part.words[0])
+    part.process = copy and copy.become(part.words, env, project)
+    if part.process is None:
+        argv = [sys.executable, "-P", "-m", "conductor", *part.words]
+        part.process = spawn(argv, env=env, cwd=project)
     part.started_at = time.monotonic()
 
 

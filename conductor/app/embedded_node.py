@@ -12,6 +12,7 @@ from itertools import islice
 
 import msgspec
 
+from conductor.adapters.host.own_copy import OwnCopy
 from conductor.adapters.host.processes import live_pid
 from conductor.adapters.host.stopped_processes import LOOK_EVERY_S, StoppedProcesses
 from conductor.adapters.host.wakeup import SERVE_ALL
@@ -106,7 +107,7 @@ class NodeKeeper(threading.Thread):
             )
             self._stopping.wait(delay)
 
-    def _ended(self, process: subprocess.Popen[bytes]) -> int:
+    def _ended(self, process: subprocess.Popen[bytes] | OwnCopy) -> int:
         stopped = StoppedProcesses(self._settings.timing.lease_s)
         while True:
             try:

@@ -5,6 +5,7 @@ them.
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from loguru import logger
 
 from conductor.adapters.files.web_files import web_url_file
+from conductor.adapters.host.own_copy import can_copy
 from conductor.adapters.host.processes import (
     detach,
     kill_tree,
@@ -32,6 +34,7 @@ from conductor.adapters.host.wakeup import STOP, Wakeup
 from conductor.adapters.open_ledger import open_ledger, redis_of
 from conductor.adapters.redis import valkey
 from conductor.app.child_process import HOPELESS, READY_S, Part, end_stopped, start_part
+from conductor.app.early_copy import ALL, IMPORTS, closing_copies, import_all, keep_copy
 from conductor.base.errors import ConductorError, ConfigError, Unreachable
 from conductor.base.files.safe_open import make_own
 from conductor.base.logs.events import emit_event
@@ -103,7 +106,10 @@ def up_detached(settings: Settings, drain_for_s: float | None = None) -> int:
 
 def up_here(settings: Settings, drain_for_s: float | None = None) -> int:
     service = taken_from()
-    with only_one(settings) as lock, watched(lock, lock_file(settings)):
+    refuse_second(settings)
+    # Before all else: from here on this process has what a copy must not have.
+    keep_copies(parts_of(settings))
+    with closing_copies(), only_one(settings) as lock, watched(lock, lock_file(settings)):
         note_pid(lock)
         with redis_held(settings), Wakeup() as wakeup:
             return Up(settings, wakeup, service, drain_for_s).run()
@@ -274,6 +280,19 @@ def parts_of(settings: Settings) -> list[Part]:
     if settings.dashboard.is_on:
         parts.append(Part("dashboard", ("dashboard",)))
     return parts
+
+
+def keep_copies(parts: Sequence[Part]) -> None:
+    """A copy of this process for each, that has imported what it needs, and what those before it need."""
+    for part in parts if can_copy() else ():
+        try:
+            import_all((*ALL, *IMPORTS[part.words[0]]))
+        except Exception as e:  # noqa: BLE001  of whatever library: the part says so itself, the others go on
+            logger.debug("The {} begins as a program of its own: {}", part.name, e)
+            continue
+        # Nothing of it is garbage, and a collection would write to all of it: it lies in memory once.
+        gc.freeze()
+        keep_copy(part.words[0])
 
 
 def is_ready(settings: Settings, parts: Sequence[Part]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import time
@@ -18,6 +19,7 @@ from node_scene import CONFIG, Command, NodeScene, project_processes, until, unt
 
 from conductor.adapters.files.web_files import web_url_file
 from conductor.adapters.host.processes import live_pid, note_pid
+from conductor.adapters.host.shown_words import has_room
 from conductor.adapters.host.wakeup import Wakeup
 from conductor.adapters.open_ledger import open_ledger
 from conductor.adapters.redis import valkey
@@ -133,6 +135,11 @@ def test_up_runs_jobs_shows_the_dashboard_and_drains_on_ctrl_c(settings: Setting
     for each in (address, page_address):
         with urllib.request.urlopen(each, timeout=10) as page:
             assert page.status == 200
+    if has_room():
+        shared = re.compile(r"^Shared_Dirty: +[1-9]", re.MULTILINE)
+        for word in ("node", "conduct", "web", "dashboard"):
+            memory = Path(f"/proc/{part(command, word).pid}/smaps_rollup").read_text()
+            assert shared.search(memory), f"the {word} is no copy: {memory}"
 
     with open_ledger(settings) as ledger:
         scene = NodeScene(ledger, settings)

@@ -1,7 +1,8 @@
 """What `ps` and `/proc/PID/environ` show of a process that became another one without a new program (Linux).
 
-The kernel shows what stands where the program's own words and variables were laid at its start: these places
-are written over, and where they are too small, the kernel is told of larger ones. Elsewhere nothing happens.
+The kernel shows what stands where the program's own words and variables were laid at its start: it is told of
+other places, and where it hears nothing of that, these are written over as far as they go. Elsewhere nothing
+happens.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def _lay(where: slice, texts: Sequence[bytes]) -> None:
     except (OSError, ValueError):
         return
     whole = b"".join(text + b"\0" for text in texts)
-    if not start or (len(whole) > end - start and _move(where, fields, whole)):
+    # Also where there is more room than that: who splits what is shown would find empty words at its end.
+    if not start or (len(whole) != end - start and _move(where, fields, whole)):
         return
     laid = b""
     for text in texts:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from conductor.app.cli.context import settings_here
 from conductor.app.cli.flow import conduct, dispatch, verify
+
+if TYPE_CHECKING:
+    from conductor.base.settings.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -40,21 +44,35 @@ def run(
 def run_workflow(workflow: str, argv: Sequence[str]) -> int:
     """→ exit code."""
     from conductor.app import workflow_lookup
+    from conductor.app.early_copy import ALL, closing_copies, import_all, keep_copy, prepare_copy
     from conductor.dispatch.dispatch import default_backlog
     from conductor.planning import planned
 
     settings = settings_here(begins=True)
-    path, jobs = workflow_lookup.plan(workflow, argv, settings.for_code)
-    typer.echo(planned(path, jobs))
-    if not jobs:
-        return 1
-    if code := code_of(lambda: dispatch(path)):
-        return code
-    conducted = code_of(lambda: conduct(f"backlog:{default_backlog(path)}", until_done=True))
+    # Of what follows, and of a node: before the plan, whose code is the project's own and none of a node's.
+    import_all(ALL)
+    keep_copy("node")
+    with closing_copies():
+        path, jobs = workflow_lookup.plan(workflow, argv, settings.for_code)
+        typer.echo(planned(path, jobs))
+        if not jobs:
+            return 1
+        with server_held(settings):
+            if code := code_of(lambda: dispatch(path)):
+                return code
+            prepare_copy("node")
+            conducted = code_of(lambda: conduct(f"backlog:{default_backlog(path)}", until_done=True))
     # Of what a run left undone `verify` says more. Who pressed Ctrl-C, or has no Redis, wants no more.
     if conducted not in (0, 1):
         return conducted
     return code_of(lambda: verify(path)) or conducted
+
+
+def server_held(settings: Settings) -> AbstractContextManager[object]:
+    """The project's own Valkey is not ended by one command and started by the next."""
+    from conductor.adapters.redis import valkey
+
+    return valkey.session(settings.valkey) if settings.valkey.is_used else nullcontext()
 
 
 def code_of(command: Callable[[], None]) -> int:
