@@ -155,7 +155,8 @@ SECTIONS = {
         "What the proof costs beside `sha256sum`",
         ("proof.py", "--json"),
         as_it_is,
-        "Films of 720p, from the page cache; sha256sum in as many processes as there are cores; "
+        "Films of 720p, from the page cache (`--cold`: the disk); sha256sum in as many processes as there "
+        "are cores; "
         "`of_sha256sum`: by the clock, of the runs beside each other. Goal: 1.15.",
     ),
     "feet": ResultSection("What it costs when there is nothing to do", ("feet.py", "--json"), of_feet),

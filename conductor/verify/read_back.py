@@ -142,26 +142,26 @@ class ReadBack:
         while not self._stop.wait(wait_s):
             wait_s = LOOK_S
             try:
-                self.turn()
+                is_left = self.turn()
             except OSError as e:
+                is_left = bool(self._due)
                 logger.debug("Nothing is read back now: {}", e)
             self.say()
-            if not self._due and not self._news.wait(REST_S):
+            if not is_left and not self._news.wait(REST_S):
                 self._reader.rest()
                 self._news.wait()
             self._news.clear()
         self._reader.rest()
 
-    def turn(self) -> None:
-        """Once: look for news, and read what has settled. Raises `OSError`."""
+    def turn(self) -> bool:
+        """Once: look for news, and read what has settled. → something is left to read. Raises `OSError`."""
         self._look()
         until = self._clock() + LOOK_S
-        while self._due and not self._stop.is_set():
+        while self._due and self._clock() < until and not self._stop.is_set():
             if self._due[0].since + SETTLE_S > self._clock():
-                return
+                break
             self._read(self._due.popleft())
-            if self._clock() > until:
-                return
+        return bool(self._due)
 
     def say(self) -> None:
         """What was read and is as it was published."""
