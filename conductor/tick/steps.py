@@ -38,7 +38,7 @@ from conductor.core.rates import engine_choice
 from conductor.model.decision import Decision, GateLedger
 from conductor.model.limits import Limits, TaskRules
 from conductor.model.report import CounterReading
-from conductor.model.snapshot import Candidate, Controls, KindState, Lookahead, Snapshot
+from conductor.model.snapshot import Candidate, KindState, Lookahead, Snapshot
 from conductor.model.subject import subject_of_line
 from conductor.ports import Ledger, Rates
 from conductor.tick.apply import Applied
@@ -183,12 +183,9 @@ def observe(ledger: Ledger, rates: Rates, told: Told, state: TickState) -> TickS
 
 
 def recall(ledger: Ledger, state: TickState) -> TickState:
-    """What was handed over before the operator paused or drained its place, and did not begin, goes back: it
-    is a candidate of the next tick, which this rings for."""
-    snapshot = state.snapshot
-    if snapshot.controls == Controls():
-        return state
-    for (node, why), held in recalls.recalled(snapshot.reservations, snapshot.controls).items():
+    """What was handed over before the operator paused or drained its place, or would outlive its node, and
+    did not begin, goes back: it is a candidate of the next tick, which this rings for."""
+    for (node, why), held in recalls.recalled(state.snapshot).items():
         back = sum(ledger.orphans.give_back(each.job_id, each.attempt) for each in held)
         if back:
             words = "{jobs} jobs that nobody had started go back to the backlog: {why}"

@@ -213,7 +213,9 @@ def status_with_notes(status: Status) -> Status:
         still = standstill(status.ledger_age, status.active, status.now)
         notes.append(f"{still} (`conductor up`, or `conductor conduct --until-done`)")
     if status.total("waiting") and not status.nodes and status.leader is not None:
-        notes.append("no node is running: `conductor node` on each host with workers")
+        asked = ", ".join(engine.name for engine in status.engines)
+        words = f"{asked} may bring one" if asked else "`conductor node` on each host with workers"
+        notes.append(f"no node is running: {words}")
     if status.controls.is_draining:
         notes.append("draining: what runs is finished, nothing new starts (`conductor drain --undo`)")
     notes += [difference.words for difference in status.differences]

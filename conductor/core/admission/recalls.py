@@ -1,23 +1,29 @@
-"""What the operator's word takes back: jobs that were handed over to where nothing new is to start, and that
-nobody has begun. Pure.
+"""Which jobs that were handed over, and that nobody has begun, go back: nothing new is to start there by the
+operator's word, or it would not be over before its node ends. Pure.
 
-The step that hands a job over asks the same (`is_held_back` of `hand_over.lua`); this is for those that were
-handed over before the word was said.
+The hand-over asks the same (`is_held_back` of `hand_over.lua`, `node_bounds.py`); this is for those that were
+handed over before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from conductor.model.snapshot import Controls, Reservation
+from conductor.model.snapshot import Controls, Reservation, Snapshot
 
 
-def recalled(held: Iterable[Reservation], controls: Controls) -> dict[tuple[str, str], list[Reservation]]:
+def recalled(seen: Snapshot) -> dict[tuple[str, str], list[Reservation]]:
     """(Node, why) → the jobs that go back."""
+    left_s = {node.node: node.ends_at - seen.now for node in seen.nodes if node.ends_at is not None}
+    if seen.controls == Controls() and not left_s:
+        return {}
     found: dict[tuple[str, str], list[Reservation]] = {}
-    for reservation in held:
-        if reservation.state == "admitted" and (why := _why(reservation, controls)):
-            found.setdefault((reservation.node, why), []).append(reservation)
+    for held in seen.reservations:
+        if held.state != "admitted":
+            continue
+        why = _why(held, seen.controls)
+        if not why and left_s.get(held.node, float("inf")) <= held.expected_s:
+            why = f"{held.node} ends before they would be over"
+        if why:
+            found.setdefault((held.node, why), []).append(held)
     return found
 
 

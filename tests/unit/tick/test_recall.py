@@ -21,6 +21,30 @@ SAID: dict[str, Callable[[Control], object]] = {
 }
 
 
+def test_what_would_outlive_its_node_goes_back_before_it_begins() -> None:
+    clock = ManualClock(NOW)
+    ledger = memory_ledger(clock)
+    publish(ledger, a_report("pilot", workers=1, ends_at=NOW + 100))
+    dispatch(ledger, a_class("cpu", duration_s=80.0), 2)
+    conductor = a_conductor(ledger)
+    conductor.tick()
+    first, second = ledger.handover.reservations()
+    take(ledger, first)
+
+    clock.advance(15)
+    publish(ledger, a_report("pilot", workers=1, ends_at=NOW + 100))
+    conductor.tick()
+    assert len(ledger.handover.reservations()) == 2, "there is time for it yet"
+    clock.advance(10)
+    publish(ledger, a_report("pilot", workers=1, ends_at=NOW + 100))
+    conductor.tick()
+
+    assert [r.job_id for r in ledger.handover.reservations()] == [first.job_id], "what runs stays"
+    job = ledger.jobs.job(second.job_id)
+    assert job is not None
+    assert (job.state, dict(job.failures)) == ("waiting", {})
+
+
 @pytest.mark.parametrize("word", SAID)
 def test_what_nobody_had_begun_goes_back_and_what_runs_stays(word: str) -> None:
     ledger = memory_ledger(ManualClock(NOW))
