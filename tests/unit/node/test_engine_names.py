@@ -31,4 +31,4 @@ def test_doctor_names_an_engine_that_cannot_be_asked_from_here(monkeypatch: pyte
 
     (finding,) = of_engines({"lab": EngineSettings(kind="slurm")}, "here")
 
-    assert (finding.mark, "lab (slurm)" in finding.words) == ("BAD", True)
+    assert (finding.mark, "lab (slurm)" in finding.words) == ("-- ", True)
