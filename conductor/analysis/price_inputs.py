@@ -169,11 +169,11 @@ def what_if_of_ledger(
 
     def play(then: Circumstances) -> World:
         controls = msgspec.structs.replace(snapshot.controls, paused_backlogs=tuple(sorted(then.paused)))
+        begin = msgspec.structs.replace(snapshot, controls=controls)
         # What was handed over and nobody has begun goes back, as the leader does it.
-        back = {r.job_id for rows in recalled(snapshot.reservations, controls).values() for r in rows}
+        back = {r.job_id for rows in recalled(begin).values() for r in rows}
         held = tuple(r for r in snapshot.reservations if r.job_id not in back)
-        begin = msgspec.structs.replace(snapshot, controls=controls, reservations=held)
-        paused = work._replace(snapshot=begin)
+        paused = work._replace(snapshot=msgspec.structs.replace(begin, reservations=held))
         return played(paused, then.pending, then.nodes, then.limits, then.budgets)
 
     found = what_if(play, now, change, shapes)
