@@ -28,7 +28,8 @@ def run(
 ) -> tuple[ChaosFigures, list[str]]:
     """Jobs and kills of this seed in a fresh project; the figures, and what is wrong (empty: nothing)."""
     specs = mixed(jobs, random.Random(seed), mean_s)
-    with a_world(folder) as world:
+    # Workers that have nothing to do leave, and come again, all the while.
+    with a_world(folder, env={"CONDUCTOR_WORKERS__IDLE_S": "0.5"}) as world:
         world.dispatch(specs)
         return struck(world, schedule(seed, kills, gap_s))
 

@@ -130,7 +130,7 @@ def wrong_clock(folder: Path) -> list[str]:
             ("early", "conduct", 300),
         ):
             world.keep(name, words, CONDUCTOR_NODE=name, CHAOS_CLOCK=str(offset))
-        world.until(lambda: len(world.of_kind("worker")) >= 9, "the workers are up")
+        world.until_reported(("ahead", "behind"))
         figures, faults = play.struck(world_with_jobs(world), [])
         return faults if figures.jobs == 300 else [f"{figures.jobs} of 300 jobs"]
 

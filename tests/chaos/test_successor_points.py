@@ -70,7 +70,8 @@ def test_an_successor_begins_before_the_ledger_is_asked(world: ChaosWorld):
 def test_an_successor_whose_predecessor_or_lane_changes_its_mind_is_no_more_than_a_waiting_job(
     world: ChaosWorld, how: str
 ):
-    first, successor = whole(seconds=0.8), whole(seconds=0.2)
+    # Long enough for the word to come to the worker, on a busy machine too.
+    first, successor = whole(seconds=2.0), whole(seconds=0.2)
     if how == "fails":
         first = whole(seconds=0.5, ends_flaky=True)
     world.put(first)

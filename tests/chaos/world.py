@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -235,6 +235,12 @@ class ChaosWorld:
             rest(began, 0.02)
         return answer
 
+    def until_reported(self, nodes: Iterable[str]) -> None:
+        """Workers start only when something is handed over."""
+        keys = [f"conductor:node:{node}" for node in nodes]
+        if keys:
+            self.until(lambda: self.asked(lambda r: r.exists(*keys)) == len(keys), "the nodes report", 120.0)
+
     def is_over(self) -> bool:
         counts = self.counts()
         return sum(counts.values()) > 0 and not any(counts.get(letter, 0) for letter in "war")
@@ -325,9 +331,7 @@ def a_world(
                 world.keep(f"node{n}", "node", CONDUCTOR_NODE=f"n{n}")
             for n in range(conductors):
                 world.keep(f"conductor{n}", "conduct", "--backlog", f"backlog:{BACKLOG}")
-            world.until(
-                lambda: len(world.of_kind("worker")) >= nodes * (cpu + io), "the workers are up", 120.0
-            )
+            world.until_reported(f"n{n}" for n in range(nodes))
             yield world
         finally:
             world.kill_all()
