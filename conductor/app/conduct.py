@@ -28,6 +28,7 @@ from conductor.app.embedded_node import embedded_node, lanes_wanted
 from conductor.app.engines.open_keeper import engine_keeper
 from conductor.app.schedules.leader import ScheduleKeeper
 from conductor.app.schedules.resource_log import ResourceLog
+from conductor.base import gc_pause
 from conductor.base.errors import Unreachable
 from conductor.base.logs.event_feed import feeding
 from conductor.base.logs.events import emit_event
@@ -172,6 +173,7 @@ def feed(
                 service.tell(lambda: line(headline_of(watch.pace.last)))
                 return stop.is_set() or (keeper is not None and keeper.gave_up)
 
+            gc_pause.settled()
             ended = conductor.run(until_done, should_stop)
             if keeper is not None and keeper.gave_up and not (ended.is_done or stop.is_set()):
                 raise Unreachable("the node of this run keeps ending at its start: see what it says above")

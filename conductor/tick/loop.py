@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from conductor.base.errors import Fenced, Unreachable
+from conductor.base.gc_pause import uncollected
 from conductor.base.logs.events import emit_event
 from conductor.base.settings.sections import Timing
 from conductor.core.admission.incremental import Keeping
@@ -145,8 +146,9 @@ class Conductor:
 
     def _led(self, epoch: int) -> float:
         state = TickState(epoch=epoch, memory=self._memory)
-        for step in self.steps:
-            state = step(state)
+        with uncollected():
+            for step in self.steps:
+                state = step(state)
         self._memory = state.memory
         return state.wait_s
 

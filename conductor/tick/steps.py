@@ -15,7 +15,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from conductor.base import hours
-from conductor.base.gc_pause import uncollected
 from conductor.base.logs.events import emit_event
 from conductor.base.logs.fallbacks import tell_fallback
 from conductor.base.settings.limits import live
@@ -256,9 +255,8 @@ def learn(teach: Teach, state: TickState) -> TickState:
 
 def decide(keeping: Keeping, state: TickState) -> TickState:
     """Who goes now, and who next."""
-    with uncollected():
-        deciding = keeping.begin(state.snapshot, state.candidates, state.limits)
-        return replace(state, deciding=deciding, decision=deciding.first())
+    deciding = keeping.begin(state.snapshot, state.candidates, state.limits)
+    return replace(state, deciding=deciding, decision=deciding.first())
 
 
 def apply(ledger: Ledger, rates: Rates, waits: GateWaits, state: TickState) -> TickState:
@@ -270,8 +268,7 @@ def apply(ledger: Ledger, rates: Rates, waits: GateWaits, state: TickState) -> T
 def explain(keeping: Keeping, state: TickState) -> TickState:
     """Who stays, and what each gate said."""
     assert state.deciding is not None, "it was decided who goes"
-    with uncollected():
-        decision = keeping.end(state.deciding, state.decision)
+    decision = keeping.end(state.deciding, state.decision)
     return replace(state, deciding=None, decision=decision, own_holds=len(decision.hold))
 
 

@@ -1,9 +1,9 @@
-"""What a tick reads of many nodes and queues comes in few commands, and is what one by one would say."""
+"""What a tick reads of many nodes, queues and classes comes in few commands, as one by one would say it."""
 
 from __future__ import annotations
 
 from builders import a_report
-from ledger_scenes import a_receipt, a_reservation, an_entry, redis_scene
+from ledger_scenes import LedgerScene, a_class, a_receipt, a_reservation, an_entry, an_id, redis_scene
 from redis import Redis
 
 from conductor.adapters.open_ledger import redis_ledger
@@ -11,6 +11,7 @@ from conductor.base.redis_keys import PLAIN
 from conductor.model.decision import Admission
 from conductor.model.ledger_entries import WorkerTurn
 from conductor.model.receipt import Receipt
+from conductor.model.snapshot import Lookahead
 
 #: A short job's, in all.
 MOST_COMMANDS = 56
@@ -79,3 +80,28 @@ def a_turn(number: str, most: int = 0, done: tuple[Receipt, ...] = ()) -> Worker
 def commands(redis: Redis) -> int:
     stats: dict[str, int] = redis.info("stats")  # pyright: ignore[reportAssignmentType]
     return stats["total_commands_processed"]
+
+
+def test_of_many_classes_each_has_its_own_first_jobs_and_its_number(scene: LedgerScene) -> None:
+    jobs = {f"c{c:02d}": [f"n{c:02d}x{n:02d}" for n in range(c % 7 + 16)] for c in range(60)}
+    late = "c54"
+    scene.put(
+        *(
+            an_entry(name, a_class(c), attempts=n if c > late else 0)
+            for c, names in jobs.items()
+            for n, name in enumerate(names)
+        )
+    )
+    asked = {"c06": 22, "c13": 1}
+
+    found = scene.ledger.waiting.candidates(Lookahead(heads=19, of=asked))
+
+    assert {
+        c.job_class.id: (c.waiting, [(head.job_id, head.attempts) for head in c.heads]) for c in found
+    } == {
+        c: (
+            len(names),
+            [(an_id(name), n if c > late else 0) for n, name in enumerate(names[: asked.get(c, 19)])],
+        )
+        for c, names in jobs.items()
+    }

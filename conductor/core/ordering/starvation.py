@@ -65,21 +65,20 @@ class Starvation:
         self._now = now
         self._slack_s = slack_s
         self._taken: list[Tried] = []
-        #: Job → how many had been admitted when it was tried, and what it is.
-        self._short: dict[str, tuple[int, Tried]] = {}
+        #: Job → how many had been admitted when it was tried, and what it is made of. Most are passed over by
+        #: nobody: what they claim is worked out where they may be.
+        self._short: dict[str, tuple[int, Demand, str, int, float]] = {}
         #: Those who had room that is reserved for another one.
         self._after: set[str] = set()
         self._rate_bits: dict[str, int] = {}
 
     def admitted(self, demand: Demand, turn: ClassTurn, head: Head) -> None:
-        self._taken.append(self._tried(demand, turn, head))
+        self._taken.append(Tried(self.bits(demand), turn.job_class.backlog, turn.level, head.since))
 
     def lacked(self, demand: Demand, turn: ClassTurn, head: Head) -> None:
         """In its turn it found no room, or no budget."""
-        self._short[head.job_id] = (len(self._taken), self._tried(demand, turn, head))
-
-    def _tried(self, demand: Demand, turn: ClassTurn, head: Head) -> Tried:
-        return Tried(self.bits(demand), turn.job_class.backlog, turn.level, head.since)
+        tried = (len(self._taken), demand, turn.job_class.backlog, turn.level, head.since)
+        self._short[head.job_id] = tried
 
     def came_after(self, job_id: str) -> None:
         """At its turn there was room, and the room is reserved for a job that was passed over earlier. A job
@@ -129,14 +128,16 @@ class Starvation:
         later = [0]
         for taken in reversed(self._taken):
             later.append(later[-1] | taken.bits)
-        count = len(self._taken)
-        return [
-            job_id
-            for job_id, (at, job) in self._short.items()
-            if job_id not in self._passed_over
-            and job.bits & later[count - at]
-            and any(map(job.is_passed_over_by, self._taken[at:]))
-        ]
+        count, found = len(self._taken), list[str]()
+        for job_id, (at, demand, backlog, level, since) in self._short.items():
+            if at == count or job_id in self._passed_over:
+                continue
+            bits = self.bits(demand)
+            if bits & later[count - at]:
+                job = Tried(bits, backlog, level, since)
+                if any(map(job.is_passed_over_by, self._taken[at:])):
+                    found.append(job_id)
+        return found
 
 
 def bounds(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -104,6 +105,22 @@ def test_who_goes_is_handed_over_before_those_that_stay_are_told_why(ledger: Led
         "settle observe recall change_engines remember limit learn decide apply explain carry account leave "
         "tell"
     )
+
+
+def test_no_garbage_is_collected_within_a_tick(ledger: Ledger) -> None:
+    leader = Conductor(
+        ledger,
+        memory_rates(ledger.calls, {}),
+        Limits(),
+        Timing(),
+        "a",
+        on_tick=lambda *_: seen.append(gc.isenabled()),
+    )
+    seen = list[bool]()
+
+    leader.tick()
+
+    assert (seen, gc.isenabled()) == ([False], True)
 
 
 def test_settle_asks_the_guard_and_says_why_nothing_may_start(ledger: Ledger) -> None:
