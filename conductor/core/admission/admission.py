@@ -287,6 +287,8 @@ class Deciding:
     def _is_first_in_line(self, turn: ClassTurn, head: Head, demand: Demand) -> bool:
         """Is a place kept for it though nobody passed it over for too long: by the order of its backlog, or
         since its backlog is behind its share."""
+        if self._lack == "room" and self.backfill is not None:
+            return False  # One place is kept at a time.
         is_first = self._lack == "room" and self.orders.is_overdue(turn.job_class, head)
         return is_first or self.competitors.owe(turn, demand)
 

@@ -7,6 +7,7 @@ than it will have used with its next job, a place is kept for that job: from the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from conductor.core.capacity.request import Demand
@@ -35,14 +36,16 @@ class Competitors:
         shares = self._turns.shares
         if shares.is_even:
             return False
-        bits = self._bits(demand)
-        used = [
-            shares.of(backlog)
-            for backlog, levels in self._asked_for().items()
-            if backlog != turn.job_class.backlog
-            and any(level >= turn.level and asked & bits for level, asked in levels.items())
-        ]
-        return bool(used) and shares.with_one_more(turn.job_class) < min(used)
+        own, bits, least = shares.of(turn.job_class.backlog), self._bits(demand), math.inf
+        for backlog, levels in self._asked_for().items():
+            if backlog == turn.job_class.backlog:
+                continue
+            if any(level >= turn.level and asked & bits for level, asked in levels.items()):
+                used = shares.of(backlog)
+                if used <= own:
+                    return False  # With a job more it is none the less: most classes are told so here.
+                least = min(least, used)
+        return least < math.inf and shares.with_one_more(turn.job_class) < least
 
     def _asked_for(self) -> dict[str, dict[int, int]]:
         if self._asked is None:
