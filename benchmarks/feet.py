@@ -2,7 +2,8 @@
 FILE]`.
 
 An idle conductor, a standby and a node with its workers, as real processes on a Valkey of their own: CPU (%
-of one core), memory and wake-ups of each. Then the first moments of commands: wall and CPU time of help,
+of one core), memory and wake-ups of each. Then `conductor up` as it comes, and with all its workers started:
+what a further worker, with its child, adds. Then the first moments of commands: wall and CPU time of help,
 completion and `status`, and the imports that weigh most in each. All of it is byte-compiled, as it is from
 the second call on.
 """
@@ -38,10 +39,19 @@ gpu.workers = 0
 cpu.workers = {workers}
 io.workers = 1
 cloud.workers = 1
+[workers]
+idle_s = 0
 [limits]
 ram_headroom_mib = 0
 [dashboard]
 is_on = false
+"""
+UP_CONFIG = """
+node = "bench"
+[web]
+port = 0
+[dashboard]
+port = 0
 """
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 #: After the workers are up: forecasts and first looks are over.
@@ -49,6 +59,8 @@ SETTLED_S = 8.0
 #: The goals: % of one core for the conductor and for the node's own process; seconds of a command that needs
 #: no ledger.
 MOST_CPU_PCT, MOST_WALL_S = 1.0, 0.150
+#: PSS of all processes of an idle `up`, and of one more worker with its child.
+MOST_UP_MIB, MOST_WORKER_MIB = 250.0, 15.0
 HEAVIEST = 6
 STARTED = {"conductor": "conduct", "standby": "conduct", "node": "node"}
 COMMANDS: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {
@@ -103,6 +115,52 @@ def running(settings: Settings, ledger: Ledger, workers: int) -> Generator[dict[
             process.terminate()
         for process in going:
             process.wait(30)
+
+
+# ── the whole project ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def whole(folder: Path, seconds: float) -> list[dict[str, Any]]:
+    """A row for `up` as it comes, and one with all its workers started."""
+    (folder / "conductor.toml").write_text(UP_CONFIG, encoding="utf-8")
+    # What is compiled on the way stays in the memory of who compiled it: once for nothing.
+    with up(folder, "0"):
+        pass
+    with up(folder, "60") as pid:
+        asleep = summed("up", pid, seconds)
+    with up(folder, "0") as pid:
+        awake = summed("up, all workers started", pid, seconds)
+    awake["mib_a_worker"] = round((awake["pss_mib"] - asleep["pss_mib"]) / awake["workers"], 1)
+    return [asleep, awake]
+
+
+@contextmanager
+def up(folder: Path, idle_s: str) -> Generator[int]:
+    """Its pid, once it is up and at rest."""
+    env = {**compiling(folder), "CONDUCTOR_WORKERS__IDLE_S": idle_s}
+    log = folder / "up.out"
+    with log.open("wb") as sink:
+        argv = [sys.executable, "-P", "-m", "conductor", "up"]
+        going = subprocess.Popen(argv, cwd=folder, env=env, stdout=sink, stderr=sink)
+    try:
+        until(lambda: b"Up" in log.read_bytes())
+        time.sleep(SETTLED_S)
+        yield going.pid
+    finally:
+        going.terminate()
+        going.wait(60)
+
+
+def summed(what: str, root: int, seconds: float) -> dict[str, Any]:
+    """All processes below it in one row."""
+    pids = {root, *(below.pid for below in psutil.Process(root).children(recursive=True))}
+    before, began = {pid: spent(pid) for pid in pids}, time.monotonic()
+    time.sleep(seconds)
+    passed = time.monotonic() - began
+    rows = [row(str(pid), before[pid], spent(pid), pid, passed) for pid in pids if psutil.pid_exists(pid)]
+    sums = {key: round(sum(each[key] for each in rows), 1) for key in ("cpu_pct", "wakeups_per_s", "pss_mib")}
+    workers = sum("--lane" in psutil.Process(pid).cmdline() for pid in pids)
+    return {"what": what, "processes": len(rows), "workers": workers, **sums}
 
 
 def named(pid: int, name: str) -> dict[int, str]:
@@ -227,6 +285,11 @@ def misses(result: Mapping[str, Any]) -> list[str]:
         for row in result["idle"]
         if row["cpu_pct"] >= MOST_CPU_PCT
     ]
+    asleep, awake = result["up"]
+    if asleep["pss_mib"] > MOST_UP_MIB:
+        said.append(f"up: {asleep['pss_mib']} MiB, wanted ≤ {MOST_UP_MIB:g}")
+    if awake["mib_a_worker"] > MOST_WORKER_MIB:
+        said.append(f"a worker: {awake['mib_a_worker']} MiB, wanted ≤ {MOST_WORKER_MIB:g}")
     for name, command in result["commands"].items():
         if name != "status" and command["wall_p50_ms"] >= 1000 * MOST_WALL_S:
             said.append(f"conductor {name}: {command['wall_p50_ms']} ms, wanted < {1000 * MOST_WALL_S:g}")
@@ -243,6 +306,7 @@ def text(result: Mapping[str, Any]) -> str:
             f"{each['threads']:>2} threads  "
             f"{each['files']:>2} files"
         )
+    lines += [f"  {', '.join(f'{key} {value}' for key, value in each.items())}" for each in result["up"]]
     for name, each in result["commands"].items():
         lines.append(
             f"  {name:<22} wall p50 {each['wall_p50_ms']:>6.1f} ms (min {each['wall_min_ms']:.1f}, max "
@@ -264,11 +328,13 @@ def main() -> int:
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="feet-") as name:
         folder = Path(name)
+        ups = whole(folder, given.seconds)
         rows, commands = idle(folder, given.seconds, given.workers, lambda: timed(folder, given.runs))
     result: dict[str, Any] = {
         "machine": machine(),
         "seconds": given.seconds,
         "idle": rows,
+        "up": ups,
         "commands": commands,
     }
     result["missed"] = misses(result)

@@ -53,6 +53,7 @@ def of_throughput(found: Mapping[str, Row]) -> Sequence[Sequence[Row]]:
 def of_feet(found: Row) -> Sequence[Sequence[Row]]:
     commands = found["commands"].items()
     return [
+        *([row] for row in found["up"]),
         found["idle"],
         [{"command": name, **{k: v for k, v in row.items() if k != "imports"}} for name, row in commands],
     ]
