@@ -4,10 +4,12 @@ run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+import pytest
 from builders import a_candidate, a_device, a_report, a_snapshot
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -134,3 +136,40 @@ def test_what_runs_as_declared_runs_as_learned_where_nothing_else_does(
     assert [h.is_infeasible for h in as_learned.hold if h.is_infeasible] == [
         h.is_infeasible for h in as_declared.hold if h.is_infeasible
     ]
+
+
+def foretold_off(seed: int, takes: Callable[[float, random.Random], float], lies: float, count: int) -> Any:
+    """After so many receipts: how far off, over thirty other jobs, what was learned is and what was declared,
+    as parts of what they took together; job by job."""
+    draw = random.Random(seed)
+
+    def a_job() -> tuple[float, float, float]:
+        size = round(draw.lognormvariate(4, 1.5), 1)
+        took_s = takes(size, draw)
+        return size, took_s, took_s * draw.uniform(1 - lies, 1 + lies)
+
+    jobs = enumerate(a_job() for _ in range(count))
+    known = learned([a_receipt(n, size=size, seconds=s, duration_s=told) for n, (size, s, told) in jobs])
+    others = [a_job() for _ in range(30)]
+    by_learned = sum(
+        abs(known.duration_s(of_size(size, duration_s=told)) - took_s) for size, took_s, told in others
+    )
+    all_s = sum(took_s for _, took_s, _ in others)
+    return by_learned / all_s, sum(abs(told - took_s) for _, took_s, told in others) / all_s
+
+
+@pytest.mark.parametrize("lies", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize(
+    "takes",
+    [
+        lambda size, draw: draw.lognormvariate(3, 1),
+        lambda size, draw: 2 + size / 20,
+        lambda size, draw: size**0.5,
+    ],
+    ids=["nothing to do with size", "by size", "by the root of it"],
+)
+def test_a_learned_duration_is_never_worse_than_the_declared_one(takes: Any, lies: float):
+    for count in (5, 20, 60):
+        pairs = [foretold_off(seed, takes, lies, count) for seed in range(12)]
+        by_learned, by_declared = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
+        assert by_learned <= 1.1 * by_declared, (count, by_learned, by_declared)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from conductor.core.needs.declared_line import Foretold, Plan, plan_of
 from conductor.core.needs.evidence import (
     ENOUGH,
     FEW,
@@ -283,7 +284,11 @@ class LearnedNeeds:
         values = [value for _, _, value in own]
         x = key.size or (c.duration_s if what == "duration_s" else 0.0)
         line, count = self._line(what, key, c.task, of) if x and len(own) < OWN else (None, 0)
-        if line is not None and count > len(own):
+        plan = self._plan(key, c.task, of) if what == "duration_s" and key.size and declared > 0 else None
+        if plan is not None and plan.says_more_of(key.size):
+            uses, why = plan.line.at(declared), "by what was declared, which says more than the size"
+            samples = tuple(s for _, s, _ in own)
+        elif line is not None and count > len(own):
             uses, why = line.at(x), f"by size, from {of_receipts(count)}"
             near = [
                 s for r in self._near(key) for s in r.samples if s.ran_out_of is None and of(s) is not None
@@ -317,6 +322,18 @@ class LearnedNeeds:
             return (usual_line((_x(ring, key), v) for ring, _, v in known) if known else None), len(known)
 
         return self._once((key.kind, what, key.size > 0), key.kind, task, fresh)
+
+    def _plan(self, key: Key, task: str, of: Measure) -> Plan | None:
+        """What the kind declares, held against its sizes."""
+
+        def fresh() -> Plan | None:
+            known = self._known([ring for ring in self.memory.rings(key.kind) if ring.size], task, of)
+            line, _ = self._line("duration_s", key, task, of)
+            if line is None:
+                return None
+            return plan_of([Foretold(ring.size, s.declared_s, line.at(ring.size), v) for ring, s, v in known])
+
+        return self._once((key.kind, "plan"), key.kind, task, fresh)
 
     def _known(self, rings: Sequence[Ring], task: str, of: Measure) -> list[tuple[Ring, Sample, float]]:
         """Of the code that runs now, where there are a few of it."""

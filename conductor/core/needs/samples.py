@@ -41,6 +41,8 @@ class Sample(Struct, frozen=True, kw_only=True, array_like=True):
     #: It ran out of this: what it took is less than it needs, and `reserved` was not enough.
     ran_out_of: Resource | None = None
     reserved: int = 0
+    #: What its line said that it would take; 0: nothing.
+    declared_s: float = 0.0
 
     def value(self, resource: Resource) -> int | None:
         """What the attempt took; of a resource that it ran out of, at least what was reserved for it."""
@@ -221,6 +223,7 @@ def sample_of(receipt: Receipt) -> Sample | None:
         tokens=tokens_of(receipt.result) if use.tokens is None else use.tokens,
         ran_out_of=ran_out_of.name if ran_out_of else None,
         reserved=ran_out_of.reserved(asked) if ran_out_of else 0,
+        declared_s=asked.duration_s,
         **{row.name: row.peak(use) for row in LEARNED},
     )
 
