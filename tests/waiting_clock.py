@@ -31,8 +31,11 @@ class WaitingClock:
         self.running: list[tuple[float, Reservation]] = []
         self.put_at: dict[str, float] = {}
         self.started: dict[str, float] = {}
-        #: Job → the earliest bound that was ever stated for it.
+        #: Job → the earliest bound that was ever stated for it; the same, where what runs until then takes up
+        #: to `lies` more than it said.
         self.bound: dict[str, float] = {}
+        self.lies = 0.0
+        self.bound_with_lies: dict[str, float] = {}
         self.gates = GateLedger()
         self.used: dict[str, BacklogUse] = {}
         self.rate: Callable[[float], tuple[RateState, ...]] = lambda now: ()
@@ -71,6 +74,10 @@ class WaitingClock:
         for hold in decision.hold:
             if hold.starts_by is not None:
                 self.bound[hold.head] = min(hold.starts_by, self.bound.get(hold.head, float("inf")))
+                # What runs already may take half more of its whole, and not of the rest of it.
+                longest_s = max(c.duration_s for c, _ in self.waiting.values())
+                late = hold.starts_by + self.lies * (hold.starts_by - self.now + longest_s)
+                self.bound_with_lies[hold.head] = min(late, self.bound_with_lies.get(hold.head, float("inf")))
         return decision
 
     def run(
