@@ -1,7 +1,7 @@
 """All figures into benchmarks/RESULTS.md: `python benchmarks/results.py [SECTION ..]`, one after another.
 
-Sections: peers, throughput, backlog, tick, decision, ablation, simulate, scale, feet, web, studio, match,
-captions, soak; default: all of these (two hours, on a machine that has nothing else to do); card: what
+Sections: peers, throughput, backlog, tick, decision, one_rule, ablation, simulate, scale, feet, web, studio,
+match, captions, soak; default: all of these (two hours, on a machine that has nothing else to do); card: what
 `tests/gpu` measures, where there is one.
 Each replaces its own part of the page and leaves the others, and says of what commit, on what and when it was
 taken. Options behind `--` go to the benchmark: `results.py ablation -- --seeds 2 --rounds 2`.
@@ -125,6 +125,13 @@ SECTIONS = {
         "Ours by the rule that a conductor without settings of its own follows live, `[waiting]` "
         "included; simple "
         "rules bare, as published. Counts and simulated seconds: the load of the machine changes nothing.",
+    ),
+    "one_rule": ResultSection(
+        "One rule beside simple ones",
+        ("one_rule.py", "--json"),
+        as_it_is,
+        "Simple rules bare, as published; the shortest first starves, so its longest wait is its price. "
+        "Simulated seconds: the load of the machine changes nothing.",
     ),
     "ablation": ResultSection(
         "Does each mechanism earn its keep",
