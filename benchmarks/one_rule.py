@@ -25,7 +25,7 @@ SIMPLE = ("first_fit", "best_fit", "shortest", "area")
 LOADS = {0.0: "batch", 1.0: "online", 2.0: "online, twice as fast"}
 
 
-class Measure(NamedTuple):
+class Ratio(NamedTuple):
     """A figure of a play, by the bound or by that of first-fit. `goals`: by trace."""
 
     words: str
@@ -45,10 +45,10 @@ def longest_wait(one: Figures, plain: Figures) -> float:
     return one.max_wait_s / plain.max_wait_s
 
 
-BATCH = (Measure("makespan ÷ bound", by_bound, {"default 200": 1.04, "gpushare40 500": 1.02}),)
+BATCH = (Ratio("makespan ÷ bound", by_bound, {"default 200": 1.04, "gpushare40 500": 1.02}),)
 ONLINE = (
-    Measure("mean completion ÷ first-fit's", mean_completion, {"default 200": 0.70, "gpushare40 500": 0.60}),
-    Measure("longest wait ÷ first-fit's", longest_wait, {"default 200": 1.0, "gpushare40 500": 1.0}),
+    Ratio("mean completion ÷ first-fit's", mean_completion, {"default 200": 0.70, "gpushare40 500": 0.60}),
+    Ratio("longest wait ÷ first-fit's", longest_wait, {"default 200": 1.0, "gpushare40 500": 1.0}),
 )
 
 

@@ -20,8 +20,8 @@ BEYOND = 2.0
 AS_DECLARED = RobustLine(0.0, 1.0)
 
 
-class Foretold(NamedTuple):
-    """What was declared of a job, what its size would have foretold, and what it took: seconds."""
+class TimedJob(NamedTuple):
+    """What was declared of a job, what its size would have expected, and what it took: seconds."""
 
     size: float
     declared_s: float
@@ -29,7 +29,7 @@ class Foretold(NamedTuple):
     took_s: float
 
 
-class Plan(NamedTuple):
+class DeclaredLine(NamedTuple):
     """What lines declare, as far as it can be held against what their jobs took."""
 
     #: From declared to expected durations.
@@ -45,7 +45,7 @@ class Plan(NamedTuple):
         return self.is_nearer or size > BEYOND * self.most or size < self.least / BEYOND
 
 
-def plan_of(rows: Sequence[Foretold]) -> Plan | None:
+def declared_line(rows: Sequence[TimedJob]) -> DeclaredLine | None:
     """None where too few jobs declared durations that differ."""
     told = [row for row in rows if row.declared_s > 0]
     if len(told) < FEW or len(told) < len(rows) or len({row.declared_s for row in told}) < 2:
@@ -57,8 +57,8 @@ def plan_of(rows: Sequence[Foretold]) -> Plan | None:
     found = [(_off_by(AS_DECLARED, told), AS_DECLARED), (fitted * _off_by(by_plan, told), by_plan)]
     off, line = min(found, key=lambda one: one[0])
     sizes = [row.size for row in told]
-    return Plan(line, off < by_size, min(sizes), max(sizes))
+    return DeclaredLine(line, off < by_size, min(sizes), max(sizes))
 
 
-def _off_by(line: RobustLine, rows: Sequence[Foretold]) -> float:
+def _off_by(line: RobustLine, rows: Sequence[TimedJob]) -> float:
     return sum(abs(line.at(row.declared_s) - row.took_s) for row in rows)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from conductor.core.needs.declared_line import Foretold, Plan, plan_of
+from conductor.core.needs.declared_line import DeclaredLine, TimedJob, declared_line
 from conductor.core.needs.evidence import (
     ENOUGH,
     FEW,
@@ -323,15 +323,17 @@ class LearnedNeeds:
 
         return self._once((key.kind, what, key.size > 0), key.kind, task, fresh)
 
-    def _plan(self, key: Key, task: str, of: Measure) -> Plan | None:
+    def _plan(self, key: Key, task: str, of: Measure) -> DeclaredLine | None:
         """What the kind declares, held against its sizes."""
 
-        def fresh() -> Plan | None:
+        def fresh() -> DeclaredLine | None:
             known = self._known([ring for ring in self.memory.rings(key.kind) if ring.size], task, of)
             line, _ = self._line("duration_s", key, task, of)
             if line is None:
                 return None
-            return plan_of([Foretold(ring.size, s.declared_s, line.at(ring.size), v) for ring, s, v in known])
+            return declared_line(
+                [TimedJob(ring.size, s.declared_s, line.at(ring.size), v) for ring, s, v in known]
+            )
 
         return self._once((key.kind, "plan"), key.kind, task, fresh)
 
