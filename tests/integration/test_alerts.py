@@ -221,7 +221,8 @@ COMMANDS = sorted({line for page in RUNBOOKS for line in commands_of(page.read_t
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line not in (BEGIN, END)])
 def test_each_command_of_a_runbook_runs(line: str, night: Night, cli: Cli) -> None:
     """1 is «ran, and found something»."""
-    words = [{"JOB": night.job, **PLACES}.get(w, w) for w in shlex.split(line)]
+    manifest = str(night.settings.project / "manifests/night.jsonl")
+    words = [{"JOB": night.job, "MANIFEST": manifest, **PLACES}.get(w, w) for w in shlex.split(line)]
     if line in STAYING:
         words.append("--help")
     if words[0] == "conductor":
