@@ -199,6 +199,12 @@ class HostOfPlayed:
         self.unbegun = 0
         self.last_said: tuple[object, ...] = ()
         self.is_stale = False
+        #: Something is kept on the device for the next job.
+        self.is_warm = world.chance(0.2)
+
+    def rest(self) -> None:
+        """Source files are looked at while nobody waits."""
+        self.is_stale = self.is_stale or self._world.chance(0.002)
 
     def ensure(self, devices: object) -> None:
         world = self._world

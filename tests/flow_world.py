@@ -107,6 +107,11 @@ class PlayedStopping:
     is_asked = property(lambda self: self.level > 0)
     is_urgent = property(lambda self: self.level > 1)
 
+    def retire(self) -> None:
+        """Where it has nothing in hand: `FlowWorld.check_empty` looks at the end."""
+        assert not self._world.ledger.running, "it retires while something runs"
+        self.level = max(1, self.level)
+
     def sleep(self, limit_s: float) -> bool:
         self._world.pass_time(max(0.0, limit_s))
         return self._world.is_woken()
@@ -312,7 +317,8 @@ def played(world: FlowWorld) -> Generator[driver.Flow]:
             catalogue={}, host=world.host, keeper=world.keeper, stopping=world.stopping, worker="w", node="n",
             claim=claim, lining=world.ledger, watchdog=Plain(over=lambda *_: None),
         )  # fmt: skip
-        one = driver.Flow(cast(Any, parts), "queue", intake=cast(Any, world.intake))
+        idle_s = world.dice.choice((0.0, 0.5))
+        one = driver.Flow(cast(Any, parts), "queue", intake=cast(Any, world.intake), idle_s=idle_s)
         world.course = one._course
         yield one
 
