@@ -13,7 +13,7 @@ from conductor.app.cli.context import settings_here
 from conductor.app.cli.flow import conduct, dispatch, verify
 
 if TYPE_CHECKING:
-    from conductor.base.settings.settings import Settings
+    from conductor.base.files.layout import OwnServer
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +57,7 @@ def run_workflow(workflow: str, argv: Sequence[str]) -> int:
         typer.echo(planned(path, jobs))
         if not jobs:
             return 1
-        with server_held(settings):
+        with server_held(settings.valkey):
             if code := code_of(lambda: dispatch(path)):
                 return code
             prepare_copy("node")
@@ -68,11 +68,11 @@ def run_workflow(workflow: str, argv: Sequence[str]) -> int:
     return code_of(lambda: verify(path)) or conducted
 
 
-def server_held(settings: Settings) -> AbstractContextManager[object]:
+def server_held(own: OwnServer) -> AbstractContextManager[object]:
     """The project's own Valkey is not ended by one command and started by the next."""
     from conductor.adapters.redis import valkey
 
-    return valkey.session(settings.valkey) if settings.valkey.is_used else nullcontext()
+    return valkey.session(own) if own.is_used else nullcontext()
 
 
 def code_of(command: Callable[[], None]) -> int:
