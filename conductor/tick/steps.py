@@ -45,6 +45,7 @@ from conductor.tick.apply import apply as hand_over
 from conductor.tick.housekeeping import Housekeeping
 from conductor.tick.log import TickLog
 from conductor.tick.observe import observe as read_all
+from conductor.tick.silent_nodes import SilentNodes
 from conductor.tick.standstill import Standstill
 
 #: The gate ledger's numbers are brought up to date so often even where no reason changed.
@@ -143,7 +144,7 @@ def steps(
     return (
         partial(settle, housekeeping),
         partial(observe, ledger, rates, told),
-        partial(recall, ledger),
+        partial(recall, ledger, SilentNodes()),
         partial(change_engines, ledger),
         remember,
         partial(limit, rules),
@@ -181,10 +182,16 @@ def observe(ledger: Ledger, rates: Rates, told: Told, state: TickState) -> TickS
     )
 
 
-def recall(ledger: Ledger, state: TickState) -> TickState:
-    """What was handed over before the operator paused or drained its place, or would outlive its node, and
-    did not begin, goes back: it is a candidate of the next tick, which this rings for."""
-    for (node, why), held in recalls.recalled(state.snapshot).items():
+def recall(ledger: Ledger, silent: SilentNodes, state: TickState) -> TickState:
+    """What was handed over before the operator paused or drained its place, or would outlive its node, or to
+    a node that is gone, and did not begin, goes back: it is a candidate of the next tick, which this rings
+    for."""
+    gone = silent.gone(state.snapshot, state.memory.limits.report_ttl_s)
+    if gone:
+        # An engine of single jobs may be silent for as long as its scheduler is.
+        engines = ledger.pilots.states().engines.values()
+        gone -= {engine.name for engine in engines if engine.mode == "jobs"}
+    for (node, why), held in recalls.recalled(state.snapshot, () if state.hold else gone).items():
         back = sum(ledger.orphans.give_back(each.job_id, each.attempt) for each in held)
         if back:
             words = "{jobs} jobs that nobody had started go back to the backlog: {why}"

@@ -1,5 +1,5 @@
 """Which jobs that were handed over, and that nobody has begun, go back: nothing new is to start there by the
-operator's word, or it would not be over before its node ends. Pure.
+operator's word, or it would not be over before its node ends, or its node is gone. Pure.
 
 The hand-over asks the same (`is_held_back` of `hand_over.lua`, `node_bounds.py`); this is for those that were
 handed over before.
@@ -7,13 +7,15 @@ handed over before.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from conductor.model.snapshot import Controls, Reservation, Snapshot
 
 
-def recalled(seen: Snapshot) -> dict[tuple[str, str], list[Reservation]]:
-    """(Node, why) → the jobs that go back."""
+def recalled(seen: Snapshot, gone: Collection[str] = ()) -> dict[tuple[str, str], list[Reservation]]:
+    """(Node, why) → the jobs that go back. `gone`: nodes that report no more."""
     left_s = {node.node: node.ends_at - seen.now for node in seen.nodes if node.ends_at is not None}
-    if seen.controls == Controls() and not left_s:
+    if seen.controls == Controls() and not left_s and not gone:
         return {}
     found: dict[tuple[str, str], list[Reservation]] = {}
     for held in seen.reservations:
@@ -22,6 +24,8 @@ def recalled(seen: Snapshot) -> dict[tuple[str, str], list[Reservation]]:
         why = _why(held, seen.controls)
         if not why and left_s.get(held.node, float("inf")) <= held.expected_s:
             why = f"{held.node} ends before they would be over"
+        if not why and held.node in gone:
+            why = f"{held.node} reports no more"
         if why:
             found.setdefault((held.node, why), []).append(held)
     return found

@@ -10,6 +10,8 @@ from loop_scene import a_conductor, dispatch, publish, take
 
 from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
+from conductor.model.pilot import EngineState
+from conductor.ports import Ledger
 from conductor.ports.operator import Control
 
 SAID: dict[str, Callable[[Control], object]] = {
@@ -69,3 +71,69 @@ def test_what_nobody_had_begun_goes_back_and_what_runs_stays(word: str) -> None:
     job = ledger.jobs.job(second.job_id)
     assert job is not None
     assert not job.failures, "it costs nothing"
+
+
+def test_what_lies_with_a_host_that_is_gone_goes_to_another_and_what_it_ran_is_its_own() -> None:
+    clock = ManualClock(NOW)
+    ledger = memory_ledger(clock)
+    publish(ledger, a_report("alpha"))
+    dispatch(ledger, a_class(vram_mib=1024), 2)
+    conductor = a_conductor(ledger)
+    conductor.tick()
+    first, second = ledger.handover.reservations()
+    take(ledger, first)
+    publish(ledger, a_report("beta"))
+    ledger.reports.withdraw("alpha")
+
+    conductor.tick()
+    clock.advance(9)
+    conductor.tick()
+    assert nodes_of(ledger) == {first.job_id: "alpha", second.job_id: "alpha"}, "it may only be late"
+    clock.advance(1)
+    conductor.tick()
+    conductor.tick()
+
+    assert nodes_of(ledger) == {first.job_id: "alpha", second.job_id: "beta"}
+    job = ledger.jobs.job(second.job_id)
+    assert job is not None
+    assert not job.failures
+
+
+def test_a_host_that_reports_again_keeps_what_lies_there() -> None:
+    clock = ManualClock(NOW)
+    ledger = memory_ledger(clock)
+    publish(ledger, a_report("alpha"))
+    dispatch(ledger, a_class(vram_mib=1024), 1)
+    conductor = a_conductor(ledger)
+    conductor.tick()
+    for _ in range(3):
+        ledger.reports.withdraw("alpha")
+        conductor.tick()
+        clock.advance(8)
+        publish(ledger, a_report("alpha"))
+        conductor.tick()
+
+    (held,) = ledger.handover.reservations()
+    assert held.attempt == 1
+
+
+def test_an_engine_that_is_silent_keeps_what_it_was_given() -> None:
+    clock = ManualClock(NOW)
+    ledger = memory_ledger(clock)
+    publish(ledger, a_report("alpha"))
+    dispatch(ledger, a_class(vram_mib=1024), 1)
+    conductor = a_conductor(ledger)
+    conductor.tick()
+    assert conductor.epoch is not None
+    ledger.pilots.write(conductor.epoch, EngineState(name="alpha", mode="jobs"))
+    ledger.reports.withdraw("alpha")
+    for _ in range(4):
+        clock.advance(10)
+        conductor.tick()
+
+    (held,) = ledger.handover.reservations()
+    assert (held.node, held.attempt) == ("alpha", 1)
+
+
+def nodes_of(ledger: Ledger) -> dict[str, str]:
+    return {r.job_id: r.node for r in ledger.handover.reservations()}
