@@ -21,7 +21,7 @@ AS_DECLARED = RobustLine(0.0, 1.0)
 
 
 class TimedJob(NamedTuple):
-    """What was declared of a job, what its size would have expected, and what it took: seconds."""
+    """What was declared of a job, what was expected of it by its size, and what it took: seconds."""
 
     size: float
     declared_s: float
