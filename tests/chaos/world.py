@@ -287,7 +287,7 @@ def _proc(pid: int, words: list[str]) -> Proc:
         return Proc(pid, "starting")
     if "workers.isolation.child_main" in words:
         return Proc(pid, "body")
-    if "workers" in words and "--queue" in words:
+    if "workers" in words and "--name" in words:
         return Proc(pid, "worker", words[words.index("--name") + 1])
     if "workers" in words and "--fork-server" in words:
         return Proc(pid, "fork server")

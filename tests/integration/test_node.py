@@ -277,8 +277,10 @@ def test_a_gpu_worker_sees_its_own_device_and_a_cpu_worker_none(scene: NodeScene
         found = Counter[tuple[str, str]]()
         for worker in node.workers():
             with suppress(psutil.Error):
-                words = worker.cmdline()
-                found[words[words.index("--queue") + 1], worker.environ()["CUDA_VISIBLE_DEVICES"]] += 1
+                # What is just becoming a child had the words of its worker a moment ago.
+                if "--queue" in (words := worker.cmdline()):
+                    queue = words[words.index("--queue") + 1]
+                    found[queue, worker.environ()["CUDA_VISIBLE_DEVICES"]] += 1
         return found
 
     until(lambda: seen() == expected)
