@@ -263,8 +263,11 @@ class Deciding:
             self.starvation.lacked(demand, turn, head)
         elif denied is not None and denied.reason in RESERVED:
             self.starvation.came_after(head.job_id)
-        is_competing = bool(lack) or (denied is not None and denied.reason in RESERVED)
-        if is_competing and any(queue.is_open for queue in self.free.queues[demand.lane]):
+        if (
+            turn.job_class.backlog not in self.competitors.competing
+            and (lack or (denied is not None and denied.reason in RESERVED))
+            and any(queue.is_open for queue in self.free.queues[demand.lane])
+        ):
             self.competitors.competing.add(turn.job_class.backlog)
         if lack and (is_due or self._is_first_in_line(turn, head, demand)):
             self._keep_for(head, demand)
@@ -332,7 +335,7 @@ class Deciding:
         place.queue.active += 1
         self.placement.took(place)
         self.state.life.began(head.job_id, place.node.name)
-        self.competitors.competing.add(turn.job_class.backlog)
+        self.competitors.started(turn.job_class.backlog)
         self.turns.admitted(turn, admission)
         if turn.admitted == len(turn.candidate.heads) < turn.candidate.waiting:
             self.has_more_heads = True

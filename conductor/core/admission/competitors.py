@@ -8,7 +8,7 @@ than it will have used with its next job, a place is kept for that job: from the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from conductor.core.capacity.request import Demand
 from conductor.core.ordering.turns import ClassTurn, Turns
@@ -30,22 +30,29 @@ class Competitors:
         self._turns, self._candidates, self._demand, self._bits = turns, candidates, demand, bits
         #: Backlog → level → kinds of resources that its jobs there take a part of; made when it is asked for.
         self._asked: dict[str, dict[int, int]] | None = None
+        #: (Backlog, level, kinds of resources) → the least that a competitor has used; until the next start.
+        self._least: dict[tuple[str, int, int], float] = {}
+
+    def started(self, backlog: str) -> None:
+        self.competing.add(backlog)
+        self._least.clear()
 
     def owe(self, turn: ClassTurn, demand: Demand) -> bool:
         """Have all competitors used more than its backlog will have used with this job, and is there one."""
-        shares = self._turns.shares
+        shares, own = self._turns.shares, turn.job_class.backlog
         if shares.is_even:
             return False
-        own, bits, least = shares.of(turn.job_class.backlog), self._bits(demand), math.inf
+        key = (own, turn.level, self._bits(demand))
+        least = self._least.get(key)
+        if least is None:
+            least = self._least[key] = min(map(shares.of, self._of(*key)), default=math.inf)
+        # With a job more it is none the less: most classes are told so by the first.
+        return shares.of(own) < least < math.inf and shares.with_one_more(turn.job_class) < least
+
+    def _of(self, own: str, level: int, bits: int) -> Iterator[str]:
         for backlog, levels in self._asked_for().items():
-            if backlog == turn.job_class.backlog:
-                continue
-            if any(level >= turn.level and asked & bits for level, asked in levels.items()):
-                used = shares.of(backlog)
-                if used <= own:
-                    return False  # With a job more it is none the less: most classes are told so here.
-                least = min(least, used)
-        return least < math.inf and shares.with_one_more(turn.job_class) < least
+            if backlog != own and any(at >= level and asked & bits for at, asked in levels.items()):
+                yield backlog
 
     def _asked_for(self) -> dict[str, dict[int, int]]:
         if self._asked is None:
