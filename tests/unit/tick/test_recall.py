@@ -11,8 +11,10 @@ from loop_scene import a_conductor, dispatch, publish, take
 from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
 from conductor.model.pilot import EngineState
+from conductor.model.snapshot import Reservation
 from conductor.ports import Ledger
 from conductor.ports.operator import Control
+from conductor.tick.loop import Conductor
 
 SAID: dict[str, Callable[[Control], object]] = {
     "a host that drains": lambda control: control.set_draining(True, "alpha"),
@@ -50,13 +52,7 @@ def test_what_would_outlive_its_node_goes_back_before_it_begins() -> None:
 @pytest.mark.parametrize("word", SAID)
 def test_what_nobody_had_begun_goes_back_and_what_runs_stays(word: str) -> None:
     ledger = memory_ledger(ManualClock(NOW))
-    publish(ledger, a_report("alpha"))
-    dispatch(ledger, a_class(vram_mib=1024), 2)
-    conductor = a_conductor(ledger)
-    conductor.tick()
-    first, second = ledger.handover.reservations()
-    take(ledger, first)
-    publish(ledger, a_report("beta"))
+    conductor, first, second = one_runs_and_one_waits_on_alpha(ledger)
 
     SAID[word](ledger.control)
     conductor.tick()
@@ -76,13 +72,7 @@ def test_what_nobody_had_begun_goes_back_and_what_runs_stays(word: str) -> None:
 def test_what_lies_with_a_host_that_is_gone_goes_to_another_and_what_it_ran_is_its_own() -> None:
     clock = ManualClock(NOW)
     ledger = memory_ledger(clock)
-    publish(ledger, a_report("alpha"))
-    dispatch(ledger, a_class(vram_mib=1024), 2)
-    conductor = a_conductor(ledger)
-    conductor.tick()
-    first, second = ledger.handover.reservations()
-    take(ledger, first)
-    publish(ledger, a_report("beta"))
+    conductor, first, second = one_runs_and_one_waits_on_alpha(ledger)
     ledger.reports.withdraw("alpha")
 
     conductor.tick()
@@ -133,6 +123,18 @@ def test_an_engine_that_is_silent_keeps_what_it_was_given() -> None:
 
     (held,) = ledger.handover.reservations()
     assert (held.node, held.attempt) == ("alpha", 1)
+
+
+def one_runs_and_one_waits_on_alpha(ledger: Ledger) -> tuple[Conductor, Reservation, Reservation]:
+    """And beta could take what waits."""
+    publish(ledger, a_report("alpha"))
+    dispatch(ledger, a_class(vram_mib=1024), 2)
+    conductor = a_conductor(ledger)
+    conductor.tick()
+    first, second = ledger.handover.reservations()
+    take(ledger, first)
+    publish(ledger, a_report("beta"))
+    return conductor, first, second
 
 
 def nodes_of(ledger: Ledger) -> dict[str, str]:
