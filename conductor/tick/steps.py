@@ -186,7 +186,7 @@ def recall(ledger: Ledger, silent: SilentNodes, state: TickState) -> TickState:
     """What was handed over before the operator paused or drained its place, or would outlive its node, or to
     a node that is gone, and did not begin, goes back: it is a candidate of the next tick, which this rings
     for."""
-    gone = silent.gone(state.snapshot, state.memory.limits.report_ttl_s)
+    gone = silent.gone(state.snapshot, state.epoch, state.memory.limits.report_ttl_s)
     if gone:
         # An engine of single jobs may be silent for as long as its scheduler is.
         engines = ledger.pilots.states().engines.values()

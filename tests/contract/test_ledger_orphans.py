@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ledger_scenes import LedgerScene, an_entry, an_id
+from ledger_scenes import LedgerScene, a_class, an_entry, an_id
 
 from conductor.model.decision import GateLedger, Hold
 from conductor.model.failure_outcome import Dead, Retry
@@ -167,3 +167,36 @@ def test_the_gate_ledger_is_replaced_as_a_whole(scene: LedgerScene) -> None:
     assert scene.ledger.gate_record.gates() == gates
     scene.ledger.gate_record.record_gates(scene.epoch, GateLedger(at=2.0))
     assert scene.ledger.gate_record.gates().holds == ()
+
+
+def test_a_job_that_comes_back_goes_ahead_of_those_that_came_after_it(scene: LedgerScene) -> None:
+    scene.put(an_entry("first"), an_entry("lost"), an_entry("urgent", a_class("c2", priority=5)))
+    scene.put(an_entry("late"), an_entry("later"))
+    scene.run("lost")
+    for name, class_id in {"first": "c1", "urgent": "c2", "late": "c1", "later": "c1"}.items():
+        assert scene.admit(name, class_id=class_id) is None
+    assert scene.rescue("lost")
+
+    assert scene.admit("lost", attempt=2) is None
+
+    assert queued(scene) == ["first", "urgent", "lost", "late", "later"]
+
+
+def test_jobs_that_come_back_together_keep_their_order(scene: LedgerScene) -> None:
+    names = ["a", "b", "c"]
+    scene.put(*(an_entry(name) for name in [*names, "new"]))
+    for name in names:
+        assert scene.admit(name) is None
+        assert scene.ledger.orphans.give_back(an_id(name), 1)
+    assert scene.admit("new") is None
+
+    for name in names:
+        assert scene.admit(name, attempt=2) is None
+
+    assert queued(scene) == [*names, "new"]
+
+
+def queued(scene: LedgerScene) -> list[str]:
+    """Names, in the order in which workers take them."""
+    taken = iter(lambda: scene.take("cpu-node1", "w1"), None)
+    return [job_id.removesuffix("-0000000") for job_id, _ in taken]

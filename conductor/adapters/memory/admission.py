@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from conductor.adapters.memory import breakers
 from conductor.adapters.memory.store import Store
@@ -37,11 +37,24 @@ def hand_over(
         return why_not
     if is_of_another_line(job, r):
         return "its line changed meanwhile"
+    at = place_in_queue(store, job, store.queues[r.queue])
     take_place(store, job, r)
-    store.queues[r.queue].append(entry_of(r))
+    store.queues[r.queue].insert(at, entry_of(r))
     store.handed_over[r.node] += 1
     store.bell.notify_all()
     return None
+
+
+def place_in_queue(store: Store, job: StoredJob, queue: Sequence[str]) -> int:
+    """What was handed over before and comes back goes ahead of those that were handed over meanwhile and came
+    after it."""
+    at = len(queue)
+    while job.attempts and at:
+        other = store.jobs.get(queue[at - 1].rpartition("-a")[0])
+        if other is None or other.job_class.priority > job.job_class.priority or other.seq < job.seq:
+            break
+        at -= 1
+    return at
 
 
 def report_objection(store: Store, r: Reservation) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from builders import NOW, a_class, a_report
-from loop_scene import a_conductor, dispatch, publish, take
+from loop_scene import TIMING, a_conductor, dispatch, publish, take
 
 from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
@@ -69,17 +69,34 @@ def test_what_nobody_had_begun_goes_back_and_what_runs_stays(word: str) -> None:
     assert not job.failures, "it costs nothing"
 
 
-def test_what_lies_with_a_host_that_is_gone_goes_to_another_and_what_it_ran_is_its_own() -> None:
+def test_what_lies_with_a_host_whose_report_ran_out_under_this_leader_goes_to_another_at_once() -> None:
+    clock = ManualClock(NOW)
+    ledger = memory_ledger(clock)
+    conductor, first, second = one_runs_and_one_waits_on_alpha(ledger)
+    conductor.tick()
+    clock.advance(TIMING.leader_ttl_s / 2)
+    assert nodes_of(ledger) == {first.job_id: "alpha", second.job_id: "alpha"}, "its report stands"
+    ledger.reports.withdraw("alpha")
+
+    conductor.tick()
+    conductor.tick()
+
+    assert nodes_of(ledger) == {first.job_id: "alpha", second.job_id: "beta"}
+
+
+def test_a_leader_that_has_not_heard_a_host_waits_whether_it_is_only_late() -> None:
     clock = ManualClock(NOW)
     ledger = memory_ledger(clock)
     conductor, first, second = one_runs_and_one_waits_on_alpha(ledger)
     ledger.reports.withdraw("alpha")
+    clock.advance(2 * TIMING.leader_ttl_s)
 
     conductor.tick()
     clock.advance(9)
     conductor.tick()
     assert nodes_of(ledger) == {first.job_id: "alpha", second.job_id: "alpha"}, "it may only be late"
-    clock.advance(1)
+    clock.advance(2)
+    publish(ledger, a_report("beta"))
     conductor.tick()
     conductor.tick()
 
@@ -89,7 +106,7 @@ def test_what_lies_with_a_host_that_is_gone_goes_to_another_and_what_it_ran_is_i
     assert not job.failures
 
 
-def test_a_host_that_reports_again_keeps_what_lies_there() -> None:
+def test_a_host_that_reports_to_the_new_leader_keeps_what_lies_there() -> None:
     clock = ManualClock(NOW)
     ledger = memory_ledger(clock)
     publish(ledger, a_report("alpha"))
@@ -98,6 +115,7 @@ def test_a_host_that_reports_again_keeps_what_lies_there() -> None:
     conductor.tick()
     for _ in range(3):
         ledger.reports.withdraw("alpha")
+        clock.advance(2 * TIMING.leader_ttl_s)
         conductor.tick()
         clock.advance(8)
         publish(ledger, a_report("alpha"))

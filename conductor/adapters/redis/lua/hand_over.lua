@@ -158,6 +158,25 @@ local function ring_at(node)
   redis.pcall('PUBLISH', P .. 'handed_over:' .. node, '')
 end
 
+-- Does `other`, which lies in the queue, come before it by the order of the backlog?
+local function comes_before(other, job)
+  return not other or priority_of(other.class) > priority_of(job.class) or tonumber(other.seq) < tonumber(job.seq)
+end
+
+-- Into its queue. What was handed over before and comes back goes ahead of those that were handed over meanwhile
+-- and came after it: it does not wait once more, behind all of them. `job`: as it waited. An older ACL knows no
+-- LINSERT.
+local function enqueue(queue, entry, job)
+  local key, behind = R .. 'queue:' .. queue, {}
+  local last = job.attempts > 0 and call('LINDEX', key, -1)
+  while last and not comes_before(job_of(string.match(last, '^([%w_-]+)-a%d+$') or ''), job) do
+    behind[#behind + 1] = call('RPOP', key)
+    last = call('LINDEX', key, -1)
+  end
+  call('RPUSH', key, entry)
+  for at = #behind, 1, -1 do call('RPUSH', key, behind[at]) end
+end
+
 -- '' or why not.
 local function hand_over(admission, fields, data, written, preloaded)
   local id, attempt, queue, reservation, charges, ceilings = unpack(admission)
@@ -166,7 +185,7 @@ local function hand_over(admission, fields, data, written, preloaded)
     or report_objection(reservation, admission[8])
   if why_not then return why_not end
   if is_of_another_line(id, job, reservation) then return 'its line changed meanwhile' end
-  call('RPUSH', R .. 'queue:' .. queue, take_place(admission, fields, data))
+  enqueue(queue, take_place(admission, fields, data), job)
   ring_at(admission[8])
   return ''
 end
