@@ -74,8 +74,12 @@ def candidates(codec: Codec, prefer: Prefer, has_device: bool) -> list[Encoder]:
 
 
 def choose(ctx: JobContext, codec: Codec, prefer: Prefer) -> Encoder:
-    """The first candidate that works on this machine. Raises `JobError` when none does."""
+    """The first candidate that works on this machine. Raises `JobError` when none does.
+
+    Where there is only one, of the CPU, it is not tried: ffmpeg has it or says that it has not."""
     tried = candidates(codec, prefer, bool(ctx.devices))
+    if len(tried) == 1 and not tried[0].is_nvenc:
+        return tried[0]
     for encoder in tried:
         if encoder.name in _works or encodes_one_frame(ctx, encoder):
             _works.add(encoder.name)

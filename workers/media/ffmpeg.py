@@ -7,6 +7,8 @@ not.
 from __future__ import annotations
 
 import functools
+import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,8 @@ class Encoded(msgspec.Struct, frozen=True, kw_only=True):
 @functools.cache
 def binary() -> str:
     """The bundled ffmpeg, else the one on PATH ($IMAGEIO_FFMPEG_EXE names another)."""
+    if (chosen := os.environ.get("IMAGEIO_FFMPEG_EXE") or _bundled()) is not None:
+        return chosen
     import imageio_ffmpeg
 
     try:
@@ -62,6 +66,14 @@ def binary() -> str:
         raise ConfigError(
             "there is no ffmpeg: install the package imageio-ffmpeg, or ffmpeg on the PATH"
         ) from None
+
+
+def _bundled() -> str | None:
+    """The library's own way starts what it finds, in each process that asks: as dear as a short job."""
+    package = importlib.util.find_spec("imageio_ffmpeg")
+    folders = () if package is None else package.submodule_search_locations or ()
+    found = [file for folder in folders for file in Path(folder, "binaries").glob("ffmpeg-*")]
+    return str(found[0]) if len(found) == 1 and os.access(found[0], os.X_OK) else None
 
 
 def source(path: Path, *, containers: str = CONTAINERS, **options: Any) -> Any:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import msgspec
 
 from conductor.base.errors import BadInput
 from conductor.model.spec import Value
@@ -101,20 +103,39 @@ def probe(
     `header` opens it only; `packets` reads to the end and decodes the first picture; `frames` decodes all of
     it. Raises `BadInput` with the reason: empty, not a video, index missing, breaks off.
     """
-    facts, chosen = header(path, name)
     if check == "header":
-        return facts
-    with opened(path, name) as container:
+        return header(path, name)[0]
+    seen = _seen(path, name)
+    return _counted(path, name, seen, walk(path, name, seen.chosen, check == "frames", on_progress, threads))
+
+
+class _Seen(NamedTuple):
+    """What a file shows that is opened once."""
+
+    facts: MediaFacts
+    chosen: Chosen
+    #: None where its first packets hold no picture.
+    first: Any
+
+
+def _seen(path: Path, name: str) -> _Seen:
+    """By its header, with the form of its first picture. Raises `BadInput`."""
+    with _opened_film(path, name) as container:
+        facts, chosen = _described(container, path, name)
         first, form = first_picture(container, chosen)
     check_decoder(name, first, form)
-    tally = walk(path, name, chosen, check == "frames", on_progress, threads)
+    return _Seen(msgspec.structs.replace(facts, picture=form), chosen, first)
+
+
+def _counted(path: Path, name: str, seen: _Seen, tally: Tally) -> MediaFacts:
+    facts, chosen, first = seen
     if not tally.pictures:
         raise BadInput(f"{name} is not a video (it holds no picture)")
     if first is None:
         raise BadInput(f"{name} cannot be decoded: none of its first pictures can")
     # Without times of its own (a bare stream) a film lasts as long as its pictures do.
     picture_s = tally.end_s(chosen.film) or (tally.pictures / facts.fps if facts.fps else 0.0)
-    return _with(
+    return msgspec.structs.replace(
         facts,
         duration_s=facts.duration_s or round(max(picture_s, tally.lasts_s()), 3),
         picture_s=round(picture_s, 3),
@@ -122,7 +143,6 @@ def probe(
         begins_s=round(min(tally.begins_s(index) for index in chosen[:2] if index is not None), 3),
         frames=tally.pictures,
         sound_packets=tally.packets(chosen.sound),
-        picture=form,
     )
 
 
@@ -131,14 +151,10 @@ def film(path: Path, name: str, on_progress: Advance = lambda share: None) -> Me
     tell the length of picture and sound, or the number of pictures, is read to the end, as by `probe`.
 
     Raises `BadInput`, also for colours that are nothing without a decoder of their own."""
-    facts, chosen = header(path, name)
-    if None in (facts.picture_s, facts.frames, facts.sound_packets):
-        facts = probe(path, name, on_progress=on_progress)
-    else:
-        with opened(path, name) as container:
-            first, form = first_picture(container, chosen)
-        check_decoder(name, first, form)
-        facts = _with(facts, picture=form)
+    seen = _seen(path, name)
+    facts = seen.facts
+    if _is_unsaid(facts):
+        facts = _counted(path, name, seen, walk(path, name, seen.chosen, False, on_progress, 1))
     if (facts.form.hdr or "").startswith("Dolby"):
         raise BadInput(
             f"{name} is {facts.form.hdr}: without its own decoder its colours are wrong; export it as HDR10"
@@ -146,10 +162,16 @@ def film(path: Path, name: str, on_progress: Advance = lambda share: None) -> Me
     return facts
 
 
-def _with(facts: MediaFacts, **changed: Any) -> MediaFacts:
-    import msgspec
+def lasting(path: Path, name: str, on_progress: Advance = lambda share: None) -> float:
+    """Seconds from the first picture or sound of a video to the end of the last, at the least price. Raises
+    `BadInput`."""
+    facts, _ = header(path, name)
+    return (probe(path, name, on_progress=on_progress) if _is_unsaid(facts) else facts).lasts_s
 
-    return msgspec.structs.replace(facts, **changed)
+
+def _is_unsaid(facts: MediaFacts) -> bool:
+    """Neither index nor header tells how long picture and sound are, or how many pictures there are."""
+    return None in (facts.picture_s, facts.frames, facts.sound_packets)
 
 
 def opened(path: Path, name: str, more: str = "", kind: str = "a video") -> InputContainer:
@@ -201,39 +223,47 @@ def is_missing_index(path: Path) -> bool:
 
 def header(path: Path, name: str) -> tuple[MediaFacts, Chosen]:
     """What opening the file tells, and which streams are meant. Raises `BadInput`."""
+    with _opened_film(path, name) as container:
+        return _described(container, path, name)
+
+
+def _opened_film(path: Path, name: str) -> InputContainer:
     if path.stat().st_size == 0:
         raise BadInput(f"{name} is empty")
-    with opened(path, name) as container:
-        chosen = choose(container, lambda: opened(path, name))
-        if chosen.film is None:
-            is_unread = "video" in chosen.unread
-            why = "no decoder here reads its picture" if is_unread else "no picture stream found"
-            raise BadInput(f"{name} {'cannot be used' if is_unread else 'is not a video'} ({why})")
-        video: Any = container.streams[chosen.film]
-        audio: Any = None if chosen.sound is None else container.streams[chosen.sound]
-        if not video.codec_context.width or not video.codec_context.height:
-            raise BadInput(f"{name} is not a video: the size of the picture is unknown")
-        facts = MediaFacts(
-            container=container.format.name,
-            duration_s=round((container.duration or 0) / 1_000_000, 3),
-            picture_s=end_s(container, video),
-            sound_s=None if audio is None else end_s(container, audio),
-            width=video.codec_context.width,
-            height=video.codec_context.height,
-            fps=round(float(video.average_rate or 0), 3),
-            video_codec=video.codec_context.name,
-            has_audio=audio is not None,
-            audio_codec=audio.codec_context.name if audio else None,
-            channels=audio.codec_context.channels if audio else 0,
-            bytes=path.stat().st_size,
-            film=chosen.film,
-            sound=chosen.sound,
-            unread=tuple(sorted(chosen.unread)),
-            streams=tuple(StreamFacts(kind=s.type, codec=codec_of(s)) for s in container.streams),
-            begins_s=begin_s(container, [stream for stream in (video, audio) if stream is not None]),
-            frames=indexed(video),
-            sound_packets=0 if audio is None else indexed(audio),
-        )
+    return opened(path, name)
+
+
+def _described(container: InputContainer, path: Path, name: str) -> tuple[MediaFacts, Chosen]:
+    chosen = choose(container, lambda: opened(path, name))
+    if chosen.film is None:
+        is_unread = "video" in chosen.unread
+        why = "no decoder here reads its picture" if is_unread else "no picture stream found"
+        raise BadInput(f"{name} {'cannot be used' if is_unread else 'is not a video'} ({why})")
+    video: Any = container.streams[chosen.film]
+    audio: Any = None if chosen.sound is None else container.streams[chosen.sound]
+    if not video.codec_context.width or not video.codec_context.height:
+        raise BadInput(f"{name} is not a video: the size of the picture is unknown")
+    facts = MediaFacts(
+        container=container.format.name,
+        duration_s=round((container.duration or 0) / 1_000_000, 3),
+        picture_s=end_s(container, video),
+        sound_s=None if audio is None else end_s(container, audio),
+        width=video.codec_context.width,
+        height=video.codec_context.height,
+        fps=round(float(video.average_rate or 0), 3),
+        video_codec=video.codec_context.name,
+        has_audio=audio is not None,
+        audio_codec=audio.codec_context.name if audio else None,
+        channels=audio.codec_context.channels if audio else 0,
+        bytes=path.stat().st_size,
+        film=chosen.film,
+        sound=chosen.sound,
+        unread=tuple(sorted(chosen.unread)),
+        streams=tuple(StreamFacts(kind=s.type, codec=codec_of(s)) for s in container.streams),
+        begins_s=begin_s(container, [stream for stream in (video, audio) if stream is not None]),
+        frames=indexed(video),
+        sound_packets=0 if audio is None else indexed(audio),
+    )
     return facts, chosen
 
 

@@ -12,10 +12,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
-
-from conductor.adapters.host import processes
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -37,24 +35,6 @@ def die_with_parent(number: signal.Signals, parent: int | None = None) -> None:
     # It may have died before the call above: then nobody will send the signal.
     if parent is not None and os.getppid() != parent:
         os._exit(1)
-
-
-def tied(argv: Sequence[str]) -> list[str]:
-    """`argv`, killed with the process that starts it. argv[0] is a full path.
-
-    Through a small program of its own rather than a `preexec_fn`: forking Python code out of a process with
-    threads and gigabytes of model can deadlock, and copies the page tables.
-    """
-    if not _is_linux:
-        return list(argv)
-    return [
-        sys.executable,
-        "-I",
-        "-S",
-        processes.TIED.__fspath__(),
-        f"{os.getpid()}:{int(signal.SIGKILL)}",
-        *argv,
-    ]
 
 
 def adopt_orphans() -> None:

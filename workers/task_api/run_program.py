@@ -16,9 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from conductor.adapters.host.tied_program import tied
 from conductor.base import secrets
 from conductor.base.errors import DeadlineExceeded, Interrupted, JobError
-from workers.system.process_tree import kill_group, tied
+from workers.system.process_tree import kill_group
 from workers.task_api.context import JobContext, Stopped
 from workers.task_api.failure_causes import is_from_outside, signal_name
 from workers.task_api.read_watch import ReadWatch
@@ -86,7 +87,7 @@ def _start(
         if program is None:
             raise JobError(f"cannot run {argv[0]!r}: there is no such program here")
         return subprocess.Popen(
-            tied([str(Path(program).absolute()), *argv[1:]]),
+            tied([str(Path(program).absolute()), *argv[1:]], env),
             cwd=cwd,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE if takes_stdout else None,

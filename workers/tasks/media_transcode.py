@@ -80,14 +80,14 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         # An index counts also what stands before the first key picture, and pieces that parsers put together.
         facts = probing.probe(path, name, on_progress=is_reading(ctx, note))
     check_all_there(name, facts, made, given.fps)
-    product = probing.film(ctx.output(write), shown(write), is_reading(ctx, note))
+    product_s = probing.lasting(ctx.output(write), shown(write), is_reading(ctx, note))
     return {
         "encoder": encoder.name,
         "is_nvenc": encoder.is_nvenc,
         "codec": given.codec,
         "frames": made.frames,
-        "duration_s": round(product.lasts_s, 3),
-        "changed": [*changes(facts, given), *shortened(facts, product)],
+        "duration_s": round(product_s, 3),
+        "changed": [*changes(facts, given), *shortened(facts, product_s)],
     }
 
 
@@ -129,9 +129,9 @@ def check_all_there(name: str, facts: MediaFacts, made: Encoded, fps: float | No
         )
 
 
-def shortened(facts: MediaFacts, product: MediaFacts) -> list[str]:
+def shortened(facts: MediaFacts, product_s: float) -> list[str]:
     """Some encoders forget how long the last picture was shown: seen where no sound lasts as long."""
-    lost_s = facts.lasts_s - product.lasts_s
+    lost_s = facts.lasts_s - product_s
     return (
         [f"ends {lost_s:.1f} s earlier: its last picture is shown for less long"] if lost_s > SLACK_S else []
     )

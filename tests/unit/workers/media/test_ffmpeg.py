@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import imageio_ffmpeg
 import pytest
 from task_bench import Bench
 
@@ -173,3 +174,16 @@ def test_encoders_are_bounded_by_the_jobs_cores():
         "b:v": 0,
         "threads": 2,
     }
+
+
+def test_the_only_encoder_there_is_for_it_is_not_tried_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(codecs, "encodes_one_frame", lambda ctx, encoder: pytest.fail("a start for nothing"))
+    assert codecs.choose(Bench(tmp_path).context(), "h264", "auto").name == "libx264"
+
+
+def test_the_bundled_ffmpeg_is_found_without_starting_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("IMAGEIO_FFMPEG_EXE", raising=False)
+    by_the_library = imageio_ffmpeg.get_ffmpeg_exe()
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: pytest.fail("it starts what it finds"))
+    ffmpeg.binary.cache_clear()
+    assert ffmpeg.binary() == by_the_library
