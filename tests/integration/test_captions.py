@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import wave
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,11 @@ def read(bench: Bench, write: str = WRITES[0]) -> list[tuple[float, float, str]]
     return [(cue.start / 1000, cue.end / 1000, cue.plaintext) for cue in subtitles]
 
 
+NO_SPHINX = pytest.mark.skipif(
+    sys.version_info >= (3, 14), reason="pocketsphinx has no wheel for this Python"
+)
+
+
 @pytest.mark.parametrize(("codec", "delay_s", "name"), [("aac", 0.0, "a.mp4"), ("libopus", 0.8, "a.mkv")])
 def test_what_is_said_is_written_and_in_time(
     bench: Bench, model: Path, codec: str, delay_s: float, name: str
@@ -127,7 +133,9 @@ def test_a_film_in_which_nobody_speaks_has_no_caption(bench: Bench, model: Path,
         ),
         ("whisper", None, "cannot be loaded as a model of kind whisper"),
         ("telepathy", None, "cannot be loaded as a model of kind telepathy: Model 'telepathy' not supported"),
-        ("pocketsphinx", None, "is no model of kind pocketsphinx: it has no mdef"),
+        pytest.param(
+            "pocketsphinx", None, "is no model of kind pocketsphinx: it has no mdef", marks=NO_SPHINX
+        ),
     ],
 )
 def test_a_model_that_is_none_is_said_in_one_sentence(
@@ -153,6 +161,7 @@ def test_a_model_that_no_read_names_is_refused(bench: Bench, model: Path):
 FLITE = shutil.which("flite")
 
 
+@NO_SPHINX
 @pytest.mark.skipif(
     FLITE is None and "CI" not in os.environ, reason="no flite here (Debian package flite), which speaks"
 )

@@ -82,9 +82,11 @@ def call(address: str, word: str, limit_s: float = LIMIT_S) -> str:
         # The scheme was looked at: no file is opened by this.
         with urllib.request.urlopen(urlunsplit(parts._replace(path=path)), timeout=limit_s) as answer:
             answer.read(1024)
+    except urllib.error.HTTPError as e:
+        e.close()
+        return f"it answered {e.code}"
     except (OSError, ValueError) as e:
-        why = f"it answered {e.code}" if isinstance(e, urllib.error.HTTPError) else str(e)
-        return mask(scrub(why), {address, *tokens(address)})
+        return mask(scrub(str(e)), {address, *tokens(address)})
     return ""
 
 

@@ -65,7 +65,11 @@ class HashTable:
     def _open(self) -> sqlite3.Connection:
         make_own(self._file.parent)
         database = sqlite3.connect(self._file, timeout=_WAIT_S)
-        database.execute(_TABLE)
+        try:
+            database.execute(_TABLE)
+        except BaseException:
+            database.close()
+            raise
         return database
 
     def _values(self, state: FileState) -> tuple[str, str, int, str, str]:

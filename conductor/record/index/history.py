@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -183,11 +184,11 @@ class HistoryIndex:
         """The thread's own. Raises `ConfigError`."""
         try:
             there = os.stat(self.file)  # noqa: PTH116  at each question: no Path for it
-            known: tuple[int, sqlite3.Connection] | None = getattr(self._local, "known", None)
-            if known is not None and known[0] == there.st_ino:
-                return known[1]
+            known: _Known | None = getattr(self._local, "known", None)
+            if known is not None and known.inode == there.st_ino:
+                return known.conn
             if known is not None:
-                known[1].close()
+                known.conn.close()
             conn = schema.connect(self.file, is_reading=True)
             if not schema.is_current(conn):
                 conn.close()
@@ -198,8 +199,17 @@ class HistoryIndex:
             ) from None
         except (OSError, sqlite3.Error) as e:
             raise ConfigError(f"the history index {self.file} cannot be read: {e}") from None
-        self._local.known = (there.st_ino, conn)
+        self._local.known = _Known(there.st_ino, conn)
         return conn
+
+
+class _Known:
+    """A thread's connection to the file of that inode. It is closed when the thread or the process ends."""
+
+    def __init__(self, inode: int, conn: sqlite3.Connection) -> None:
+        self.inode = inode
+        self.conn = conn
+        weakref.finalize(self, conn.close)
 
 
 class _Reading:

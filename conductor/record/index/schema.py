@@ -56,7 +56,11 @@ CREATE VIRTUAL TABLE words USING fts5(text, content='', detail='none', columnsiz
 def connect(file: Path, *, is_reading: bool = False) -> sqlite3.Connection:
     """Raises `sqlite3.Error`. Autocommit; readers and one writer go beside each other (WAL)."""
     conn = sqlite3.connect(file, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
-    enter_write_ahead_log(conn, _WAIT_S)
+    try:
+        enter_write_ahead_log(conn, _WAIT_S)
+    except BaseException:
+        conn.close()
+        raise
     # What a power cut takes is fed again: nothing here is the only copy.
     conn.execute("PRAGMA synchronous = OFF")
     conn.execute(f"PRAGMA cache_size = -{8_000 if is_reading else 64_000}")
@@ -81,10 +85,14 @@ def make(file: Path) -> sqlite3.Connection:
         conn.close()
     remove(file)
     conn = connect(file)
-    conn.executescript(TABLES)
-    with suppress(sqlite3.OperationalError):  # This SQLite has no trigrams: names are read one by one.
-        conn.executescript(SEARCH)
-    conn.execute(f"PRAGMA user_version = {VERSION}")
+    try:
+        conn.executescript(TABLES)
+        with suppress(sqlite3.OperationalError):  # This SQLite has no trigrams: names are read one by one.
+            conn.executescript(SEARCH)
+        conn.execute(f"PRAGMA user_version = {VERSION}")
+    except BaseException:
+        conn.close()
+        raise
     return conn
 
 

@@ -13,10 +13,10 @@ FFMPEG_LIMIT_S = 20.0
 
 def python() -> Iterator[DoctorFinding]:
     words = f"{'.'.join(map(str, sys.version_info[:3]))} at {sys.executable}"
-    if sys.version_info < (3, 14):
+    if sys.version_info < (3, 15):
         yield ok("python", words)
     else:
-        yield less("python", words, "tested on 3.11, 3.12 and 3.13")
+        yield less("python", words, "tested on 3.11 to 3.14")
     if not sys.platform.startswith("linux"):
         yield less(
             "system", f"{sys.platform}: children are not tied to their parent's death", "Linux does it all"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -255,7 +256,7 @@ def test_an_index_that_is_gone_or_of_no_use_is_made_again(record: Record, harm: 
         schema.remove(record.index.file)
         record.index.file.write_bytes(os.urandom(8192))
     else:
-        with sqlite3.connect(record.index.file) as conn:
+        with closing(sqlite3.connect(record.index.file)) as conn, conn:
             conn.execute("PRAGMA user_version = 999")
             conn.execute("DROP TABLE job")
     with pytest.raises(ConfigError, match="index"):

@@ -55,7 +55,7 @@ def test_without_a_python_it_says_which_to_install(checkout: Path):
     code, words = bootstrap(checkout)
 
     assert (code, words.count("\n")) == (3, 1)
-    assert "no Python 3.11, 3.12 or 3.13 found on PATH" in words
+    assert "no Python 3.11 to 3.14 found on PATH" in words
 
 
 def test_a_python_without_ensurepip_is_named_with_the_package_to_install(checkout: Path):

@@ -116,8 +116,12 @@ DAMAGED: dict[str, tuple[str | bytes, str]] = {
         body(touches=[{"creative": "a", "at": NOON}] * 501),
         "data.touches: expected `array` of length <= 500",
     ),
-    "a nest": ('{"type": "lead.stage_changed", "timestamp": ' + "[" * 200_000, "nested too deeply"),
-    "a nest that nobody reads": (body().replace('"EUR"', '"EUR", "x": ' + "[" * 9000), "nested too deeply"),
+    # Where Python's stack is deep enough for it (from 3.14 on), its end is missed.
+    "a nest": ('{"type": "lead.stage_changed", "timestamp": ' + "[" * 200_000, "nested too deeply|truncated"),
+    "a nest that nobody reads": (
+        body().replace('"EUR"', '"EUR", "x": ' + "[" * 9000),
+        "nested too deeply|JSON is malformed",
+    ),
     "too much": (body(note=HUGE), "is larger than 1 MiB"),
     "no UTF-8": (body().encode().replace(b"L-1", b"L-\xff"), "data.lead: invalid|nvalid"),
     "half a letter": (body().replace("L-1", "\\ud800"), "JSON is malformed"),
