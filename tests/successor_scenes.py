@@ -1,4 +1,4 @@
-"""Successors in a ledger: named, preloaded, and turns that start them."""
+"""Successors in a ledger: named, preloaded, and turns that start them. Offers to who comes next."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from ledger_scenes import LEASE_S, LedgerScene, a_receipt, a_reservation, an_id
 
-from conductor.model.decision import Admission, Successor
+from conductor.model.decision import Admission, StandingOffer, Successor
 from conductor.model.ledger_entries import Begun, Preloaded, Turned, WorkerTurn
 
 CORE = {"node1:cpu_milli": 1000}
@@ -37,6 +37,22 @@ def name_successors(scene: LedgerScene, *successors: Successor) -> None:
     seen, _ = scene.ledger.handover.successions()
     scene.ledger.handover.admit(scene.epoch, [], successors, seen)
     scene.check()
+
+
+def an_offer(class_id: str = "c1", cores: int = 1, **changes: Any) -> StandingOffer:
+    """`cores`: what its node has."""
+    held = msgspec.structs.replace(a_reservation("x", class_id=class_id, **changes), job_id="")
+    ceilings = {"node1:cpu_milli": cores * 1000}
+    return StandingOffer(
+        class_id=class_id, admission=Admission(reservation=held, backlog="night", ceilings=ceilings)
+    )
+
+
+def leave(scene: LedgerScene, *offers: StandingOffer, seen: int | None = None) -> None:
+    """As a tick does that looked just now."""
+    scene.ledger.bell.wait(0.001)
+    now, _ = scene.ledger.handover.successions()
+    scene.ledger.handover.offer(scene.epoch, offers, now if seen is None else seen)
 
 
 def begun(turned: Turned) -> list[str]:

@@ -51,7 +51,7 @@ def timeless(held: Reservation | None) -> object:
     if held is None:
         return None
     started_at = None if held.started_at is None else 0.0
-    return msgspec.structs.replace(held, admitted_at=0.0, started_at=started_at)
+    return msgspec.structs.replace(held, admitted_at=0.0, started_at=started_at, since=0.0)
 
 
 def timeless_kind(kind: KindState) -> KindState:

@@ -96,6 +96,7 @@ _WRITTEN_BY_WORKERS = (
         "successors",
         "successions",
         "early_successions",
+        "offers",
         "revised",
         "preloaded",
         "successor_feed:*",

@@ -100,6 +100,14 @@ class Successor(Value, frozen=True, kw_only=True):
     admission: Admission
 
 
+class StandingOffer(Value, frozen=True, kw_only=True):
+    """Where the next job of a class starts, if it comes before anything else changes. Its reservation names
+    no job: whichever comes takes it."""
+
+    class_id: str
+    admission: Admission
+
+
 class Front(Exchanged, frozen=True, kw_only=True):
     """Jobs that wait too, come before this one, and would take a part of what it needs."""
 
@@ -162,6 +170,8 @@ class Decision(Value, frozen=True, kw_only=True):
     hold: tuple[Hold, ...] = ()
     #: At most one for each running attempt.
     successors: tuple[Successor, ...] = ()
+    #: Of classes of which one more job is expected. One of them at most is ever taken.
+    offers: tuple[StandingOffer, ...] = ()
     #: Kinds whose waiting jobs go to `review`: they failed alike, and so did all that tried since.
     review: tuple[str, ...] = ()
     #: Jobs of begun chains in an order in which all of them are known to finish: for the next snapshot.

@@ -72,6 +72,16 @@ class Entry(Struct, frozen=True, kw_only=True):
     shown: ReviewAsked | None = None
     verdicts: tuple[ItemVerdict, ...] = ()
 
+    @property
+    def is_plain(self) -> bool:
+        """All that there is to know of it is its line and its class: it waits for nobody, and was never
+        tried."""
+        waits = (
+            self.after or self.after_ended or self.not_before or self.files or self.own_priority is not None
+        )
+        was_tried = self.is_done or self.attempts or self.over or self.failures or self.shown
+        return not (waits or was_tried)
+
 
 class Unsettled(Struct, frozen=True, kw_only=True):
     """Redis may have forgotten its last writes: it was started again, or another server took its place."""

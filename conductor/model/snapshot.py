@@ -229,5 +229,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     used: dict[str, BacklogUse] = {}
     #: Lane or backlog that is outside its hours → when they begin again.
     outside_hours: dict[str, float] = {}
+    #: Classes of which one more job may come.
+    expected: tuple[JobClass, ...] = ()
     #: What was usual so far, from a conductor that remembers it; empty: what waits and runs now is.
     usual: tuple[UsualKind, ...] = ()

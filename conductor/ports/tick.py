@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from conductor.model.decision import Admission, GateLedger, Successor
+from conductor.model.decision import Admission, GateLedger, StandingOffer, Successor
 from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import Pulse, Settled
 from conductor.model.report import NodeReport
@@ -35,8 +35,16 @@ class Handover(Protocol):
         preloaded. None: none did."""
         ...
 
+    def offer(self, epoch: int, offers: Sequence[StandingOffer], seen: int) -> None:
+        """In place of all that were left before: the next job of each of these classes that is put alone is
+        admitted in that very step. All of them are gone with the first that is taken, with the next ring of
+        the bell and with the next `admit`; where any of these came since the tick looked (`seen` of
+        `successions`), nothing is left."""
+        ...
+
     def successions(self) -> tuple[int, int]:
-        """How many successors were handed over so far, and how many are named or preloaded now."""
+        """How many successors were handed over and offers taken so far, and how many successors are named or
+        preloaded now."""
         ...
 
     def early_successions(self) -> int:

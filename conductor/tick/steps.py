@@ -8,6 +8,7 @@ from what the last whole tick left (`TickMemory`); so nothing has to be undone.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -31,13 +32,14 @@ from conductor.core.admission.gate_ledger import (
 from conductor.core.admission.gate_waits import GateWaits
 from conductor.core.admission.incremental import Keeping
 from conductor.core.admission.lookahead import next_look
+from conductor.core.admission.offers import expected_next
 from conductor.core.admission.queue_depth import depths
 from conductor.core.needs.running_usage import measured
 from conductor.core.rates import engine_choice
 from conductor.model.decision import Decision, GateLedger
 from conductor.model.limits import Limits, TaskRules
 from conductor.model.report import CounterReading
-from conductor.model.snapshot import Candidate, KindState, Lookahead, Snapshot
+from conductor.model.snapshot import Candidate, JobClass, KindState, Lookahead, Snapshot
 from conductor.model.subject import subject_of_line
 from conductor.ports import Ledger, Rates
 from conductor.tick.apply import Applied
@@ -52,6 +54,8 @@ from conductor.tick.standstill import Standstill
 RECORD_EVERY_S = 2.0
 #: Between two ticks while short jobs are fed.
 REST_S = 0.01
+#: Who took an offer begins meanwhile: on two cores a tick beside it costs its worker a millisecond.
+GIVE_WAY_S = 0.004
 
 OnTick = Callable[[Snapshot, Decision], None]
 #: What `decide` was given, and its answer with the times of its holds: one that keeps it
@@ -78,6 +82,10 @@ class TickMemory(Struct, frozen=True, kw_only=True):
     #: As of the last tick, and as it was written down last.
     gates: GateLedger = GateLedger()
     recorded: GateLedger = GateLedger()
+    #: Classes of which one more job may come, as their jobs declare them.
+    expected: tuple[JobClass, ...] = ()
+    #: The successors handed over and offers taken until then, where this tick left offers.
+    offered_at: int | None = None
     #: Passed over, then admitted, and turned down by the hand-over: since when they were passed over.
     turned_down: Mapping[str, float] = {}
     #: The next tick begins no sooner.
@@ -98,6 +106,8 @@ class TickState(Struct, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...] = ()
     #: Task → seconds that one takes, of the short ones.
     task_durations: Mapping[str, float] = {}
+    #: learn: the candidates as their jobs declare them.
+    declared: tuple[Candidate, ...] = ()
     #: limit: those of this tick.
     limits: Limits = Limits()
     #: decide: what is ended by `explain`; who goes, and with `explain` who stays.
@@ -144,6 +154,7 @@ def steps(
     return (
         partial(settle, housekeeping),
         partial(observe, ledger, rates, told),
+        give_way,
         partial(recall, ledger, SilentNodes()),
         partial(change_engines, ledger),
         remember,
@@ -152,6 +163,7 @@ def steps(
         partial(decide, keeping),
         partial(apply, ledger, rates, waits),
         partial(explain, keeping),
+        partial(offer, ledger),
         partial(carry, waits),
         partial(account, keeping),
         leave,
@@ -180,6 +192,14 @@ def observe(ledger: Ledger, rates: Rates, told: Told, state: TickState) -> TickS
         candidates=candidates,
         task_durations=task_durations,
     )
+
+
+def give_way(state: TickState) -> TickState:
+    """Whoever was expected has come, and is on its way."""
+    offered_at, now = state.memory.offered_at, state.successions
+    if offered_at is not None and now is not None and now[0] > offered_at:
+        time.sleep(GIVE_WAY_S)
+    return state
 
 
 def recall(ledger: Ledger, silent: SilentNodes, state: TickState) -> TickState:
@@ -253,8 +273,11 @@ def learn(teach: Teach, state: TickState) -> TickState:
     """The candidates with needs that receipts taught, and with what running jobs of their kind are seen to
     hold.
     """
-    candidates = measured(state.snapshot, teach(state.snapshot, state.candidates), state.limits)
-    return replace(state, candidates=candidates)
+    declared, expected = state.candidates, state.memory.expected
+    asked = (*declared, *(Candidate(job_class=job_class, waiting=0, heads=()) for job_class in expected))
+    taught = measured(state.snapshot, teach(state.snapshot, asked), state.limits)
+    snapshot = replace(state.snapshot, expected=tuple(c.job_class for c in taught[len(declared) :]))
+    return replace(state, snapshot=snapshot, declared=declared, candidates=taught[: len(declared)])
 
 
 # ── the decision ──────────────────────────────────────────────────────────────────────────────────────────
@@ -277,6 +300,14 @@ def explain(keeping: Keeping, state: TickState) -> TickState:
     assert state.deciding is not None, "it was decided who goes"
     decision = keeping.end(state.deciding, state.decision)
     return replace(state, deciding=None, decision=decision, own_holds=len(decision.hold))
+
+
+def offer(ledger: Ledger, state: TickState) -> TickState:
+    """What a job that comes before anything else changes need not wait for."""
+    if state.decision.offers and state.successions is not None:
+        ledger.handover.offer(state.epoch, state.decision.offers, state.successions[0])
+        return replace(state, memory=replace(state.memory, offered_at=state.successions[0]))
+    return replace(state, memory=replace(state.memory, offered_at=None))
 
 
 # ── what is left of it ────────────────────────────────────────────────────────────────────────────────────
@@ -323,6 +354,9 @@ def leave(state: TickState) -> TickState:
         memory,
         look=next_look(memory.look, state.candidates, decision, has_chains=bool(snapshot.chains)),
         order=decision.order,
+        expected=expected_next(memory.expected, state.declared, decision)
+        if memory.limits.has_successors
+        else (),
         turned_down={
             job_id: snapshot.passed_over[job_id] for job_id in again if job_id in snapshot.passed_over
         },

@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from ledger_scenes import a_class, a_receipt, a_reservation, an_entry, an_id, line_of
+from successor_scenes import an_offer, leave
 from twins import (
     NAMES,
     Both,
@@ -55,6 +56,13 @@ class Twins(Both):
             attempts=int(is_done),
         )
         self.both("intake.put", "night", [entry])
+
+    @rule(class_no=st.integers(0, 1), cores=st.integers(0, 3), role=roles, code=codes, is_late=st.booleans())
+    def offer(self, class_no: int, cores: int, role: str, code: str, is_late: bool) -> None:
+        """To who is put next, alone."""
+        told = {"kind": f"k{class_no}", "role": role, "code": code, "breaker": 2}
+        for scene in (self.redis, self.memory):
+            leave(scene, an_offer(f"c{class_no}", cores, **told), seen=-1 if is_late else None)
 
     @rule(name=names, after=others, after_ended=others, priority=st.sampled_from([-5, 7, 100]))
     def put_urgent(self, name: str, after: list[str], after_ended: list[str], priority: int) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from msgspec import structs
+
 from conductor.adapters.memory import breakers
 from conductor.adapters.memory.store import Store
 from conductor.adapters.memory.stored_job import PreloadedSuccessor, StoredJob, entry_of
@@ -143,6 +145,21 @@ def succeed(store: Store, receipt: Receipt, preloaded: PreloadedSuccessor | None
         and hand_over(store, successor.admission, written, number) is None
     ):
         store.count_succession()
+
+
+def take_offer(store: Store, job: StoredJob) -> bool:
+    """A job was put, of a class that was expected: is it handed over where the last tick would have started
+    it?"""
+    offer, epoch, until = store.offers.get(job.job_class.id, (None, 0, 0.0))
+    if offer is None or store.now() > until or epoch != store.epoch or not store.is_settled:
+        return False
+    r = structs.replace(offer.admission.reservation, job_id=job.id, since=store.now())
+    admission = structs.replace(offer.admission, reservation=r)
+    if is_held_back(store, r) or hand_over(store, admission, {}) is not None:
+        return False
+    store.count_succession()
+    store.offers = {}
+    return True
 
 
 def is_held_back(store: Store, r: Reservation) -> bool:

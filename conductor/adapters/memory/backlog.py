@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from conductor.adapters.memory.admission import take_offer
 from conductor.adapters.memory.revise import Revision
 from conductor.adapters.memory.store import Store
 from conductor.adapters.memory.stored_job import StoredJob
@@ -49,7 +50,8 @@ class MemoryBacklog:
             jobs = [self._add(backlog, entry) for entry in new]
             for job, entry in zip(jobs, new, strict=True):
                 self._bind(job, entry)
-            if new:
+            is_taken = len(entries) == len(new) == 1 and new[0].is_plain and take_offer(store, jobs[0])
+            if new and not is_taken:
                 store.ring()
         return PutResult(new=len(new), known=len(entries) - len(new))
 

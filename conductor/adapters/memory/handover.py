@@ -12,7 +12,7 @@ from conductor.adapters.memory.stored_job import StoredJob
 from conductor.base.errors import Fenced
 from conductor.core.admission.successors import STANDS_S
 from conductor.core.capacity.charges import is_of_disk, sums_of
-from conductor.model.decision import Admission, GateLedger, Successor
+from conductor.model.decision import Admission, GateLedger, StandingOffer, Successor
 from conductor.model.snapshot import Lookahead, Reservation
 
 
@@ -33,6 +33,7 @@ class MemoryHandover:
             if not (admissions or successors or seen is not None):
                 return ()
             self._fence(epoch)
+            store.offers = {}
             is_late = seen is not None and seen != store.successions
             late = "a successor was handed over meanwhile"
             if not store.is_settled:
@@ -51,6 +52,14 @@ class MemoryHandover:
             if not is_late:
                 preloading.preload_all(store, successors, written, short_of(answers))
             return answers
+
+    def offer(self, epoch: int, offers: Sequence[StandingOffer], seen: int) -> None:
+        store = self._store
+        with store.lock:
+            self._fence(epoch)
+            is_late = store.has_rung or seen != store.successions or not store.is_settled
+            until = store.now() + STANDS_S
+            store.offers = {} if is_late else {offer.class_id: (offer, epoch, until) for offer in offers}
 
     def successions(self) -> tuple[int, int]:
         with self._store.lock:

@@ -17,7 +17,7 @@ from conductor.adapters.memory.stored_job import PreloadedSuccessor, StoredJob, 
 from conductor.core.capacity.charges import charges, disk_key
 from conductor.core.failures.failure_counts import KindRecord, shown
 from conductor.model.calls import Call, EndpointFault
-from conductor.model.decision import GateLedger, Successor
+from conductor.model.decision import GateLedger, StandingOffer, Successor
 from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import JobState, Preloaded, RollCall, untold
 from conductor.model.report import NodeReport
@@ -60,6 +60,8 @@ class StoreState:
         self.successions = 0
         #: Of those: whose bodies had begun.
         self.early_successions = 0
+        #: Class → where its next job starts, left in which epoch, and until when.
+        self.offers: dict[str, tuple[StandingOffer, int, float]] = {}
         self.preloaded: dict[str, PreloadedSuccessor] = {}
         #: Worker → what it is to hear of that, and has not read.
         #: Worker → when it last renewed.
@@ -104,6 +106,8 @@ class StoreState:
         return None if job is None else job.state
 
     def ring(self) -> None:
+        """Offers were made for a world without what it is rung for."""
+        self.offers = {}
         self.has_rung = True
         self.bell.notify_all()
 

@@ -15,6 +15,7 @@ from conductor.adapters.redis.codec.rows import heads_asked
 from conductor.adapters.redis.reviews import asked_text, verdict_rows
 from conductor.adapters.redis.scans.ended import rows_by_state, rows_dead_by_own_cause
 from conductor.adapters.redis.scripts import Scripts
+from conductor.adapters.rq import envelope
 from conductor.base.errors import Unreachable
 from conductor.base.redis_keys import LETTERS, LISTED_STATES, STATE_OF
 from conductor.model.causes import CAUSES, Cause, by_cause
@@ -64,7 +65,9 @@ class RedisBacklog:
     def put(self, backlog: str, entries: Sequence[Entry]) -> PutResult:
         if not entries:
             return PutResult(new=0, known=0)
-        new: int = self._scripts.run("put", _pack(put_message(backlog, entries)))
+        # Of one that comes alone what it takes to hand it over comes with it.
+        alone = [envelope.data(entries[0].job_id, 1)] if len(entries) == 1 else []
+        new: int = self._scripts.run("put", _pack(put_message(backlog, entries)), *alone)
         return PutResult(new=new, known=len(entries) - new)
 
     def revise(
@@ -282,29 +285,13 @@ def put_message(backlog: str, entries: Sequence[Entry]) -> list[Any]:
             descriptors.append((job_class.id, _class_to_json(job_class).decode()))
             at = position[job_class.id] = len(descriptors)
         class_of.append(at)
-        if is_special(entry):
+        if not entry.is_plain:
             special[index] = special_of(entry)
     ids = [entry.job_id for entry in entries]
     # As text: the server's msgpack knows no binary. A line is JSON, so the bytes that come out are those that
     # went in.
     lines = [kept(entry.job_id, entry.line.decode()) for entry in entries]
     return [backlog, descriptors, ids, lines, class_of, special]
-
-
-def is_special(e: Entry) -> bool:
-    own = e.own_priority is not None
-    return bool(
-        e.after
-        or e.after_ended
-        or e.is_done
-        or e.attempts
-        or e.over
-        or e.failures
-        or e.not_before
-        or e.shown
-        or e.files
-        or own
-    )
 
 
 def special_of(entry: Entry) -> list[Any]:

@@ -17,7 +17,7 @@ from conductor.adapters.redis.codec.rows import heads_asked, row_of
 from conductor.adapters.redis.scripts import Call, Scripts
 from conductor.adapters.rq import envelope
 from conductor.core.admission.successors import STANDS_S
-from conductor.model.decision import Admission, GateLedger, Successor
+from conductor.model.decision import Admission, GateLedger, StandingOffer, Successor
 from conductor.model.snapshot import Lookahead, Reservation
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -57,6 +57,10 @@ class RedisHandover:
         head = [epoch, envelope.constant_fields(), rows, named, ms(STANDS_S), *asked]
         answers = self._scripts.run("admit", _pack(head), *data)
         return tuple(answer.decode() or None for answer in answers)
+
+    def offer(self, epoch: int, offers: Sequence[StandingOffer], seen: int) -> None:
+        rows = [[o.class_id, row_of(o.admission.reservation, o.admission.ceilings)] for o in offers]
+        self._scripts.run("offer", _pack([epoch, envelope.constant_fields(), rows, ms(STANDS_S), seen]))
 
     def successions(self) -> tuple[int, int]:
         so_far, named = self._scripts.run("successions")

@@ -18,7 +18,7 @@ from conductor.adapters.redis.handover import RedisHandover
 from conductor.adapters.redis.scripts import Scripts
 from conductor.base.logs.events import emit_event
 from conductor.base.signing import Signer
-from conductor.model.decision import Admission, Successor
+from conductor.model.decision import Admission, StandingOffer, Successor
 from conductor.model.ledger_entries import Entry, PutResult
 from conductor.model.snapshot import Reservation
 from conductor.model.subject import SHORT_ID, subject_of_line
@@ -92,6 +92,9 @@ class SigningHandover(RedisHandover):
             super().admit(epoch, [good for good in signed if good is not None], named, seen, looked_at)
         )
         return tuple(UNSEALED if good is None else next(answers) for good in signed)
+
+    def offer(self, epoch: int, offers: Sequence[StandingOffer], seen: int) -> None:
+        """None: what is signed is the line of a job, and an offer has none."""
 
     def _signed(self, admissions: Sequence[Admission]) -> list[Admission | None]:
         if not admissions:

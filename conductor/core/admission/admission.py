@@ -22,6 +22,7 @@ from conductor.core.admission.holds import Holds
 from conductor.core.admission.jobs_ahead import HeldClass
 from conductor.core.admission.make_reservation import Taken, reservation_of, takes
 from conductor.core.admission.node_bounds import NodeBounds
+from conductor.core.admission.offers import offers
 from conductor.core.admission.rate_gate import is_rate_open
 from conductor.core.admission.refusals import Reasons
 from conductor.core.admission.successors import MOST_LOOKED_AT, Waiter, successors
@@ -157,12 +158,14 @@ class Deciding:
             self.kinds.is_counted,
         )
         held = list(self.held.values())
+        asked = self.orders, self.state.demand, self._place, self._as_successor
         is_cut_short = self.has_more_heads or len(self.admissions) >= MOST_ADMITTED
         return replace(
             first,
             hold=holds.of(held, self.candidates),
             wanted={} if self.is_stopped else holds.wanted(held),
             moves=() if self.is_stopped else tuple(holds.file_moves.moves),
+            offers=() if is_cut_short or self.is_stopped else offers(self.snapshot, self.held, *asked),
             next_tick_s=0.0 if is_cut_short else holds.wait_s,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from conductor.core.admission.gate_waits import GateWaits
 from conductor.core.admission.incremental import Keeping
 from conductor.model.chains import Chain
 from conductor.model.decision import Admission, Decision, GateLedger, Hold
+from conductor.model.ledger_entries import Entry
 from conductor.model.limits import Limits, TaskRules
 from conductor.model.report import CounterReading
 from conductor.model.snapshot import Candidate, KindState, Snapshot
@@ -31,6 +33,7 @@ from conductor.tick.log import TickLog
 from conductor.tick.loop import Conductor
 from conductor.tick.standstill import Standstill
 from conductor.tick.steps import (
+    GIVE_WAY_S,
     REST_S,
     Listeners,
     Step,
@@ -102,9 +105,38 @@ def test_who_goes_is_handed_over_before_those_that_stay_are_told_why(ledger: Led
         return cast("Callable[..., object]", getattr(step, "func", step)).__name__
 
     assert " ".join(map(name_of, found)) == (
-        "settle observe recall change_engines remember limit learn decide apply explain carry account leave "
-        "tell"
+        "settle observe give_way recall change_engines remember limit learn decide apply explain offer "
+        "carry account leave tell"
     )
+
+
+def test_a_job_of_a_class_that_was_just_admitted_needs_no_tick(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naps = list[float]()
+    monkeypatch.setattr(time, "sleep", naps.append)
+    leader = Conductor(
+        ledger, memory_rates(ledger.calls, {}), replace(Limits(), has_successors=True), Timing(), "a"
+    )
+    small, line = a_class(id="small", backlog="b", vram_mib=100), b"{}"
+
+    def put(job_id: str) -> dict[str, int]:
+        ledger.intake.put("b", [Entry(job_id=job_id, line=line, job_class=small)])
+        counts = ledger.tallies.counts()
+        return {"waiting": counts["waiting"], "admitted": counts["admitted"]}
+
+    ledger.reports.publish(a_report(), 60.0)
+    assert put("job-00000001") == {"waiting": 1, "admitted": 0}, "the control: nobody expected it"
+    ledger.bell.wait(0.001)
+    leader.tick()
+    leader.tick()
+    assert naps == []
+
+    assert put("job-00000002") == {"waiting": 0, "admitted": 2}
+    leader.tick()
+    assert naps == [GIVE_WAY_S], "its worker begins meanwhile"
+    leader.tick()
+    assert naps == [GIVE_WAY_S], "once for each that came"
 
 
 def test_no_garbage_is_collected_within_a_tick(ledger: Ledger) -> None:
@@ -199,9 +231,11 @@ def test_learn_puts_what_was_taught_in_place_and_what_running_ones_hold_over_it(
     running = a_reservation(vram_mib=1_000, worker="w")
     busy = a_snapshot(nodes=(a_report(devices=(device,)),), reservations=(running,))
 
-    idle, held = learn(teach, a_state(FULL)), learn(teach, a_state(FULL, snapshot=busy))
+    memory = TickMemory(limits=Limits(), expected=(FULL.job_class,))
+    idle, held = learn(teach, a_state(FULL, memory=memory)), learn(teach, a_state(FULL, snapshot=busy))
 
     assert [c.job_class.needs.vram_mib for c in (*idle.candidates, *held.candidates)] == [2_000, 6_016]
+    assert [c.needs.vram_mib for c in idle.snapshot.expected] == [2_000], "who is expected asks as much"
 
 
 def test_decide_names_who_goes_and_explain_who_stays() -> None:

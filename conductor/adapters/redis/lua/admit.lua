@@ -11,7 +11,7 @@
 --   returns  per admission '' or why not; FENCED when the epoch is not the current one. Where the ledger is
 --            not settled (history.lua), or a successor was handed over since the tick looked, none of it
 --            holds: it was decided without that one.
---   writes   conductor:reservations, charges, reserved, admitted_at, state, count:B, class:C, ready;
+--   writes   conductor:offers, reservations, charges, reserved, admitted_at, state, count:B, class:C, ready;
 --            successors, preloaded, successor_feed:WORKER; longest_wait (ms), what chains.lua names;
 --            rq:queues, rq:job:ENTRY, rq:queue:Q
 local epoch, fields, admissions, successors, stand_ms, seen, looked_ms = unpack(cmsgpack.unpack(ARGV[1]))
@@ -28,7 +28,7 @@ for i, admission in ipairs(admissions) do
   local key = string.match(answers[i], '^over ceiling (.*:bytes)$')
   for _, name in ipairs(key and sums_of(key) or {}) do short[name] = true end
 end
-call('DEL', P .. 'successors')
+call('DEL', P .. 'successors', P .. 'offers')
 if not is_late and not is_closed then
   for i, successor in ipairs(successors) do
     local data = ARGV[1 + #admissions + i]

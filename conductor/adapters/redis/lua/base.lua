@@ -12,6 +12,8 @@
 --       sake
 --   conductor:class_backlog hash  class number -> backlog
 --   conductor:bell  list  the bell, never longer than one
+--   conductor:offers  hash  class id -> msgpack {epoch, until (ms), RQ fields, admission without id}: where the next
+--       job of that class starts, as the last tick left it; gone with the next ring
 --   conductor:status:ID  string PX  JSON, for programs that look: what was last told of a job (`states.tell`, and
 --       tell_progress.lua); conductor:progress:ID is the channel on which the same is published
 --   conductor:has_status  string PX  some job that is not over has one
@@ -167,11 +169,14 @@ local function move(id, job, letter)
   if files_moved then files_moved(id, before, letter) end
 end
 
--- Nobody hears it before this script is over: once is enough.
+-- Nobody hears it before this script is over: once is enough. Offers were made for a world without what it is
+-- rung for. By an older ACL a worker cannot take them away; whoever takes one asks all that an admission asks.
 local has_rung = false
 local function ring()
-  if not has_rung and call('LLEN', P .. 'bell') == 0 then call('LPUSH', P .. 'bell', '1') end
+  if has_rung then return end
   has_rung = true
+  if states.any('offers') then redis.pcall('DEL', P .. 'offers') end
+  if call('LLEN', P .. 'bell') == 0 then call('LPUSH', P .. 'bell', '1') end
 end
 
 -- The leader's writes. After a Redis that forgot everything the epoch starts above the clock, never again

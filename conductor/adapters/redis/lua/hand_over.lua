@@ -209,6 +209,23 @@ local function count_succession()
   call('DEL', P .. 'successors')
 end
 
+-- A job was put, of a class that was expected: is it handed over where the last tick would have started it?
+-- `data`: RQ's, of its first attempt.
+local function take_offer(id, class_id, data)
+  local text = states.any('offers') and call('HGET', P .. 'offers', class_id)
+  if not text then return false end
+  local epoch, until_ms, fields, admission = unpack(cmsgpack.unpack(text))
+  if now_ms > until_ms or fenced(epoch) or not is_settled() then return false end
+  local reservation = string.gsub(admission[4], '"job_id":""', '"job_id":"' .. id .. '"', 1)
+  admission[1] = id
+  admission[4] = string.sub(reservation, 1, -2) .. ',"since":' .. seconds(now_ms) .. '}'
+  admission[7] = string.match(reservation, '"task":"([^"]*)"') .. ' ' .. string.sub(id, 1, 8) .. ' attempt ' .. admission[2]
+  if is_held_back(admission[4]) or hand_over(admission, fields, data, {}) ~= '' then return false end
+  count_succession()
+  call('DEL', P .. 'offers')
+  return true
+end
+
 -- An attempt ended well: who was named for that goes into the queue.
 -- `preloaded`: who was preloaded behind it, and has not begun; `own`: what it left itself is in the ceilings
 -- (files_written).

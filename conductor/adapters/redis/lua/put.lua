@@ -1,4 +1,4 @@
--- uses base rq chains history steps
+-- uses base rq chains history steps breakers hand_over
 -- Accept jobs, all of this call; an id already known is left as it is.
 --   ARGV[1]  msgpack {backlog, classes {{id, descriptor JSON}..}, ids {..}, lines {..}, class of each
 --            (index), special {index -> {after, after_ended, is_done, attempts, over, failures, files,
@@ -8,8 +8,10 @@
 --            `token` that of the accepted body or '', `own` its own priority where its class has one that is
 --            handed down to it, or '', `shown` {} or {JSON of what it shows to a person, {item, verdict JSON,
 --            ..}}
+--   ARGV[2]  RQ's `data` field of the first attempt of a job that comes alone; no ARGV[2]: no offer is taken
 --   returns  how many were new
---   writes   conductor:jobs (hash id -> line; as they are given: lines.py), state, count:B, backlogs, seq,
+--   writes   what hand_over.lua names, where it takes an offer;
+--              conductor:jobs (hash id -> line; as they are given: lines.py), state, count:B, backlogs, seq,
 --            created_ms, and what steps.lua names
 local backlog, classes, ids, lines, class_of, special = unpack(cmsgpack.unpack(ARGV[1]))
 local CHUNK = 500
@@ -101,5 +103,8 @@ for _, index in ipairs(bound) do
     begin_to_wait(id, job, extra[1], extra[2], extra[5], tonumber(extra[8]))
   end
 end
-if #fresh > 0 then ring() end
+local is_plain = #fresh == 1 and #bound == 0
+local is_taken = is_plain and ARGV[2] and take_offer(ids[fresh[1]], classes[class_of[fresh[1]]][1], ARGV[2])
+-- Who took an offer is the worker's: its start rings.
+if #fresh > 0 and not is_taken then ring() end
 return #fresh
