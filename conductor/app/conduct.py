@@ -24,7 +24,7 @@ from conductor.analysis.forecast.forecast_thread import Forecasting
 from conductor.analysis.forecast.past_spending import dearest, spent_lately
 from conductor.analysis.forecast.text import told
 from conductor.analysis.replay.recording import Recorder, folder_of
-from conductor.app.embedded_node import embedded_node, lanes_wanted
+from conductor.app.embedded_node import embedded_node
 from conductor.app.engines.open_keeper import engine_keeper
 from conductor.app.schedules.leader import ScheduleKeeper
 from conductor.app.schedules.resource_log import ResourceLog
@@ -37,7 +37,7 @@ from conductor.base.secrets import for_programs
 from conductor.base.settings.limits import limits_of
 from conductor.base.settings.settings import Settings, did_you_mean
 from conductor.base.signing import signer_of
-from conductor.core.admission.earliest_start import is_broken, is_refused, lacks_workers
+from conductor.core.admission.earliest_start import is_broken, is_refused
 from conductor.core.admission.explain import never_sentence
 from conductor.core.admission.sentences import words_of
 from conductor.dispatch.catalogue import catalogue_of
@@ -106,8 +106,7 @@ def feed(
             tasks = WatchedCatalogue(settings.for_code)
             stack.callback(tasks.close)
             if until_done and has_work(watch) and not has_node(settings, ledger):
-                lanes = lanes_wanted(ledger, backlog, tasks)
-                keeper = stack.enter_context(embedded_node(settings, lanes))
+                keeper = stack.enter_context(embedded_node(settings))
                 own_node = node_name(settings.node)
             record = stack.enter_context(
                 Recorder(folder_of(settings.layout), settings.ticks.max_bytes)
@@ -130,8 +129,6 @@ def feed(
                 transfers.ask(decision.moves)
                 forecasting.tick(snapshot, decision)
                 read_back.tick(bool(snapshot.reservations))
-                if keeper is not None and wants_more(snapshot, decision, own_node):
-                    keeper.serve_all()
 
             counters = CounterCommands(
                 settings.counted_by("cluster"), settings.project, for_programs(settings.secrets.variables)
@@ -244,12 +241,6 @@ def owner() -> str:
 
 def has_work(watch: LedgerWatch) -> bool:
     return watch.pace.last.total("waiting", "admitted", "running") > 0
-
-
-def wants_more(snapshot: Snapshot, decision: Decision, own_node: str) -> bool:
-    """Something came that waits for a lane which the run's own node does not serve yet."""
-    unserved = {lane for node in snapshot.nodes if node.node == own_node for lane in node.unserved}
-    return any(hold.lane in unserved and lacks_workers(hold) for hold in decision.hold)
 
 
 def has_node(settings: Settings, ledger: Ledger) -> bool:

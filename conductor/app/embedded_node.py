@@ -6,64 +6,29 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
-from itertools import islice
-
-import msgspec
 
 from conductor.adapters.host.own_copy import OwnCopy
 from conductor.adapters.host.processes import live_pid
 from conductor.adapters.host.stopped_processes import LOOK_EVERY_S, StoppedProcesses
-from conductor.adapters.host.wakeup import SERVE_ALL
 from conductor.app.child_process import HOPELESS, READY_S, Part, end_stopped, start_part
 from conductor.base.errors import ConductorError
 from conductor.base.logs.events import emit_event
 from conductor.base.settings.settings import Settings
-from conductor.model.spec import LANES, Lane, TaskDecl, from_line
 from conductor.node.queue_plan import node_name
 from conductor.node.single_instance import pid_path
-from conductor.ports import Ledger
-
-#: Of so many jobs it is looked which lanes they want; of more, all of them are served.
-MOST_LOOKED_AT = 2000
-
-
-def lanes_wanted(ledger: Ledger, backlog: str | None, tasks: Mapping[str, TaskDecl]) -> tuple[Lane, ...]:
-    """Of the jobs that are still to run, those that wait for others among them: each worker costs a second of
-    a core at its start."""
-    found: set[Lane] = set()
-    for state in ("waiting", "admitted", "running"):
-        ids = list(islice(ledger.jobs.ids(state, backlog), MOST_LOOKED_AT + 1))
-        if len(ids) > MOST_LOOKED_AT:
-            return LANES
-        for line in ledger.jobs.lines(ids).values():
-            lane = lane_of(line, tasks)
-            if lane is None:
-                return LANES
-            found.add(lane)
-    return tuple(lane for lane in LANES if lane in found)
-
-
-def lane_of(line: bytes, tasks: Mapping[str, TaskDecl]) -> Lane | None:
-    """None: nobody can read it, or nobody knows its task yet."""
-    try:
-        spec = from_line(line)
-    except msgspec.DecodeError:
-        return None
-    decl = tasks.get(spec.task)
-    return spec.lane or (decl and decl.lane)
 
 
 @contextmanager
-def embedded_node(settings: Settings, lanes: Collection[Lane]) -> Generator[NodeKeeper]:
+def embedded_node(settings: Settings) -> Generator[NodeKeeper]:
     """A node of this command's own, for `conduct` on a Redis without one: up when the block begins, drained
-    at its end. It has workers for `lanes`, and for all once it is told to (`serve_all`).
+    at its end.
 
     A Ctrl-C while it drains stops it at once, as does a second one in the block. Raises `ConductorError` when
     it does not come up; one that dies later is started again.
     """
-    keeper = NodeKeeper(settings, lanes)
+    keeper = NodeKeeper(settings)
     emit_event("node.embedded", "No node reports to this Redis: starting one for this run")
     keeper.start()
     try:
@@ -81,10 +46,10 @@ class NodeKeeper(threading.Thread):
     thread.
     """
 
-    def __init__(self, settings: Settings, lanes: Collection[Lane]) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__(name="node-keeper", daemon=True)
         self._settings = settings
-        self._part = Part("node", ("node", *(word for lane in lanes for word in ("--first", lane))))
+        self._part = Part("node", ("node",))
         self._stopping = threading.Event()
         self._gave_up: int | None = None
 
@@ -127,12 +92,6 @@ class NodeKeeper(threading.Thread):
             if self._gave_up is not None or time.monotonic() > deadline:
                 raise ConductorError("the node of this run did not come up: see what it says above")
             time.sleep(0.02)
-
-    def serve_all(self) -> None:
-        """Of the lanes, one that is not served is wanted after all. Once more does no harm."""
-        # One that is being started anew may die of the signal: these are the words for the one after it.
-        self._part.words = ("node",)
-        self._tell(SERVE_ALL)
 
     def stop(self, is_now: bool = False) -> None:
         self._stopping.set()

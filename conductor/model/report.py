@@ -145,8 +145,6 @@ class NodeReport(Exchanged, frozen=True, kw_only=True):
     #: How old the reading of the volumes was when the report was sent.
     volumes_age_s: float = 0.0
     queues: tuple[QueueReport, ...] = ()
-    #: Lanes without workers here that get some once a job waits for them.
-    unserved: tuple[Lane, ...] = ()
     #: Resource → what was measured of it; one that is not among them is not known.
     measured: dict[str, Measure] = {}
     cpu_count: float = 1.0

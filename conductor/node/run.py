@@ -20,7 +20,7 @@ from conductor.adapters.host import cgroup, host_probe, oom_counter
 from conductor.adapters.host.freezing import end_leftovers, note_folder
 from conductor.adapters.host.processes import remove_pid, write_pid
 from conductor.adapters.host.service_manager import ServiceManager, taken_from
-from conductor.adapters.host.wakeup import SERVE_ALL, STOP, Wakeup
+from conductor.adapters.host.wakeup import STOP, Wakeup
 from conductor.adapters.open_ledger import open_ledger
 from conductor.adapters.redis import valkey
 from conductor.base.code_version import build
@@ -70,12 +70,10 @@ def run_node(
     lanes: Collection[Lane] = LANES,
     should_stop: Callable[[], bool] = lambda: False,
     drain_for_s: float | None = None,
-    first: Collection[Lane] = LANES,
     term: Term | None = None,
 ) -> int:
     """Until SIGTERM, SIGINT or SIGHUP (or `should_stop`, asked every few seconds): drains; a second one stops
     at once, and so does the end of `drain_for_s` after the first. With a `term` it drains by itself in time.
-    Of `lanes` it serves those that are among `first`, and all of them after a SIGUSR1.
 
     Returns the exit code: 0 drained, 130 stopped with jobs in hand (they go back to the backlog). Main thread
     only. Raises `ConfigError` when a node of this name is there already, `Unreachable` when Redis is not
@@ -102,7 +100,7 @@ def run_node(
         claim_pilot(ledger, identity)
         with feeding(ledger.events.append, f"node {name}"):
             node = Node(
-                settings, ledger, identity, fork_server, lanes, first, wakeup, should_stop, service,
+                settings, ledger, identity, fork_server, lanes, wakeup, should_stop, service,
                 drain_for_s, term,
             )  # fmt: skip
             return node.run()
@@ -120,7 +118,6 @@ class Node:
         identity: Identity,
         fork_server: ForkServer,
         lanes: Collection[Lane],
-        first: Collection[Lane],
         wakeup: Wakeup,
         should_stop: Callable[[], bool],
         service: ServiceManager,
@@ -131,7 +128,6 @@ class Node:
         self._ledger = ledger
         self._identity = identity
         self._lanes = lanes
-        self._served: list[Lane] = [lane for lane in lanes if lane in first]
         self._wakeup = wakeup
         self._should_stop = should_stop
         self._service = service
@@ -208,7 +204,7 @@ class Node:
             reading = self._reporter.reading
             node, lanes = self._identity.node, self._settings.lanes
             plans, self._lane_notes = plan_queues(
-                node, lanes, reading.devices, reading.host.cpu_count, self._served
+                node, lanes, reading.devices, reading.host.cpu_count, self._lanes
             )
             self._supervisor.plan(plans)
         self._service.alive()
@@ -225,8 +221,6 @@ class Node:
         keep_small(output_file(self._settings))
 
     def _hear(self, signals: Collection[int]) -> None:
-        if SERVE_ALL in signals:
-            self._served = list(self._lanes)
         asks = sum(number in STOP for number in signals) or (
             self._draining_since is None and self._should_stop()
         )
@@ -349,10 +343,7 @@ class Node:
         notes = (*PLATFORM_NOTES, *self._lane_notes, *self._supervisor.notes())
         is_draining = self._draining_since is not None
         queues, pids = self._supervisor.queues(), self._supervisor.pids()
-        unserved: tuple[Lane, ...] = tuple(lane for lane in self._lanes if lane not in self._served)
-        self._reporter.tell(
-            Workforce(queues=queues, unserved=unserved, is_draining=is_draining, notes=notes, pids=pids)
-        )
+        self._reporter.tell(Workforce(queues=queues, is_draining=is_draining, notes=notes, pids=pids))
 
     def _patience(self) -> float:
         limits = [IDLE_S]

@@ -59,11 +59,8 @@ class Standstill:
 
     def note(self, snapshot: Snapshot, decision: Decision) -> None:
         is_alone = {node.node for node in snapshot.nodes} == {self._own_node}
-        unserved = {lane for node in snapshot.nodes for lane in node.unserved}
         is_still = not decision.admit and not snapshot.reservations
-        if is_still and all(
-            self._stays(hold, decision.now, is_alone and hold.lane not in unserved) for hold in decision.hold
-        ):
+        if is_still and all(self._stays(hold, decision.now, is_alone) for hold in decision.hold):
             self._since.append(decision.now)
         else:
             self._since = []

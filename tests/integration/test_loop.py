@@ -8,22 +8,18 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
-import msgspec
 import pytest
 from builders import a_class, a_device, a_report, a_spec
 from loguru import logger
 from loop_scene import TIMING, a_conductor, dispatch, finish, publish, running, start_all, wait_until
 
-from conductor.app.conduct import wants_more
-from conductor.app.embedded_node import lanes_wanted
 from conductor.base.errors import Unreachable
 from conductor.core.admission.explain import never_sentence
-from conductor.model.decision import Decision
 from conductor.model.ledger_entries import Entry
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport, QueueReport
-from conductor.model.snapshot import Reservation, Snapshot
-from conductor.model.spec import LANES, Lane, TaskDecl, to_line
+from conductor.model.snapshot import Reservation
+from conductor.model.spec import Lane, to_line
 from conductor.ports import Ledger
 from conductor.tick.loop import Conductor
 
@@ -257,36 +253,6 @@ def test_a_lane_that_the_runs_own_node_does_not_serve_ends_it_at_once(any_ledger
     assert ended.left is not None
     words = "3 jobs of media.cut: report: no node has workers of the cloud lane"
     assert [never_sentence(hold, 0.0) for hold in ended.left.holds] == [words]
-
-
-def test_a_lane_that_the_runs_own_node_is_about_to_serve_is_waited_for(
-    any_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("conductor.tick.standstill.NEVER_S", 0.1)
-    ledger = any_ledger
-    publish(ledger, msgspec.structs.replace(of_lane("cpu"), unserved=("cloud",)))
-    dispatch(ledger, a_class("cloud"), 1)
-    asked: list[bool] = []
-
-    def on_tick(snapshot: Snapshot, decision: Decision) -> None:
-        asked.append(wants_more(snapshot, decision, "node1"))
-
-    with running(a_conductor(ledger, own_node="node1", on_tick=on_tick), until_done=True) as ended:
-        wait_until(lambda: sum(asked) > 3)
-        assert not ended
-        publish(ledger, of_lane("cloud"))
-        wait_until(lambda: bool(ledger.handover.reservations()))
-        start_all(ledger)
-        finish(ledger, ledger.handover.reservations()[0])
-        wait_until(lambda: bool(ended))
-    assert ended[0].is_done and not asked[-1]
-
-
-def test_a_run_asks_its_own_node_for_the_lanes_of_all_that_is_to_run(any_ledger: Ledger) -> None:
-    tasks = {"media.cut": TaskDecl(name="media.cut", module="x", lane="cpu")}
-    dispatch(any_ledger, a_class("cpu"), 2)
-    assert lanes_wanted(any_ledger, None, tasks) == ("cpu",)
-    assert lanes_wanted(any_ledger, None, {}) == LANES, "a task that nobody knows yet may be of any"
 
 
 def test_a_lane_that_another_host_may_serve_is_waited_for_a_while(

@@ -9,9 +9,7 @@ import socket
 from types import FrameType, TracebackType
 
 STOP = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-#: To a node: also the lanes that nothing waited for when it was started.
-SERVE_ALL = signal.SIGUSR1
-WATCHED = STOP | {signal.SIGCHLD, SERVE_ALL}
+WATCHED = STOP | {signal.SIGCHLD}
 
 
 class Wakeup:

@@ -106,9 +106,6 @@ def node(
         int | None, typer.Option(min=64, help="With --until: use so much of its memory.")
     ] = None,
     pilot: Annotated[str, typer.Option("--pilot", hidden=True, help="Its name at the engine.")] = "",
-    first: Annotated[
-        list[LaneName] | None, typer.Option("--first", hidden=True, help="These now, the rest on SIGUSR1.")
-    ] = None,
 ) -> None:
     """This host's workers and probe: what a second host runs.
 
@@ -135,7 +132,6 @@ def node(
     chosen = {"gpu": gpu_only, "cpu": cpu_only, "io": io_only, "cloud": cloud_only}
     named: set[str] = {name for name, is_chosen in chosen.items() if is_chosen} | {*(lane or ())}
     lanes: tuple[Lane, ...] = tuple(each for each in LANES if not named or each in named)
-    begun: tuple[Lane, ...] = tuple(each for each in LANES if not first or each in first)
     settings = settings_here()
     set_up(settings.logs_dir, "node")
     if stop:
@@ -150,7 +146,6 @@ def node(
             lanes,
             should_stop=lambda: term is not None and term.is_due,
             drain_for_s=drain_for,
-            first=begun,
             term=term,
         )
     )

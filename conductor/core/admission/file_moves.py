@@ -146,7 +146,7 @@ class FileMoves:
         node = self._nodes.get(name)
         if node is None or job_class.needs.node not in ("", name):
             return False
-        if node.is_stale or job_class.lane in node.report.unserved or job_class.lane in node.dying:
+        if node.is_stale or job_class.lane in node.dying:
             return True
         return bool(node.queues.get(job_class.lane)) and could_ever(node, self._state.demand(job_class, name))
 

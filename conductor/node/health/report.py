@@ -20,7 +20,6 @@ from conductor.model.report import (
     QueueReport,
     Volume,
 )
-from conductor.model.spec import Lane
 
 #: Free memory that moved less is not worth waking the conductor for.
 MOVED_MIB = 256
@@ -63,7 +62,6 @@ class Workforce(Struct, frozen=True, kw_only=True):
     """What the supervisor says of its workers."""
 
     queues: tuple[QueueReport, ...] = ()
-    unserved: tuple[Lane, ...] = ()
     is_draining: bool = False
     notes: tuple[str, ...] = ()
     #: pid → name of the workers that live.
@@ -90,7 +88,6 @@ def make_report(
         volumes=reading.volumes,
         volumes_age_s=volumes_age_s,
         queues=workforce.queues,
-        unserved=workforce.unserved,
         measured=reading.host.measured,
         cpu_count=reading.host.cpu_count,
         counters=reading.counters,

@@ -84,9 +84,6 @@ def test_a_lane_that_nobody_serves_there_and_another_node_that_is_asked_for_move
     without_gpu = replace(SMALL, queues=tuple(q for q in SMALL.queues if q.lane != "gpu"))
     assert decided((without_gpu, LARGE), a_chain()).moves == (A_MOVE,)
 
-    comes = replace(without_gpu, unserved=("gpu",))
-    assert decided((comes, LARGE), a_chain()).moves == (), "it gets workers once a job waits"
-
     pinned = a_class("cpu", node="node2", id="pinned")
     decision = decided((SMALL, LARGE), a_chain(), of(pinned, "r"))
     assert (decision.moves, decision.admit) == ((A_MOVE,), ())
