@@ -16,6 +16,7 @@ from loguru import logger
 
 from conductor.base import gc_pause
 from conductor.base.errors import ConductorError
+from conductor.base.last_act import last_act
 from conductor.model.spec import LANES
 from conductor.model.worker import RETIRED
 
@@ -129,4 +130,4 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    last_act(lambda: sys.exit(main()))

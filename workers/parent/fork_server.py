@@ -76,7 +76,7 @@ def serve(line_fd: int) -> Order | None:
                 copies -= _tell_ends(line, node)
             if line not in ready:
                 continue
-            data = line.recv(MOST_BYTES)
+            data = _asked(line)
             if not data:
                 is_open = False
                 continue
@@ -105,6 +105,14 @@ def prepare() -> None:
         source(step)
     # The built-in tasks; those of a project are its own code, and loaded by its workers.
     load_catalogue()
+
+
+def _asked(line: socket.socket) -> bytes:
+    """Nothing: the node has closed its end, perhaps without having heard what was said to it."""
+    try:
+        return line.recv(MOST_BYTES)
+    except ConnectionResetError:
+        return b""
 
 
 def _tell_ends(line: socket.socket, node: int) -> int:

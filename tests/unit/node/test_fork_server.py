@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -135,6 +136,16 @@ def test_a_server_whose_node_went_while_it_imported_leaves_without_a_word() -> N
         argv = [sys.executable, "-c", SERVER, "--fork-server", str(theirs.fileno())]
         done = subprocess.run(argv, pass_fds=[theirs.fileno()], capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_server_that_its_node_did_not_hear_leaves_without_a_word() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        argv = [sys.executable, "-c", SERVER, "--fork-server", str(theirs.fileno())]
+        server = subprocess.Popen(argv, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
+    assert select.select([ours], [], [], 60)[0], "it is prepared"
+    ours.close()
+    assert (server.communicate(timeout=60)[1], server.returncode) == (b"", 0)
 
 
 #: A node that has begun, with its server; with a thread of its own first where it is told so.
