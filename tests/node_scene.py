@@ -16,6 +16,7 @@ from builders import a_spec
 from cli_tools import Process, started
 from patience import rest
 
+from conductor.adapters.redis import valkey
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.dispatch.catalogue import load_catalogue
 from conductor.model.decision import Admission
@@ -90,6 +91,7 @@ class Command:
     """`conductor WORDS` in the project, its output in a file."""
 
     def __init__(self, settings: Settings, *words: str, env: Mapping[str, str] | None = None) -> None:
+        self._settings = settings
         self.log = settings.project / f"{'-'.join(words).replace('/', '_')}-{time.monotonic_ns()}.out"
         with self.log.open("wb") as sink:
             environment = {**os.environ, "NO_COLOR": "1", **(env or {})}
@@ -132,6 +134,11 @@ class Command:
         for process in left:
             if process.is_running():
                 process.kill()
+        own = self._settings.valkey
+        if own.is_used and valkey.is_running(own):
+            # Killed, it left the server to whoever comes next, and nobody may: the last one out ends it.
+            with valkey.session(own):
+                pass
 
 
 def until_gone(processes: Sequence[psutil.Process], limit_s: float = 40.0) -> None:

@@ -62,6 +62,11 @@ def many(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def numbered(count: int, one: str, more: str) -> str:
+    """«1 file lies there», «3 files lie there»: where more than the noun goes by the number."""
+    return f"{count:,} {one if count == 1 else more}"
+
+
 def table(rows: Sequence[Sequence[object]], indent: str = "  ") -> list[str]:
     """Rows as lines with aligned columns: numbers to the right, words to the left, no trailing blanks."""
     if not rows:

@@ -50,7 +50,8 @@ def run_plan(
 
     options = parsed(name, about, add_arguments, argv, command)
     with own_code(f"plan {name}"):
-        path: Path = getattr(options, "output", None) or settings.manifests_dir / manifest_name(options)
+        own_name = _with_tag(manifest_name(options), _tag_of(options))
+        path: Path = getattr(options, "output", None) or settings.manifests_dir / own_name
     catalogue = catalogue_of(settings)
     rules = (
         *rules_of(settings),
@@ -119,7 +120,8 @@ def _common(program: str) -> argparse.ArgumentParser:
         type=_checked_tag,
         default=argparse.SUPPRESS,
         metavar="WORD",
-        help="plan all of it as jobs of their own, which are done again though nothing has changed",
+        help="plan all of it as jobs of their own, in a manifest of their own (NAME-WORD.jsonl), which are "
+        "done again though nothing has changed",
     )
     common.add_argument(
         "--session",
@@ -132,6 +134,13 @@ def _common(program: str) -> argparse.ArgumentParser:
 
 def _tag_of(options: argparse.Namespace) -> str:
     return getattr(options, "tag", "")
+
+
+def _with_tag(name: str, tag: str) -> str:
+    """`demo.jsonl` → `demo-TAG.jsonl`: jobs of their own are a manifest of their own, and the one without a
+    tag stays what its jobs are verified and rebuilt by."""
+    stem, dot, ending = name.partition(".jsonl")
+    return f"{stem}-{tag}{dot}{ending}" if tag else name
 
 
 def _checked_tag(word: str) -> str:

@@ -94,7 +94,7 @@ def test_it_is_listed_and_asked_about_first_and_then_made_again_with_the_old_out
     said = redo(scene, first.id[:10], "--yes")
 
     assert said.code == 0, said.err
-    assert said.out.endswith("1 job is waiting again; 1 files of theirs lie in .tmp/aside of their root\n")
+    assert said.out.endswith("1 job is waiting again; 1 file of theirs lies in .tmp/aside of their root\n")
     assert [scene.state(spec) for spec in (first, second)] == ["waiting", "done"]
     assert [f.read_text() for f in scene.folder.glob("published/.tmp/aside/*/1.txt")] == ["text 1"]
     run_again(scene, first)

@@ -9,6 +9,8 @@ import typer
 
 from conductor.app.cli.bulk import JobOrFilter, Sure, act_by_filter, one_id
 from conductor.app.cli.context import AsJson, answer, ledger_here, one_job
+from conductor.app.cli.redo import set_aside, waiting_again
+from conductor.base.text import numbered
 
 if TYPE_CHECKING:
     from conductor.model.ledger_entries import JobView
@@ -145,8 +147,7 @@ def retry(
         Journal(settings.receipts_dir).operator("retried", attempts)
         ledger.bell.ring()
         kept = next(kept_by(ledger, (view for view in wanted if view.job_id not in attempts)), "")
-    plural = "job is" if len(sent) == 1 else "jobs are"
-    sentence = "; ".join(word for word in (f"{len(sent)} {plural} waiting again", kept) if word)
+    sentence = "; ".join(word for word in (waiting_again(sent), kept) if word)
     answer(as_json, {"sent_back": sent, "kept": kept}, sentence)
     if job is not None and not sent:
         raise typer.Exit(1)
@@ -159,14 +160,12 @@ def retry_missing(manifest: Path, as_json: bool) -> None:
     with ledger_here() as (settings, ledger):
         redone = redo_missing(ledger, manifest, settings.layout)
         ledger.bell.ring()
-    plural = "job is" if len(redone.sent_back) == 1 else "jobs are"
-    words = [f"{len(redone.sent_back)} {plural} waiting again"]
-    if redone.not_done:
-        words.append(f"{len(redone.not_done)} were not done before either")
-    if redone.aside:
-        words.append(f"{len(redone.aside)} files of theirs lie in .tmp/aside of their root")
-    if redone.unknown:
-        words.append(f"{len(redone.unknown)} are in no backlog: `conductor dispatch {manifest}`")
+    words = [waiting_again(redone.sent_back)]
+    if count := len(redone.not_done):
+        words.append(numbered(count, "was not done before either", "were not done before either"))
+    words += set_aside(redone.aside)
+    if count := len(redone.unknown):
+        words.append(f"{numbered(count, 'is', 'are')} in no backlog: `conductor dispatch {manifest}`")
     answer(as_json, redone, "; ".join(words))
     if redone.unknown:
         raise typer.Exit(1)

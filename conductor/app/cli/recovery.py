@@ -128,6 +128,7 @@ def sources(
 ) -> tuple[list[Source], list[str]]:
     """What to rebuild, and what had to be left out. Raises `ManifestError`, `UsageError`."""
     from conductor.base.errors import ManifestError, UsageError
+    from conductor.base.text import many, numbered
     from conductor.dispatch.backlog_name import backlog_name
     from conductor.record.journal import Journal
 
@@ -144,9 +145,9 @@ def sources(
     gone = [source.manifest for source in dispatched if (source.sha256, source.backlog) not in there]
     if gone and not skip_missing:
         raise ManifestError(
-            f"{len(gone)} of {len(dispatched)} manifests that were dispatched are not there; bring them "
-            "back (git, or "
-            "`conductor restore`), or leave them out with --skip-missing",
+            f"of {many(len(dispatched), 'manifest')} dispatched from here "
+            f"{numbered(len(gone), 'is', 'are')} missing; bring back what is missing (git, or "
+            "`conductor restore`), or leave it out with --skip-missing",
             tuple(f"{path} is missing" for path in gone),
         )
     return chosen, [f"{path} is missing: left out" for path in gone]

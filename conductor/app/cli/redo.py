@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from conductor.app.cli.context import AsJson, emit, ledger_here, one_job, show
+from conductor.base.text import numbered
 
 if TYPE_CHECKING:
     from conductor.recovery.redo import Redone
@@ -108,8 +110,15 @@ def said(as_json: bool, choice: RedoChoice, redone: Redone | None) -> None:
             }
         )
     elif redone is not None:
-        plural = "job is" if len(redone.sent_back) == 1 else "jobs are"
-        aside = (
-            f"; {len(redone.aside)} files of theirs lie in .tmp/aside of their root" if redone.aside else ""
-        )
-        typer.echo(f"{len(redone.sent_back)} {plural} waiting again{aside}")
+        typer.echo("; ".join((waiting_again(redone.sent_back), *set_aside(redone.aside))))
+
+
+def waiting_again(job_ids: Collection[str]) -> str:
+    return numbered(len(job_ids), "job is waiting again", "jobs are waiting again")
+
+
+def set_aside(files: Collection[str]) -> tuple[str, ...]:
+    """Nothing where no file was."""
+    where = "in .tmp/aside of their root"
+    sentence = numbered(len(files), f"file of theirs lies {where}", f"files of theirs lie {where}")
+    return (sentence,) if files else ()

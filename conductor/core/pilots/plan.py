@@ -72,7 +72,8 @@ def _why_not(engine: EngineState, live: Sequence[Pilot], now: float) -> str:
         return f"{engine.name} does not answer ({engine.words})"
     if engine.backoff_until > now:
         left = engine.backoff_until - now
-        return f"the last {engine.young} were refused or ended at once; the next one in {left:.0f} s"
+        last = "last one was" if engine.young == 1 else f"last {engine.young} were"
+        return f"the {last} refused or ended at once; the next one in {left:.0f} s"
     if unknown := next((pilot for pilot in live if pilot.state == "asking"), None):
         return f"nobody knows yet whether {engine.name} has {unknown.name}"
     return ""

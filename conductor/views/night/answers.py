@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conductor.base.text import duration, many, size
+from conductor.base.text import duration, many, numbered, size
 from conductor.core.capacity.resources import NODE
 from conductor.views.night.clock import NightClock
 from conductor.views.night.document import Answer, NightReport, PredictedEnd, RootCause
@@ -123,7 +123,8 @@ def _what_is_not(report: NightReport) -> Answer:
         *([f"{jobs.waiting} waiting{_behind_words(report)}"] if jobs.waiting else []),
         *([f"{jobs.cancelled} cancelled"] if jobs.cancelled else []),
     ]
-    earlier = f" Of these {jobs.earlier} were dead or cancelled before it began." if jobs.earlier else ""
+    were = numbered(jobs.earlier, "was", "were")
+    earlier = f" Of these {were} dead or cancelled before it began." if jobs.earlier else ""
     words = f"{', '.join(parts)}.{earlier}" if parts else "Nothing is left."
     needs_person = bool(jobs.dead or jobs.review)
     states = [name for name in ("dead", "review", "running", "waiting", "cancelled") if getattr(jobs, name)]
@@ -249,7 +250,9 @@ def _when(report: NightReport, clock: NightClock) -> Answer:
     ends = [_end(row, clock) for row in report.predicted_ends[-SHOWN:]]
     said = f" {' '.join(ends)}" if ends else ""
     if jobs.left:
-        return Answer(question=question, words=f"It is not: {jobs.left} are still to do.{said}")
+        return Answer(
+            question=question, words=f"It is not: {numbered(jobs.left, 'is', 'are')} still to do.{said}"
+        )
     if report.last_done_at is None:
         return Answer(question=question, words=f"Nothing was done in this time.{said}")
     return Answer(

@@ -40,6 +40,17 @@ def test_a_hook_or_schedule_can_plan_a_kind_with_options_of_its_own(tmp_path: Pa
     )
 
 
+def test_what_is_planned_anew_leaves_the_manifest_of_before_where_it_is(tmp_path: Path):
+    (tmp_path / "conductor.toml").touch()
+    first, second, again = (
+        run_plan("kinds", "", with_kinds, one_echo, lambda _: "m.jsonl", argv, load(tmp_path).for_code)[0]
+        for argv in (["one"], ["one", "--tag", "nightly-1"], ["one", "--tag", "nightly-1"])
+    )
+
+    assert (first.name, second.name, again) == ("m.jsonl", "m-nightly-1.jsonl", second)
+    assert ([s.tag for s in read(first)], [s.tag for s in read(second)]) == ([""], ["nightly-1"])
+
+
 def test_the_help_has_them_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "conductor.toml").touch()
     with pytest.raises(SystemExit) as ended:

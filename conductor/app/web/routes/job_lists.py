@@ -168,7 +168,7 @@ async def bulk(request: Request, who: Annotated[Visitor, Depends(acts)]) -> Resp
         first = tuple(ids[:SHOWN_IDS])
         return json_answer(BulkCount(action=asked.action, filter=asked.filter, count=len(ids), ids=first))
     if asked.count != len(ids):
-        return problem(f"there are {len(ids)} now, and {asked.count} were counted: look again", 409, 1)
+        return problem(f"{asked.count:,} were counted, and now it is {len(ids):,}: look again", 409, 1)
     result, deed = await stack.ask(lambda: acted_on(request, who, asked, wanted, ids))
     words = "{who}: {what} of {jobs} jobs"
     emit_event("operator.acted_on_many", words, who=who.name, what=asked.action, jobs=result.taken)
