@@ -79,14 +79,18 @@ class Upgrade:
         return self.world.keep(f"node-{host}", "node", **env, **(self._old if is_old else {}))
 
     def conductor(self, is_old: bool) -> Role:
+        """Once it leads or stands by. On a busy machine work that was handed over before goes on for as long
+        as it takes to begin, and one that is told to end while it still imports ends by the signal."""
         self._conductors += 1
-        return self.world.keep(
-            f"conductor{self._conductors}",
-            "conduct",
-            "--backlog",
-            "backlog:chaos",
-            **(self._old if is_old else {}),
+        name, env = f"conductor{self._conductors}", self._old if is_old else {}
+        role = self.world.keep(name, "conduct", "--backlog", "backlog:chaos", **env)
+        said = self.world.folder / f"{name}.out"
+        # Whoever stands by says no more than how much is done.
+        is_there = ("Leading", " done; ")
+        self.world.until(
+            lambda: any(word in said.read_text() for word in is_there), f"{name} is there", LIMIT_S
         )
+        return role
 
     def end(self, role: Role) -> None:
         """As a service manager does: it drains."""

@@ -4,25 +4,16 @@ is given back; or Slurm runs the jobs one by one.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from free_ports import a_free_port
+from engine_project import EngineProject
 from node_scene import until
 from slurm_daemons import SlurmDaemons, is_unpacked, running_slurm
 
-from conductor.adapters.redis.valkey_binary import find_binary
-
 CONFIG = """
-[redis]
-url = "redis://127.0.0.1:{port}"
-is_volatile_ok = true
-
 [engines.lab]
 kind = "slurm"
 mode = "{mode}"
@@ -36,28 +27,8 @@ licences = {{nuke = {licences}}}
 """
 
 
-class LabProject:
-    def __init__(self, folder: Path, slurm: SlurmDaemons) -> None:
-        self.folder, self.slurm = folder, slurm
-        self._conductor: subprocess.Popen[bytes] | None = None
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = (sys.executable, "-P", "-m", "conductor", *words)
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
-
-    def conduct(self) -> None:
-        with (self.folder / "conduct.out").open("ab") as out:
-            command = (sys.executable, "-P", "-m", "conductor", "conduct")
-            self._conductor = subprocess.Popen(command, cwd=self.folder, stdout=out, stderr=out)
-
-    def jobs(self, state: str) -> list[str]:
-        rows = json.loads(self.run("jobs", f"state:{state}", "--json").stdout)
-        return [row["job_id"] for row in rows["rows"]]
-
-    def kill_conductor(self) -> None:
-        assert self._conductor is not None
-        self._conductor.kill()
-        self._conductor.wait()
+class LabProject(EngineProject):
+    slurm: SlurmDaemons
 
     def states(self) -> list[str]:
         return self.slurm.run("squeue", "--noheader", "--states=all", "--format=%T").split()
@@ -65,17 +36,6 @@ class LabProject:
     def key(self, state: str = "RUNNING") -> str:
         """Of the one that runs."""
         return self.slurm.run("squeue", "--noheader", f"--states={state}", "--format=%j").split()[0]
-
-    def dispatch(self, seconds: int, count: int) -> None:
-        options = ("--mode", "sleep", "--seconds", str(seconds), "--count", str(count))
-        assert self.run("plan", "system_test", *options, "-o", "manifests/a.jsonl").returncode == 0
-        dispatched = self.run("dispatch", "manifests/a.jsonl")
-        assert dispatched.returncode == 0, dispatched.stderr
-
-    def close(self) -> None:
-        if self._conductor is not None:
-            self._conductor.terminate()
-            self._conductor.wait()
 
 
 @pytest.fixture
@@ -91,19 +51,10 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmDaemon
 
 @pytest.fixture
 def project(lab: SlurmDaemons, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[LabProject]:
-    port = a_free_port()
-    (tmp_path / "conductor.toml").write_text(
-        CONFIG.format(port=port, mode=request.param, licences=2 if request.param == "jobs" else 1)
-    )
-    redis = subprocess.Popen(
-        [find_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)],
-        stdout=subprocess.DEVNULL,
-    )
-    project = LabProject(tmp_path, lab)
-    yield project
-    project.close()
-    redis.kill()
-    redis.wait()
+    engine = CONFIG.format(mode=request.param, licences=2 if request.param == "jobs" else 1)
+    with LabProject.opened(tmp_path, engine) as project:
+        project.slurm = lab
+        yield project
 
 
 @pytest.mark.slow
