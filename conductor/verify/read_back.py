@@ -39,6 +39,7 @@ from conductor.model.receipt import OutputFact
 from conductor.model.subject import file_name, named
 from conductor.record.receipts import record_of
 from conductor.verify.file_facts import NOTED_BYTES
+from conductor.verify.read_back_progress import ReadBackProgress, write_progress
 
 FILE = "read_back.db"
 SETTLE_S = 2.0
@@ -110,6 +111,7 @@ class ReadBack:
         self._thread: threading.Thread | None = None
         self._had_work = False
         self._files, self._told_at = 0, clock()
+        self._progress = self._written = ReadBackProgress(since=time.time())
 
     def __enter__(self) -> ReadBack:
         return self
@@ -161,7 +163,15 @@ class ReadBack:
             if self._due[0].since + SETTLE_S > self._clock():
                 break
             self._read(self._due.popleft())
+        self._keep_progress()
         return bool(self._due)
+
+    def _keep_progress(self) -> None:
+        """For who asks how far it is. Raises `OSError`."""
+        progress = msgspec.structs.replace(self._progress, left=len(self._due))
+        if progress != self._written:
+            write_progress(self._layout.state_dir, progress)
+            self._written = progress
 
     def say(self) -> None:
         """What was read and is as it was published."""
@@ -210,12 +220,14 @@ class ReadBack:
             self._tell(what, found)
         else:
             self._files += 1
+            self._progress = msgspec.structs.replace(self._progress, files=self._progress.files + 1)
             if due.state.size >= NOTED_BYTES and self._stamps(due.state.device):
                 self._notes.note(what.file, due.state, found)
 
     def _tell(self, what: Published, found: str) -> None:
         """Unless the job was made again: then it is what another receipt says, or will be."""
         if is_altered(self._layout.receipts_dir, what, found):
+            self._progress = msgspec.structs.replace(self._progress, altered=self._progress.altered + 1)
             emit_event(
                 "output.altered",
                 "{file} of {about} is not what was published: conductor verify says more",

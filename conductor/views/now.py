@@ -17,6 +17,7 @@ from conductor.model.ledger_entries import JobState
 from conductor.model.receipt import Usage
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import Lane, Value
+from conductor.verify.read_back_progress import ReadBackProgress
 from conductor.views.frozen_jobs import frozen_words
 from conductor.views.gate_rows import GateRow, gate_rows
 from conductor.views.headline import Headline, headline_of
@@ -103,6 +104,9 @@ class Now(Value, frozen=True, kw_only=True):
     waiting: tuple[WaitingRow, ...]
     running: tuple[RunningRow, ...]
     dead: dict[str, int]
+    #: What was published and has been read again, as a number and in words; None: nothing.
+    read_back: ReadBackProgress | None
+    proved: str
     notes: tuple[str, ...]
     #: What the gates have cost since the evening; None: nobody has listened for so long.
     tonight: LostTonight | None = None
@@ -140,6 +144,8 @@ def now_of(
         waiting=tuple(_waiting(hold, moment, status) for hold in _most_urgent(status.holds, moment)),
         running=tuple(_running(held, status) for held in status.active[:SHOWN_ROWS]),
         dead=status.dead,
+        read_back=status.read_back,
+        proved="" if status.read_back is None else status.read_back.words,
         notes=status.notes,
         tonight=tonight,
         last_hour=dict(last_hour or {}),

@@ -24,6 +24,7 @@ from conductor.model.spec import LANES, Lane, Value
 from conductor.model.subject import FileNames, named, with_subjects
 from conductor.ports import Ledger
 from conductor.recovery.failover_words import failover_words
+from conductor.verify.read_back_progress import ReadBackProgress
 from conductor.views.dead_jobs import DeadJobs
 from conductor.views.host_differences import HostDifference, differences
 from conductor.views.host_differences import named as named_hosts
@@ -97,6 +98,8 @@ class Status(Value, frozen=True, kw_only=True):
     differences: tuple[HostDifference, ...] = ()
     #: How old all of this is, where nobody decides.
     ledger_age: LedgerAge = LedgerAge()
+    #: What was published and has been read again, while the run goes on.
+    read_back: ReadBackProgress | None = None
     notes: tuple[str, ...] = ()
 
     def subject(self, job_id: str, task: str) -> str:

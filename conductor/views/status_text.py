@@ -34,7 +34,7 @@ def lines(status: Status, red: Callable[[str], str] = str) -> list[str]:
     """
     sections = [
         backlogs(status),
-        forecast(status),
+        [*forecast(status), *proved(status)],
         running(status),
         stuck(status),
         never(status, red),
@@ -71,6 +71,11 @@ def forecast(status: Status) -> list[str]:
     if status.total("waiting", "admitted", "running"):
         return [printable(status.end.words)]
     return [] if found is None or found.ended_at is None else [f"the last run: {told(found)}"]
+
+
+def proved(status: Status) -> list[str]:
+    """How far the proof is."""
+    return [] if status.read_back is None else [status.read_back.words]
 
 
 def running(status: Status) -> list[str]:

@@ -61,7 +61,7 @@ def status(
             ledger,
             name,
             now.active,
-            receipts_dir=settings.receipts_dir,
+            layout=settings.layout,
             valkey=settings.valkey,
             tasks=tasks_of(settings.for_code) if now.active else {},
             lease_s=settings.timing.lease_s,

@@ -120,7 +120,7 @@ class Stack:
             self.ledger,
             None,
             active,
-            receipts_dir=self.code.receipts_dir,
+            layout=self.code,
             valkey=self.valkey,
             tasks=tasks_of(self.code) if active else {},
             lease_s=self.lease_s,

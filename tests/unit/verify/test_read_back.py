@@ -25,6 +25,10 @@ from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.spec import JobSpec
 from conductor.verify import file_facts, read_back
 from conductor.verify.read_back import FILE, SETTLE_S, ReadBack, notes_of
+from conductor.verify.read_back_progress import read_progress
+from conductor.views.now import now_of
+from conductor.views.status import Status
+from conductor.views.status_text import lines
 
 #: JSON, since its suffix says so.
 CONTENT = b'{"a": 1}'
@@ -124,6 +128,31 @@ def test_a_file_that_is_altered_with_its_time_put_back_is_found(
     said = {"file": spec.writes[0].path, "about": "diagnostics.echo · out.json"}
     said |= {"job_id": spec.id, "task": spec.task}
     assert told == ([] if is_first_read else [{"output.altered": said}]), "by the first who reads it"
+
+
+def test_who_asks_meanwhile_is_told_how_far_it_is(scene: ReadBackScene) -> None:
+    state_dir = scene.settings.state_dir
+    assert read_progress(state_dir) is None
+    _, file, _ = scene.made(0)
+    scene.made(1)
+    scene.read_back.turn()
+    begun = read_progress(state_dir)
+    assert begun is not None and (begun.files, begun.left) == (0, 2)
+
+    altered(file)
+    scene.now += SETTLE_S
+    scene.read_back.turn()
+    scene.now += SETTLE_S
+    scene.read_back.turn()
+
+    found = read_progress(state_dir)
+    assert found is not None and (found.files, found.left, found.altered) == (1, 0, 1)
+    words = "1 published file read back, as published; 1 not as published: `conductor verify` names them"
+    status = Status(now=0.0, read_back=found)
+    assert words in lines(status) and now_of(status).proved == words
+
+    (state_dir / "read_back.json").write_bytes(b"{half")
+    assert read_progress(state_dir) is None
 
 
 def test_a_file_is_read_only_when_it_has_stood_in_one_state(scene: ReadBackScene) -> None:

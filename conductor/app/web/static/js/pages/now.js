@@ -27,12 +27,13 @@ export function show(main) {
     aside: h("p", { class: "grey" }),
     todo: h("ul", { class: "todo" }),
     backlogs: h("div"),
+    proved: h("p", { class: "grey" }),
     gates: h("section", { hidden: true }, h("h2", {}, "Gates"), h("div", { class: "tiles" })),
     waiting: section("Waiting", WAITING),
     running: section("Running", RUNNING),
     notes: h("ul", { class: "grey" }),
   };
-  main.append(parts.words, parts.aside, parts.todo, parts.backlogs, parts.gates, parts.waiting.all, parts.running.all, parts.notes);
+  main.append(parts.words, parts.aside, parts.todo, parts.backlogs, parts.proved, parts.gates, parts.waiting.all, parts.running.all, parts.notes);
   let told = null;
   const timer = setInterval(() => told && !document.hidden && fill(parts, told), 5000);
   return {
@@ -57,6 +58,7 @@ function fill(parts, told) {
   put(parts.aside, told.has_leader || !told.as_of ? "" : `The figures below are as of ${moment(told.as_of)}.`);
   put(parts.todo, headline.todo.map(todo));
   rows(parts.backlogs, told.backlogs, (row) => row.name, () => h("div", { class: "backlog" }), (element, row) => backlog(element, row, told.waiting));
+  put(parts.proved, told.proved);
   parts.gates.hidden = told.gates.length === 0;
   const costs = costOf(told);
   rows(parts.gates.lastElementChild, told.gates, gateKey, () => h("article", { class: "tile" }), (element, row) => tile(element, row, costs.get(gateKey(row)), told));
