@@ -1,17 +1,19 @@
-"""Real work beside a shell script: transcodes from plan to verified against `xargs -P CORES ffmpeg`.
+"""Real work beside a shell script: transcodes, or a reel, from plan to verified against `xargs -P CORES
+ffmpeg`; transcodes also beside HyperQueue, where `hq` is on the PATH.
 
-    python benchmarks/real.py [--films 16] [--seconds 8] [--rounds 3] [--json FILE]
+    python benchmarks/real.py [--films 16] [--seconds 8] [--rounds 3] [--reel] [--json FILE]
 
 The same ffmpeg with the same options over the same films, in turns. Cold: a project in which nothing runs
 yet, with a Valkey and a node of its own, until all is verified and has ended. Again: the same command, when
 there is nothing to do. Goal: cold at most 1.10 times of xargs with 16 films, 1.03 with 160; again 1.0 s.
+
+`--reel`: the workflow `highlights` instead, which also chooses what it shows; the script looks at each film
+for nothing, and takes its first seconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -21,11 +23,8 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import media
 from beside import CommandTime, row, timed
+from real_shell import by_hyperqueue, by_xargs, has_hyperqueue, reel_by_shell
 
-from workers.media import codecs, ffmpeg, probing
-from workers.tasks import media_transcode
-
-CORES = os.cpu_count() or 1
 PLAN = '''\
 """Each film of a folder, once."""
 
@@ -51,6 +50,7 @@ def main() -> None:
     parser.add_argument("--films", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--reel", action="store_true")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="real") as folder:
@@ -58,34 +58,30 @@ def main() -> None:
         films.mkdir()
         for n in range(asked.films):
             media.clip(films / f"film{n:03}.mp4", seconds=asked.seconds + n % 4, size="1280x720")
-        taken: dict[str, list[CommandTime]] = {"xargs": [], "cold": [], "again": []}
-        for number in range(asked.rounds):
-            taken["xargs"].append(by_xargs(films, Path(folder) / f"x{number}"))
-            project = made_project(Path(folder) / f"p{number}", films)
-            for way in ("cold", "again"):
-                taken[way].append(timed([sys.executable, "-m", "conductor", "run", "films"], project))
-    rows = [{"films": asked.films, **row(way, runs, taken["xargs"], "xargs")} for way, runs in taken.items()]
+        rows = [
+            {"films": asked.films, **each} for each in compared(films, Path(folder), asked.rounds, asked.reel)
+        ]
     for each in rows:
         print("  ".join(f"{key} {value}" for key, value in each.items()))
     if asked.json is not None:
         asked.json.write_bytes(msgspec.json.encode(rows))
 
 
-def by_xargs(films: Path, out: Path) -> CommandTime:
-    out.mkdir()
-    first = next(iter(sorted(films.iterdir())))
-    facts = probing.film(first, first.name)
-    given = media_transcode.TranscodeArgs(encoder="cpu")
-    encoder = codecs.candidates("h264", "cpu", False)[0]
-    streams, options = media_transcode.recipe(first, facts, given, encoder, 1)
-    options |= media_transcode.container(facts, given, "mp4") | codecs.options(encoder, None, 1)
-    words = ffmpeg.arguments(ffmpeg.sink(streams, out / first.name, "mp4", **options))
-    line = shlex.join([ffmpeg.binary(), "-nostdin", "-v", "error", "-filter_complex_threads", "1", *words])
-    line = line.replace(str(first), '"$0"').replace(str(out / first.name), f'{out}/"$(basename "$0")"')
-    names = "\n".join(map(str, sorted(films.iterdir()))).encode()
-    took = timed(["xargs", "-P", str(CORES), "-n", "1", "sh", "-c", line], out, names)
-    assert len(list(out.iterdir())) == len(list(films.iterdir()))
-    return took
+def compared(films: Path, folder: Path, rounds: int, is_reel: bool) -> list[dict[str, str | float]]:
+    """A row a way; ratios are those of the shell script of the same round."""
+    control = "script" if is_reel else "xargs"
+    shell = reel_by_shell if is_reel else by_xargs
+    ways = [control, "cold", "again", *(["hyperqueue"] if not is_reel and has_hyperqueue() else [])]
+    taken: dict[str, list[CommandTime]] = {way: [] for way in ways}
+    for number in range(rounds):
+        taken[control].append(shell(films, folder / f"x{number}"))
+        if "hyperqueue" in taken:
+            taken["hyperqueue"].append(by_hyperqueue(films, folder / f"h{number}"))
+        project = made_project(folder / f"p{number}", films)
+        words = ["highlights", "films"] if is_reel else ["films"]
+        for way in ("cold", "again"):
+            taken[way].append(timed([sys.executable, "-m", "conductor", "run", *words], project))
+    return [row(way, runs, taken[control], control) for way, runs in taken.items()]
 
 
 def made_project(folder: Path, films: Path) -> Path:
