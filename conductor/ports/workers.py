@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from conductor.model.snapshot import Reservation
 from conductor.model.worker import SeenWorker
 
 
@@ -17,6 +18,11 @@ class RollCalls(Protocol):
     def call_roll(self, names: Sequence[str]) -> None:
         """Each of them is to say at once what it holds (`Attempts.renew`), and so to be heard. Who does not
         listen any more finds the word for a minute."""
+        ...
+
+    def expect(self, running: Sequence[Reservation], wait_s: float) -> None:
+        """These ran when the leader looked last. Where the ledger has forgotten that, and while it is not
+        settled, their workers are waited for like those that it knows (at most `wait_s`), and called."""
         ...
 
 

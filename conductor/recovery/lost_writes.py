@@ -10,13 +10,14 @@ receipts are taken in, and numbers that may be in use are left behind.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from conductor.base.errors import ConductorError, Fenced, Unreachable
 from conductor.base.logs.events import emit_event
 from conductor.base.text import many
 from conductor.model.ledger_entries import Settled, Unsettled
 from conductor.model.served_by import ServedBy
+from conductor.model.snapshot import Reservation
 from conductor.ports import Ledger
 from conductor.recovery.failover_words import failover_words
 from conductor.recovery.reapply_journal import JournalReapply, Reapplied
@@ -40,6 +41,8 @@ class Settler:
         self._journal = reapply
         #: The epoch in which all was said again, and how much of it was new to the ledger.
         self._reapplied_in = self._told_again = 0
+        #: The epoch in which those were called that ran when this leader looked last.
+        self._called_in = 0
         #: By which server the ledger is whole, and when it was found so for the last time (monotonic).
         self._server = ""
         self._whole_at: float | None = None
@@ -53,8 +56,12 @@ class Settler:
             if served is None or served.server != self._server:
                 identity.note_server(ServedBy(server=self._server, at=time.time()))
 
-    def reason(self, epoch: int) -> str:
-        """Why nothing may be handed out yet; empty: the ledger is settled."""
+    def reason(self, epoch: int, running: Sequence[Reservation] = ()) -> str:
+        """Why nothing may be handed out yet; empty: the ledger is settled. `running`: what ran when this
+        leader looked last."""
+        if self._called_in != epoch:
+            self._ledger.workers.expect(running, self._wait_s)
+            self._called_in = epoch
         unsettled = self._ledger.identity.pulse().unsettled
         if unsettled is None:
             return ""

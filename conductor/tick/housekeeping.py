@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from conductor.base.logs.events import emit_event
 from conductor.core.failures.retry import after_failure
@@ -59,9 +59,10 @@ class Housekeeping:
         self._is_said = False
         self._held_back = ""
 
-    def settle(self, epoch: int) -> str:
-        """Why nothing may be admitted; empty: it may. Raises `Unreachable` and `Fenced`."""
-        hold = self._settled(epoch)
+    def settle(self, epoch: int, seen: Sequence[Reservation] = ()) -> str:
+        """Why nothing may be admitted; empty: it may. `seen`: what was handed over when this leader looked
+        last. Raises `Unreachable` and `Fenced`."""
+        hold = self._settled(epoch, seen)
         # Before it is settled nobody is lost: who holds what is just what is not known.
         if not hold and self._rescue_orphans():
             self._changed()  # What has gone back is among the candidates.
@@ -78,13 +79,13 @@ class Housekeeping:
         self._held_back = hold
         return hold
 
-    def _settled(self, epoch: int) -> str:
+    def _settled(self, epoch: int, seen: Sequence[Reservation]) -> str:
         """Redis may have forgotten what it was told last."""
         if self._ledger.leadership.is_settled:
             self._settler.whole()
             self._unsettled, self._is_said = None, False
             return ""
-        reason = self._settler.reason(epoch)
+        reason = self._settler.reason(epoch, [held for held in seen if held.worker is not None])
         if not reason:
             self._changed()
             return ""

@@ -39,7 +39,7 @@ from conductor.core.rates import engine_choice
 from conductor.model.decision import Decision, GateLedger
 from conductor.model.limits import Limits, TaskRules
 from conductor.model.report import CounterReading
-from conductor.model.snapshot import Candidate, JobClass, KindState, Lookahead, Snapshot
+from conductor.model.snapshot import Candidate, JobClass, KindState, Lookahead, Reservation, Snapshot
 from conductor.model.subject import subject_of_line
 from conductor.ports import Ledger, Rates
 from conductor.tick.apply import Applied
@@ -90,6 +90,8 @@ class TickMemory(Struct, frozen=True, kw_only=True):
     turned_down: Mapping[str, float] = {}
     #: The next tick begins no sooner.
     rest_s: float = 0.0
+    #: What was handed over and is not over: a Redis that steps back may forget whose it is.
+    seen: tuple[Reservation, ...] = ()
 
 
 class TickState(Struct, frozen=True, kw_only=True):
@@ -176,7 +178,7 @@ def steps(
 
 def settle(housekeeping: Housekeeping, state: TickState) -> TickState:
     """What nobody runs any more goes back; does the ledger know all that it was told."""
-    return replace(state, hold=housekeeping.settle(state.epoch))
+    return replace(state, hold=housekeeping.settle(state.epoch, state.memory.seen))
 
 
 def observe(ledger: Ledger, rates: Rates, told: Told, state: TickState) -> TickState:
@@ -361,6 +363,7 @@ def leave(state: TickState) -> TickState:
             job_id: snapshot.passed_over[job_id] for job_id in again if job_id in snapshot.passed_over
         },
         rest_s=REST_S if snapshot.deep and applied.fed else 0.0,
+        seen=snapshot.reservations,
     )
     # What was turned down by the hand-over would be tried again at once, for ever: the world needs a moment.
     wait_s = decision.next_tick_s if applied.fed or not applied.refused else memory.limits.tick_s

@@ -169,17 +169,17 @@ def test_the_gate_ledger_is_replaced_as_a_whole(scene: LedgerScene) -> None:
     assert scene.ledger.gate_record.gates().holds == ()
 
 
-def test_a_job_that_comes_back_goes_ahead_of_those_that_came_after_it(scene: LedgerScene) -> None:
-    scene.put(an_entry("first"), an_entry("lost"), an_entry("urgent", a_class("c2", priority=5)))
-    scene.put(an_entry("late"), an_entry("later"))
+def test_a_job_that_comes_back_goes_ahead_of_all_that_came_after_it(scene: LedgerScene) -> None:
+    scene.put(an_entry("first"), an_entry("delayed"), an_entry("lost"))
+    scene.put(an_entry("urgent", a_class("c2", priority=5)), an_entry("late"))
     scene.run("lost")
-    for name, class_id in {"first": "c1", "urgent": "c2", "late": "c1", "later": "c1"}.items():
+    for name, class_id in {"first": "c1", "urgent": "c2", "late": "c1", "delayed": "c1"}.items():
         assert scene.admit(name, class_id=class_id) is None
     assert scene.rescue("lost")
 
     assert scene.admit("lost", attempt=2) is None
 
-    assert queued(scene) == ["first", "urgent", "lost", "late", "later"]
+    assert queued(scene) == ["first", "urgent", "lost", "late", "delayed"]
 
 
 def test_jobs_that_come_back_together_keep_their_order(scene: LedgerScene) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from redis import Redis
@@ -93,14 +94,18 @@ def test_a_ledger_that_was_emptied_is_told_what_was_claimed(
 
 
 class Away:
-    """A ledger that cannot be reached."""
+    """A ledger that cannot be reached for so many questions, and has nothing to say then."""
 
-    def __init__(self) -> None:
-        self.asked = threading.Event()
+    def __init__(self, questions: float = math.inf) -> None:
+        self.asked, self.over = threading.Event(), threading.Event()
+        self._left = questions
 
-    def next_preloaded(self, *args: Any) -> None:
+    def next_preloaded(self, worker: str, timeout_s: float) -> None:
         self.asked.set()
-        raise Unreachable("no Redis")
+        self._left -= 1
+        if self._left >= 0:
+            raise Unreachable("no Redis")
+        self.over.wait(timeout_s)
 
 
 def test_each_time_the_ledger_was_away_is_counted_for_it_may_have_forgotten_its_last_words():
@@ -112,3 +117,20 @@ def test_each_time_the_ledger_was_away_is_counted_for_it_may_have_forgotten_its_
         wait_until(lambda: lining.breaks > 0, "it is counted")
     finally:
         lining.close()
+
+
+def test_a_worker_says_what_it_holds_once_redis_is_back_whether_it_is_called_or_not():
+    away, calls, called = Away(2), list[int](), threading.Event()
+
+    def on_roll_call() -> None:
+        calls.append(lining.breaks)
+        called.set()
+
+    lining = SuccessorFeed(cast(Attempts, away), "w1", Stopping(), on_roll_call)
+    lining.start()
+    try:
+        assert called.wait(10)
+        assert calls == [2], "once, and not while it was away"
+    finally:
+        lining.close()
+        away.over.set()

@@ -120,7 +120,8 @@ class Keeper:
             running = next((held for held in self._helds if held.is_running), None)
         self._at_all_costs(partial(self._chores, running))
         # Also when idle: waking this thread for every job would cost a short one more than its own work.
-        return min(SAMPLE_S, self._lease_s / 3)
+        due_s = self._renew_at - time.monotonic()
+        return max(0.0, due_s) if due_s <= _AGAIN_S else min(SAMPLE_S, self._lease_s / 3)
 
     def _is_due(self) -> bool:
         has_news = self._is_hurried or any(held.is_news for held in self._helds)
@@ -154,15 +155,21 @@ class Keeper:
             renewed = self._attempts.renew(
                 self._worker, self._lease_s, [h.report(asked_at) for h in named], self._seen
             )
-            for held, answer in zip(named, renewed.answers, strict=True):
-                self._hear(held, self._adopted(held) if answer == "unknown" else answer, asked_at)
+            answers: list[RenewAnswer] = [
+                self._adopted(held) if answer == "unknown" else answer
+                for held, answer in zip(named, renewed.answers, strict=True)
+            ]
+            for held, answer in zip(named, answers, strict=True):
+                self._hear(held, answer, asked_at)
         except Unreachable:
             return
         except ConductorError as e:
             words = "Renewing what {worker} holds was refused: {error}"
             emit_event("lease.refused", words, worker=self._worker, error=str(e))
             return
-        self._renew_at = asked_at + self._lease_s / 3
+        # The ledger is about to be told of it: nobody else may be given it meanwhile.
+        if "unknown" not in answers:
+            self._renew_at = asked_at + self._lease_s / 3
 
     def _hear(self, held: Held, answer: RenewAnswer, asked_at: float) -> None:
         if held.verdict is not None:

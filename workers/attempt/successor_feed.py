@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 #: The ledger answers sooner than that; it only has to be said how long at most.
 _WAIT_S = 60.0
-#: Redis is away: what is missed meanwhile costs a tick.
-_AGAIN_S = 1.0
+#: Redis is away: asked again after so long, each time twice as long, up to the second.
+_AGAIN_S = 0.1, 1.0
 
 
 class SuccessorFeed:
@@ -60,16 +60,20 @@ class SuccessorFeed:
         return self._words.popleft() if self._words else None
 
     def _work(self) -> None:
+        away_s = 0.0
         while not self._closed.is_set():
             try:
-                word = self._attempts.next_preloaded(self._worker, _WAIT_S)
+                word = self._attempts.next_preloaded(self._worker, 0.0 if away_s else _WAIT_S)
             except (ConductorError, msgspec.MsgspecError, TypeError, ValueError, OSError) as e:
                 self.breaks += 1
-                if not self._closed.wait(_AGAIN_S):
+                away_s = min(2 * away_s or _AGAIN_S[0], _AGAIN_S[1])
+                if not self._closed.wait(away_s):
                     logger.debug("Not heard who goes next: {}", e)
                 continue
-            if isinstance(word, RollCall):
+            # Back from a break: a Redis that forgot this worker will not call it.
+            if away_s or isinstance(word, RollCall):
+                away_s = 0.0
                 self._on_roll_call()
-            elif word is not None:
+            if word is not None and not isinstance(word, RollCall):
                 self._words.append(word)
                 self._stopping.wake()

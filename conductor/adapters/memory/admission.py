@@ -19,6 +19,9 @@ from conductor.model.receipt import Receipt
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
 
+#: Deeper queues hold jobs that are over in milliseconds.
+SHALLOW = 16
+
 
 def is_waiting(store: Store, job: StoredJob) -> bool:
     """And free to go."""
@@ -48,15 +51,18 @@ def hand_over(
 
 
 def place_in_queue(store: Store, job: StoredJob, queue: Sequence[str]) -> int:
-    """What was handed over before and comes back goes ahead of those that were handed over meanwhile and came
-    after it."""
-    at = len(queue)
-    while job.attempts and at:
-        other = store.jobs.get(queue[at - 1].rpartition("-a")[0])
-        if other is None or other.job_class.priority > job.job_class.priority or other.seq < job.seq:
-            break
-        at -= 1
-    return at
+    """What was handed over before and comes back goes ahead of all that came after it and was handed over
+    meanwhile."""
+    if not job.attempts or len(queue) > SHALLOW:
+        return len(queue)
+    ahead_of = (
+        at
+        for at, entry in enumerate(queue)
+        if (other := store.jobs.get(entry.rpartition("-a")[0])) is not None
+        and other.job_class.priority <= job.job_class.priority
+        and other.seq > job.seq
+    )
+    return next(ahead_of, len(queue))
 
 
 def report_objection(store: Store, r: Reservation) -> str | None:

@@ -233,7 +233,8 @@ class MemoryAttempts:
         store = self._store
         with store.lock:
             job = store.jobs.get(reservation.job_id)
-            if job is None:
+            if job is None:  # It has not been told again yet; its worker has to name it once more.
+                store.history.reported_workers.discard(worker)
                 return "unknown"
             if not is_unheard(job.state, job.attempts, reservation.attempt):
                 return "gone"

@@ -6,7 +6,9 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 from conductor.adapters.memory.store import Store
+from conductor.core.failures.history import is_unheard
 from conductor.model.ledger_entries import RollCall
+from conductor.model.snapshot import Reservation
 from conductor.model.worker import SeenWorker
 
 
@@ -23,6 +25,17 @@ class MemoryWorkers:
             for name in names:
                 self._store.successor_feeds[name].append(RollCall())
             self._store.ring()
+
+    def expect(self, running: Sequence[Reservation], wait_s: float) -> None:
+        store = self._store
+        with store.lock:
+            for held in () if store.is_settled else running:
+                job = store.jobs.get(held.job_id)
+                is_forgotten = job is None or is_unheard(job.state, job.attempts, held.attempt)
+                if is_forgotten and held.worker and held.worker not in store.history.reported_workers:
+                    store.history.workers.add(held.worker)
+                    store.successor_feeds[held.worker].append(RollCall())
+            store.ring()
 
 
 class MemoryDoorbell:

@@ -9,9 +9,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
+from conductor.adapters.redis.attempts import ms
 from conductor.adapters.redis.client import translating
 from conductor.adapters.redis.scripts import Scripts
+from conductor.model.snapshot import Reservation
 from conductor.model.worker import SeenWorker
+
+#: One step keeps the server for a millisecond at most.
+AT_ONCE = 500
+
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class RedisWorkers:
@@ -35,6 +44,11 @@ class RedisWorkers:
     def call_roll(self, names: Sequence[str]) -> None:
         for name in names:
             self._scripts.run("call_roll", name)
+
+    def expect(self, running: Sequence[Reservation], wait_s: float) -> None:
+        rows = [(held.worker, held.job_id, held.attempt) for held in running]
+        for first in range(0, len(rows), AT_ONCE):
+            self._scripts.run("expect", _pack((ms(wait_s), rows[first : first + AT_ONCE])))
 
 
 def _seen(name: str, fields: dict[bytes, bytes], heard: bytes | None) -> SeenWorker:

@@ -10,7 +10,11 @@
 --            `release` of steps.lua touches, what history.lua names; rq:job:ENTRY, rq:wip:Q
 local id, attempt, worker, lease_ms, fields, queue, reservation, charges, description, node = unpack(cmsgpack.unpack(ARGV[1]))
 local job = job_of(id)
-if not job then return 'unknown' end
+if not job then
+  -- It has not been told again yet: until this worker names it once more nothing is handed out.
+  if not is_settled() then call('SREM', P .. 'reported_workers', worker) end
+  return 'unknown'
+end
 if not is_unheard(job, attempt) then return 'gone' end
 if job.letter == 'w' then
   unrest(id, job)

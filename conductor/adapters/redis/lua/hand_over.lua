@@ -158,20 +158,25 @@ local function ring_at(node)
   redis.pcall('PUBLISH', P .. 'handed_over:' .. node, '')
 end
 
--- Does `other`, which lies in the queue, come before it by the order of the backlog?
-local function comes_before(other, job)
-  return not other or priority_of(other.class) > priority_of(job.class) or tonumber(other.seq) < tonumber(job.seq)
+-- Deeper ones hold jobs that are over in milliseconds.
+local SHALLOW = 16
+
+-- Came `other`, which lies in the queue, after it, and with no higher priority?
+local function came_after(other, job)
+  return other and priority_of(other.class) <= priority_of(job.class) and tonumber(other.seq) > tonumber(job.seq)
 end
 
--- Into its queue. What was handed over before and comes back goes ahead of those that were handed over meanwhile
--- and came after it: it does not wait once more, behind all of them. `job`: as it waited. An older ACL knows no
+-- Into its queue. What was handed over before and comes back goes ahead of all that came after it and was handed
+-- over meanwhile: it does not wait once more, behind all of them. `job`: as it waited. An older ACL knows no
 -- LINSERT.
 local function enqueue(queue, entry, job)
   local key, behind = R .. 'queue:' .. queue, {}
-  local last = job.attempts > 0 and call('LINDEX', key, -1)
-  while last and not comes_before(job_of(string.match(last, '^([%w_-]+)-a%d+$') or ''), job) do
-    behind[#behind + 1] = call('RPOP', key)
-    last = call('LINDEX', key, -1)
+  local entries = job.attempts > 0 and call('LLEN', key) <= SHALLOW and call('LRANGE', key, 0, -1) or {}
+  for at, other in ipairs(entries) do
+    if came_after(job_of(string.match(other, '^([%w_-]+)-a%d+$') or ''), job) then
+      for _ = at, #entries do behind[#behind + 1] = call('RPOP', key) end
+      break
+    end
   end
   call('RPUSH', key, entry)
   for at = #behind, 1, -1 do call('RPUSH', key, behind[at]) end
