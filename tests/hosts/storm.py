@@ -21,12 +21,15 @@ from tests.chaos import play
 from tests.chaos.jobs import mixed
 from tests.chaos.nemesis import schedule
 from tests.chaos.soak import machine, say
+from tests.hosts.courses import course, told
 from tests.hosts.hosts_nemesis import WEIGHTS, HostsNemesis
 from tests.hosts.hosts_world import a_hosts_world
 from tests.hosts.network import why_not
 
 #: So many jobs are dispatched together.
 LOT = 50
+#: Of so many slow recoveries it is told where their seconds went.
+TAKEN_APART = 12
 
 
 def main() -> int:
@@ -52,10 +55,13 @@ def main() -> int:
             world.lots = [jobs[n : n + LOT] for n in range(0, len(jobs), LOT)]
             blows = schedule(seed, options.blows, options.gap, WEIGHTS)
             figures, faults = play.struck(world, blows, HostsNemesis(world))
+            events = told(world)
     # Those go by the clocks of hosts, which were wrong.
     figures.failover_s.clear()
     figures.receipt_s.clear()
     say("\n".join(figures.lines()))
+    for each in sorted(figures.recoveries, key=lambda each: -each.seconds)[:TAKEN_APART]:
+        say(f"  {each.kind}, {each.job_id[:8]} #{each.attempt}: {course(each, events)}")
     say(f"{len(faults)} faults" + "".join(f"\n  {fault}" for fault in faults))
     return 1 if faults else 0
 
