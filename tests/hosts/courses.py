@@ -13,7 +13,7 @@ from tests.chaos.world import ChaosWorld
 STEPS = {"job.failed": "given back", "job.rescued": "given back", "job.admitted": "handed over"}
 
 
-class Told(NamedTuple):
+class CourseStep(NamedTuple):
     #: By Redis's clock: those of hosts are wrong now and then.
     at: float
     step: str
@@ -21,22 +21,22 @@ class Told(NamedTuple):
     place: str
 
 
-def told(world: ChaosWorld) -> list[Told]:
+def told(world: ChaosWorld) -> list[CourseStep]:
     """In the order in which Redis heard it."""
     rows: Any = world.asked(lambda r: r.xrange("conductor:events"))
     return [*_told(rows)]
 
 
-def _told(rows: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[Told]:
+def _told(rows: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[CourseStep]:
     for key, row in rows:
         event = json.loads(row[b"e"])
         if event["name"] in STEPS:
             fields = event.get("fields", {})
             at = int(key.partition(b"-")[0]) / 1000
-            yield Told(at, STEPS[event["name"]], fields.get("job_id", ""), fields.get("place", ""))
+            yield CourseStep(at, STEPS[event["name"]], fields.get("job_id", ""), fields.get("place", ""))
 
 
-def course(recovery: Recovery, events: Sequence[Told]) -> str:
+def course(recovery: Recovery, events: Sequence[CourseStep]) -> str:
     """«given back +0.1 s, handed over +0.9 s → h5, begun +9.6 s»."""
     until = recovery.at + recovery.seconds
     own = [e for e in events if e.job_id == recovery.job_id and recovery.at <= e.at <= until]

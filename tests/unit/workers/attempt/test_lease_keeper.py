@@ -10,7 +10,7 @@ from workers.attempt.lease_keeper import Keeper
 from workers.isolation.stop_signals import Stopping
 
 
-class Away:
+class Unreached:
     """A ledger that cannot be reached."""
 
     def renew(self, *args: Any) -> None:
@@ -18,6 +18,6 @@ class Away:
 
 
 def test_after_a_renewal_that_did_not_arrive_it_does_not_sleep_until_the_next_sample():
-    keeper = Keeper(cast(Attempts, Away()), "w1", 30.0, Stopping(), lambda held: None)
+    keeper = Keeper(cast(Attempts, Unreached()), "w1", 30.0, Stopping(), lambda held: None)
 
     assert keeper._round() <= 0.25  # pyright: ignore[reportPrivateUsage]
