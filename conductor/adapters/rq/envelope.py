@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
-from functools import cache
+from functools import cache, partial
 
 import orjson
 
@@ -14,6 +15,8 @@ FUNCTION = "workers.runner.run_job"
 #: RQ's results are not ours (receipts are): it may forget them soon.
 RESULT_TTL_S = 600
 FAILURE_TTL_S = 86_400
+#: RFC 1950 and 1951: no dictionary, the fastest level; the last block, stored: its length, and that inverted.
+_STORED = partial(struct.Struct("<3sHH").pack, b"\x78\x01\x01")
 
 
 @cache
@@ -49,8 +52,9 @@ def constant_fields() -> tuple[str, ...]:
 def data(job_id: str, attempt: int) -> bytes:
     """RQ's `data` field: the call, as JSON (never pickle), in the zlib envelope that RQ opens.
 
-    Stored, not deflated: 72 bytes instead of 64, and made in 5 µs instead of 38."""
-    return zlib.compress(orjson.dumps((FUNCTION, None, (job_id, attempt), {})), level=0)
+    One stored block, put together here: zlib would make room for a window of 256 KiB first."""
+    call = orjson.dumps((FUNCTION, None, (job_id, attempt), {}))
+    return _STORED(len(call), len(call) ^ 0xFFFF) + call + zlib.adler32(call).to_bytes(4)
 
 
 def description(reservation: Reservation) -> str:

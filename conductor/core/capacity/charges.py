@@ -31,8 +31,11 @@ def sums_of(key: str) -> tuple[str, ...]:
 def charges(reservation: Reservation) -> dict[str, int]:
     """Charge key → amount (MiB, milli-cores, bytes); only what is not zero."""
     r = reservation
-    amounts = {charge_key(VRAM, f"{r.node}/{device}"): r.vram_mib for device in r.devices}
-    amounts |= {charge_key(name, r.node): amount for name, amount in held_of_node(r)}
-    amounts |= r.held
-    amounts |= {disk_key(r.node, root): size for root, size in r.disk.items()}
-    return {key: amount for key, amount in amounts.items() if amount > 0}
+    amounts = {charge_key(name, r.node): amount for name, amount in held_of_node(r) if amount > 0}
+    # Most have nothing of the rest, and a tick asks of hundreds.
+    if r.devices and r.vram_mib > 0:
+        amounts |= {charge_key(VRAM, f"{r.node}/{device}"): r.vram_mib for device in r.devices}
+    if r.held or r.disk:
+        others = r.held | {disk_key(r.node, root): size for root, size in r.disk.items()}
+        amounts |= {key: amount for key, amount in others.items() if amount > 0}
+    return amounts
