@@ -48,7 +48,10 @@ MODULES = (calls, decision, chains, job_class, limits, receipt, report, snapshot
 #: Class of then → its class now, for those that are called otherwise.
 CLASSES: dict[str, type[msgspec.Struct]] = {}
 #: Class of then → field of then → field now; None: it is gone.
-RENAMED: dict[str, dict[str, str | None]] = {"Volume": {"identity": None}}
+RENAMED: dict[str, dict[str, str | None]] = {
+    "Volume": {"identity": None},
+    "NodeReport": {"unserved": None},
+}
 #: Whole strings of then → now, as values and as keys.
 WORDS: dict[str, str] = {}
 #: Class of then → from its recorded fields to those that it has now.
