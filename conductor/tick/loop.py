@@ -39,8 +39,8 @@ from conductor.tick.steps import (
     steps,
 )
 
-BACK_OFF_S = 0.25
-LONGEST_BACK_OFF_S = 5.0
+#: Redis is away: asked again so often, however long that takes. It is one question, and all others wait.
+AGAIN_S = 0.25
 #: A stop is noticed within so long.
 NAP_S = 0.25
 
@@ -190,7 +190,7 @@ class Conductor:
                     self._wait(wait_s, should_stop)
                 except Unreachable as e:
                     losses = self._lost(losses, e)
-                    nap(min(LONGEST_BACK_OFF_S, BACK_OFF_S * 2 ** min(losses, 8)), should_stop)
+                    nap(AGAIN_S, should_stop)
         return RunEnd(is_done=False, counts={})
 
     def _wait(self, wait_s: float | None, should_stop: Callable[[], bool]) -> None:

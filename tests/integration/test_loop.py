@@ -21,6 +21,7 @@ from conductor.model.report import NodeReport, QueueReport
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import Lane, to_line
 from conductor.ports import Ledger
+from conductor.tick import loop
 from conductor.tick.loop import Conductor
 
 
@@ -339,10 +340,14 @@ def test_an_orphan_goes_back_and_is_dead_after_its_budget(any_ledger: Ledger) ->
     assert (job.state, job.cause, job.attempts) == ("dead", "worker_lost", 2)
 
 
-def test_losing_redis_is_said_once_and_survived(memory_ledger: Ledger, said: list[str]) -> None:
+def test_losing_redis_is_said_once_and_survived_and_it_is_asked_again_at_the_same_pace(
+    memory_ledger: Ledger, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger = memory_ledger
-    failing = 3
+    failing = 50
     stop = threading.Event()
+    naps: list[float] = []
+    monkeypatch.setattr(loop, "nap", lambda seconds, _: naps.append(seconds))
 
     class Flaky:
         def states(self, now: float, held: Sequence[Reservation] = ()) -> tuple[()]:
@@ -361,3 +366,4 @@ def test_losing_redis_is_said_once_and_survived(memory_ledger: Ledger, said: lis
         "Redis at localhost:6379 cannot be reached (trying again)",
         "Redis is back",
     ]
+    assert len(naps) >= 50 and max(naps) <= 0.25, "whoever waits for Redis waits for that as well"
