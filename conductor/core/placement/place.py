@@ -115,8 +115,5 @@ def rank(place: Place, warm: str = "") -> tuple[float, ...]:
 
 def queue_rank(queue: QueueFree, warm: str) -> tuple[float, ...]:
     """The part of `rank` that the queue alone decides."""
-    return (
-        not queue.has_idle_worker,
-        warm not in queue.warm if warm else False,
-        queue.active / queue.workers,
-    )
+    is_busy, load = queue.load
+    return (is_busy, warm not in queue.warm if warm else False, load)

@@ -137,8 +137,7 @@ class LoadOrder:
         for number in self._of_node.get(node, ()):
             queue, was, now = self._queues[number], self._at.get(number), None
             if queue.queued < queue.depth:
-                load = (queue.active >= queue.workers, queue.active / queue.workers)
-                now = (load, node.tie_break.free << BITS | number)
+                now = (queue.load, node.tie_break.free << BITS | number)
             if was == now:
                 continue
             if was is not None:

@@ -53,3 +53,29 @@ def test_the_decision_feeds_as_deep_as_the_snapshot_says():
 
     assert len(decide(snapshot, [candidate("short.one")], Limits()).admit) == 40
     assert len(decide(a_snapshot(nodes=NODES), [candidate("short.one")], Limits()).admit) == 5
+
+
+def queues_of(deep: int | None, going: int = 0) -> list[str]:
+    """Where twelve jobs go, with three hosts of four workers; so many are under way on the last one."""
+    hosts = [QueueReport(queue=f"cloud-{name}", lane="cloud", workers=4) for name in "abc"]
+    nodes = tuple(a_report(queue.queue.removeprefix("cloud-"), queues=(queue,)) for queue in hosts)
+    running = tuple(
+        a_reservation(f"r{n}", lane="cloud", node="c", queue="cloud-c", task="short.one", state="running")
+        for n in range(going)
+    )
+    snapshot = a_snapshot(
+        nodes=nodes, reservations=running, queued={}, deep={q.queue: deep for q in hosts} if deep else {}
+    )
+    admitted = decide(snapshot, [candidate("short.one", waiting=12)], Limits()).admit
+    return [admission.reservation.queue for admission in admitted]
+
+
+def test_short_jobs_go_in_bundles_for_a_worker_begins_and_ends_several_in_a_turn():
+    assert queues_of(deep=64) == ["cloud-a"] * 8 + ["cloud-b"] * 4
+    # What was begun is filled first.
+    assert queues_of(deep=64, going=5) == ["cloud-c"] * 3 + ["cloud-a"] * 8 + ["cloud-b"]
+
+
+def test_jobs_of_which_a_worker_does_one_at_a_time_are_spread():
+    assert queues_of(deep=None)[:3] == ["cloud-a", "cloud-b", "cloud-c"]
+    assert queues_of(deep=12)[:3] == ["cloud-a", "cloud-b", "cloud-c"]
