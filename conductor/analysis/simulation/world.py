@@ -29,7 +29,8 @@ from conductor.model.limits import Limits
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import RateState, Reservation, Snapshot
 
-#: With more jobs than this, the gates are asked for their reasons only at every so many-th event.
+#: With more jobs than this, the gates are asked for their reasons only at every so many-th event, and where
+#: something can never run: a class that is new is no reason, for each job may be a class of its own.
 MANY_JOBS = 5_000
 ASK_EVERY = 200
 #: With more jobs than this on more nodes than this, a decision is made once in a tick, not at every event.
@@ -95,7 +96,6 @@ class World:
         self._events: list[tuple[float, int, int, SimulatedJob | None]] = []
         self._lines: dict[str, SimulatedQueue] = {}
         self._rates: dict[str, int] = {}
-        self._asked: set[str] = set()
         self._ticks = 0
         #: What a live conductor remembers of those that waited goes on here.
         self._longest_s = begin.longest_wait_s
@@ -204,13 +204,10 @@ class World:
 
     # ── the decision ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _decide(self) -> None:
+    def _decide(self, asks: bool = False) -> None:
+        """`asks`: the gates are asked for their reasons."""
         self._ticks += 1
-        is_due = (
-            len(self.jobs) <= MANY_JOBS
-            or self._ticks % ASK_EVERY == 0
-            or not self._asked >= self._lines.keys()
-        )
+        is_due = asks or len(self.jobs) <= MANY_JOBS or self._ticks % ASK_EVERY == 0
         # Only the answers of the rate gates say when one opens again.
         self.state.explains = is_due or self._budgets is not None
         while self._lines:
@@ -221,6 +218,9 @@ class World:
             decision = Decision(now=self.now)
         if is_due:
             self._note(decision)
+        elif any(hold.is_infeasible for hold in decision.hold):
+            self._decide(asks=True)
+            return
         if self._goes_on_from_live:
             self._look_again(decision)
 
@@ -319,7 +319,6 @@ class World:
 
     def _note(self, decision: Decision) -> None:
         """Who waits for which gate, until the next time they are asked."""
-        self._asked |= self._lines.keys()
         self._rates = {}
         for hold in decision.hold:
             line = self._lines.get(hold.class_id)

@@ -219,10 +219,15 @@ class Orders:
         return self._longest
 
     def _work_s(self) -> float:
-        """How long all that waits and runs would take if the whole were always full."""
+        """How long all that waits and runs would take if the whole were always full. What a pause keeps back
+        explains nobody's wait, for nothing of it starts before a person says so."""
         if self._patience is None:
+            controls = self._free.snapshot.controls
             waiting = sum(
-                c.waiting * c.job_class.duration_s * self._share_of(c.job_class) for c in self._candidates
+                c.waiting * c.job_class.duration_s * self._share_of(c.job_class)
+                for c in self._candidates
+                if c.job_class.backlog not in controls.paused_backlogs
+                and c.job_class.lane not in controls.paused_lanes
             )
             running = self._free.work_s(self._sizes().of_reservation)
             self._patience = waiting + running

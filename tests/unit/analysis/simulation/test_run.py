@@ -106,6 +106,26 @@ def test_so_it_does_with_files_that_live_until_their_last_reader_ends() -> None:
     assert world.ticks > 20
 
 
+def test_of_many_jobs_the_gates_are_asked_seldom_however_many_classes_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = list[float]()
+
+    class CountsNotes(World):
+        def _note(self, decision: Decision) -> None:
+            asked.append(self.now)
+            super()._note(decision)
+
+    always: Any = simulated("onehost_default_200.jsonl", "auto", False, world=CountsNotes)
+    count = len(asked)
+    asked.clear()
+    monkeypatch.setattr(conductor.analysis.simulation.world, "MANY_JOBS", 0)
+    seldom: Any = simulated("onehost_default_200.jsonl", "auto", False, world=CountsNotes)
+
+    assert len(asked) <= count / conductor.analysis.simulation.world.ASK_EVERY + 1
+    assert [(job.id, job.start_s) for job in seldom.jobs] == [(job.id, job.start_s) for job in always.jobs]
+
+
 # ── the command ───────────────────────────────────────────────────────────────────────────────────────────
 
 KEYS = [
@@ -180,7 +200,11 @@ def test_batch_ignores_arrivals_and_jobs_gives_a_line_each(simulate: Simulate) -
     ]
 
 
-def test_what_can_never_run_is_said_and_exits_with_1(simulate: Simulate) -> None:
+@pytest.mark.parametrize("many", [conductor.analysis.simulation.world.MANY_JOBS, 0])
+def test_what_can_never_run_is_said_and_exits_with_1(
+    simulate: Simulate, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conductor.analysis.simulation.world, "MANY_JOBS", many)
     found = simulate("--json", cluster=CLUSTER.replace("24576", "16000"))
 
     assert (found.code, found.json["infeasible"], found.json["done"]) == (1, 2, 1)

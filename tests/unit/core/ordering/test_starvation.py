@@ -8,7 +8,7 @@ from builders import NOW, a_candidate, a_class, a_report, a_reservation, a_snaps
 from conductor.core.admission.admission import decide
 from conductor.core.ordering.orders import AT_ONCE_S
 from conductor.model.limits import Limits
-from conductor.model.snapshot import Candidate, Head
+from conductor.model.snapshot import Candidate, Controls, Head
 
 ALL_CORES = 16.0
 LIMITS = Limits(order="largest", keep_after_s=300.0)
@@ -49,6 +49,32 @@ def test_bounds_are_stated_in_that_order() -> None:
     by = {hold.class_id: hold.starts_by for hold in decision.hold}
     assert all(by.values()), by
     assert sorted(by, key=lambda name: by[name] or 0.0) == ["2-whole", "1-whole", "0-whole"]
+
+
+@pytest.mark.parametrize("controls", [Controls(paused_backlogs=("night",)), Controls(paused_lanes=("gpu",))])
+def test_what_a_pause_keeps_back_explains_nobody_s_wait(controls: Controls) -> None:
+    """It counted as work that there is, so a place was kept for whom others passed over only hours later."""
+    small = a_candidate(a_class("cpu", id="small", backlog="other", cpu=1, duration_s=60.0))
+    whole = a_candidate(a_class("cpu", id="whole", cpu=ALL_CORES, duration_s=60.0))
+    paused = a_candidate(a_class(id="paused", backlog="night", cpu=4, duration_s=3600.0), waiting=1000)
+    busy = a_reservation(
+        lane="cpu", queue="cpu-node1", cpu=ALL_CORES - 1, class_id="c", state="running", started_at=NOW,
+        expected_s=60.0,
+    )  # fmt: skip
+
+    def passed_over_since(seen: Controls, *more: Candidate) -> float | None:
+        decision = decide(
+            a_snapshot(reservations=(busy,), controls=seen),
+            [whole, small, *more],
+            Limits(order="largest", keep_after_s=10.0, overdue_s=10_000.0),
+        )
+        return {hold.class_id: hold.passed_over_since for hold in decision.hold}["whole"]
+
+    alone = passed_over_since(Controls())
+
+    assert alone is not None
+    assert passed_over_since(controls, paused) == alone
+    assert (passed_over_since(Controls(), paused) or 0.0) > alone
 
 
 def held_since(since: float, backlog: str = "b", priority: int = 0, **more: float) -> dict[str, float | None]:
