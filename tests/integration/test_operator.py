@@ -143,7 +143,7 @@ def test_what_was_deleted_or_altered_is_made_again_and_only_that(
     said = cli("retry", "--missing", str(manifest))
 
     assert said.code == 0, said.err
-    assert said.out.startswith("2 jobs are waiting again; 1 files of theirs lie in .tmp/aside")
+    assert said.out.startswith("2 jobs are waiting again; 1 file of theirs lies in .tmp/aside")
     assert [scene.state(s) for s in (kept, deleted, altered)] == ["done", "waiting", "waiting"]
     assert list(accepted(scene.receipts())) == [kept.id]
     for spec in (deleted, altered):

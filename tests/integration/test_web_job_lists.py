@@ -118,7 +118,7 @@ def test_nothing_is_done_to_many_unless_it_was_counted_and_the_count_still_holds
         counted = ask.post("/api/v1/bulk", json=some).json()
         assert (counted["count"], sorted(counted["ids"])) == (2, sorted([spec(1).id, spec(2).id]))
         other = ask.post("/api/v1/bulk", json={**some, "count": 3})
-        assert (other.status_code, other.json()["error"].split(",")[0]) == (409, "there are 2 now")
+        assert (other.status_code, other.json()["error"].split(",")[0]) == (409, "3 were counted")
         assert set(place.ledger.jobs.states([spec(1).id, spec(2).id]).values()) == {"waiting"}
         done = ask.post("/api/v1/bulk", json={**some, "count": 2}, headers={"X-Name": "anna"})
     assert done.json()["taken"] == 2
