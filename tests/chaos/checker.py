@@ -348,7 +348,7 @@ def rq_faults(seen: Evidence) -> list[str]:
             entries = value
         elif key.startswith("rq:wip:"):
             entries = [entry.removesuffix(":1") for entry in value[::2]]
-        elif key.startswith("rq:job:") and seen.redis.get(f"ttl:{key}", -1) < 0:
+        elif key.startswith("rq:job:") and seen.redis.get(f"ttl:{key}", -1) == -1:
             entries = [key.removeprefix("rq:job:")]
         found += [
             f"rq: {key} holds {entry}, which is not in flight" for entry in entries if entry not in flying

@@ -127,6 +127,16 @@ def test_an_entry_of_rq_that_the_ledger_does_not_know_is_named(seen: Evidence):
     assert any(f"{job_id}-a1, which is not in flight" in fault for fault in faults(seen))
 
 
+def test_a_job_of_rq_that_never_runs_out_is_named_and_one_that_ran_out_meanwhile_is_not(seen: Evidence):
+    key = f"rq:job:{done(seen)}-a1"
+    seen.redis[key] = {"status": "finished"}
+    seen.redis[f"ttl:{key}"] = -1
+    assert faults(seen) == [f"rq: {key} holds {key.removeprefix('rq:job:')}, which is not in flight"]
+    # As Redis answers for a key that is gone since it was read.
+    seen.redis[f"ttl:{key}"] = -2
+    assert faults(seen) == []
+
+
 def test_a_death_without_a_cause_is_named(seen: Evidence):
     job_id = next(j for j, text in seen.redis["conductor:state"].items() if text.startswith("x"))
     del seen.redis[f"conductor:failures:{job_id}"]
