@@ -109,10 +109,7 @@ def test_a_leader_that_has_not_heard_a_host_waits_whether_it_is_only_late() -> N
 def test_a_host_that_reports_to_the_new_leader_keeps_what_lies_there() -> None:
     clock = ManualClock(NOW)
     ledger = memory_ledger(clock)
-    publish(ledger, a_report("alpha"))
-    dispatch(ledger, a_class(vram_mib=1024), 1)
-    conductor = a_conductor(ledger)
-    conductor.tick()
+    conductor = one_waits_on_alpha(ledger)
     for _ in range(3):
         ledger.reports.withdraw("alpha")
         clock.advance(2 * TIMING.leader_ttl_s)
@@ -128,10 +125,7 @@ def test_a_host_that_reports_to_the_new_leader_keeps_what_lies_there() -> None:
 def test_an_engine_that_is_silent_keeps_what_it_was_given() -> None:
     clock = ManualClock(NOW)
     ledger = memory_ledger(clock)
-    publish(ledger, a_report("alpha"))
-    dispatch(ledger, a_class(vram_mib=1024), 1)
-    conductor = a_conductor(ledger)
-    conductor.tick()
+    conductor = one_waits_on_alpha(ledger)
     assert conductor.epoch is not None
     ledger.pilots.write(conductor.epoch, EngineState(name="alpha", mode="jobs"))
     ledger.reports.withdraw("alpha")
@@ -141,6 +135,14 @@ def test_an_engine_that_is_silent_keeps_what_it_was_given() -> None:
 
     (held,) = ledger.handover.reservations()
     assert (held.node, held.attempt) == ("alpha", 1)
+
+
+def one_waits_on_alpha(ledger: Ledger) -> Conductor:
+    publish(ledger, a_report("alpha"))
+    dispatch(ledger, a_class(vram_mib=1024), 1)
+    conductor = a_conductor(ledger)
+    conductor.tick()
+    return conductor
 
 
 def one_runs_and_one_waits_on_alpha(ledger: Ledger) -> tuple[Conductor, Reservation, Reservation]:

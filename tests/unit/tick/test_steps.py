@@ -43,6 +43,7 @@ from conductor.tick.steps import (
     carry,
     decide,
     explain,
+    give_way,
     learn,
     leave,
     limit,
@@ -177,6 +178,22 @@ def test_observe_counts_successors_only_where_there_are_any(ledger: Ledger) -> N
         ["node1"],
     )
     assert observe(ledger, rates, dict, a_state()).successions is None
+
+
+@pytest.mark.parametrize(
+    ("offered_at", "handed_over", "waits_s"),
+    [(3, 4, [GIVE_WAY_S]), (3, 3, []), (None, 4, [])],
+    ids=["an offer was taken", "none was taken", "none was left"],
+)
+def test_a_tick_gives_way_to_the_worker_of_an_offer_that_was_taken(
+    monkeypatch: pytest.MonkeyPatch, offered_at: int | None, handed_over: int, waits_s: list[float]
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    state = a_state(memory=TickMemory(limits=Limits(), offered_at=offered_at), successions=(handed_over, 0))
+
+    assert give_way(state) is state
+    assert slept == waits_s
 
 
 def test_remember_goes_on_from_the_tick_before() -> None:
