@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conductor.model.events import EVENTS, FIELDS
+from conductor.model.event_fields import FIELDS
+from conductor.model.events import EVENTS
 
 HEAD = """\
 # Events
@@ -19,9 +20,10 @@ Events also go to one stream in Redis (`conductor:events`, about the last 50,000
 where Redis is full or away they are dropped, and `events.dropped` says how many. Nothing is decided by the
 stream: ledger and record are the truth.
 
-The table is `conductor/model/events.py`, and `emit_event` writes an event. This page is made from the table
-by `UPDATE_DOCS=1 python -m pytest tests/unit/test_events.py`; the same test holds that nobody emits a name or
-a field which is not in it. A field in brackets is there where the emitter knows it.
+The table is `conductor/model/events.py`, its fields are `event_fields.py`, and `emit_event` writes an event.
+This page is made from the table by `UPDATE_DOCS=1 python -m pytest tests/unit/test_events.py`; the same test
+holds that nobody emits a name or a field which is not in it. A field in brackets is there where the emitter
+knows it.
 """
 
 

@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from conductor.base.logs.events import emit_event
 from conductor.model.decision import Admission, Hold, Verdict
-from conductor.model.events import EVENTS, FIELDS
+from conductor.model.event_fields import FIELDS
+from conductor.model.events import EVENTS
 from conductor.model.events_page import events_page
 from conductor.model.reason import Reason
 from conductor.model.spec import JobSpec, Output, to_line
