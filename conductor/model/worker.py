@@ -9,12 +9,14 @@ RETIRED = 74
 
 
 class SeenWorker(Value, frozen=True, kw_only=True):
-    """A worker that has said that it is there, and has not said that it leaves."""
+    """A worker that has said that it is there."""
 
     name: str
     queue: str = ""
     host: str = ""
     pid: int = 0
+    #: Which process that is, in its host's words (`adapters.host.known_process`); empty: not told.
+    process: str = ""
     #: Since when it is there, by its host's clock; None: it does not say.
     since: float | None = None
     #: When it last said what it holds, by the ledger's clock: its loop has turned since. None: not yet, or so

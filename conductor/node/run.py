@@ -40,6 +40,7 @@ from conductor.node.cleanup.cleaner import Cleaner
 from conductor.node.cleanup.orphaned_receipts import settle, settle_all
 from conductor.node.detached import output_file
 from conductor.node.doorbell_watch import DoorbellWatch
+from conductor.node.earlier_workers import EarlierWorkers
 from conductor.node.fork_server import ForkServer, begun_fork_server
 from conductor.node.health.report import Identity, Workforce, outline
 from conductor.node.health.reporter import Reporter
@@ -159,6 +160,7 @@ class Node:
         self._draining_since: float | None = None
         self._gave_back = False
         self._was_killed = False
+        self._earlier = EarlierWorkers(ledger, identity.node)
         #: Queues that were closed at the last turn.
         self._closed: set[str] = set()
         self._limits = limits_of(settings)
@@ -208,7 +210,7 @@ class Node:
             )
             self._supervisor.plan(plans)
         self._service.alive()
-        self._bury(self._supervisor.reap())
+        self._bury(self._supervisor.reap() + self._earlier.ended())
         self._leave_closed_queues()
         self._doorbell.call_workers(self._supervisor)
         self._supervisor.start_due()
@@ -263,7 +265,7 @@ class Node:
             end_leftovers(self._frozen)
             if death.has_retired:
                 logger.debug("Worker {} had nothing to do and has left", death.worker)
-            elif self._draining_since is None or death.exit_code != 0:
+            elif not death.is_unseen and (self._draining_since is None or death.exit_code != 0):
                 emit_event("worker.died", "{error}", worker=death.worker, pid=death.pid,
                            exit_code=death.exit_code, error=death.message)  # fmt: skip
         waiting, self._unrescued = self._unrescued + deaths, []

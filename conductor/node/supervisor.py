@@ -36,6 +36,8 @@ class Death(Struct, frozen=True, kw_only=True):
     was_oom: bool = False
     #: Before it was killed for that, somebody had stopped it for so long.
     stopped_s: float = 0.0
+    #: Nobody saw its end: its node was dead by then.
+    is_unseen: bool = False
 
     @property
     def has_retired(self) -> bool:
@@ -54,6 +56,8 @@ class Death(Struct, frozen=True, kw_only=True):
                 f"worker {self.worker} (pid {self.pid}) stood still for {self.stopped_s:.0f} s, "
                 "stopped by a signal"
             )
+        if self.is_unseen:
+            return f"worker {self.worker} (pid {self.pid}) died with an earlier node of its host"
         if self.exit_code >= 0:
             return f"worker {self.worker} (pid {self.pid}) ended with exit code {self.exit_code}"
         return f"worker {self.worker} (pid {self.pid}) was killed by {signal_name(-self.exit_code)}"

@@ -15,6 +15,11 @@ class RollCalls(Protocol):
         """All that are there by their own word, by name."""
         ...
 
+    def listed(self) -> tuple[SeenWorker, ...]:
+        """Those, and all that left or fell silent and were not struck off yet (`Orphans.remove_worker`), by
+        name: a ledger that is settled may wait for their word."""
+        ...
+
     def call_roll(self, names: Sequence[str]) -> None:
         """Each of them is to say at once what it holds (`Attempts.renew`), and so to be heard. Who does not
         listen any more finds the word for a minute."""

@@ -211,17 +211,6 @@ def test_a_second_node_of_the_same_name_is_refused(scene: NodeScene):
     assert "Traceback" not in twin.said + elsewhere.said
 
 
-def test_after_kill_9_a_new_node_of_the_name_starts_at_once(scene: NodeScene):
-    first = scene.node()
-    workers = first.workers()
-    first.process.kill()
-    first.process.wait()
-    second = scene.run("node")
-    until(lambda: (report := scene.report()) and report.pid == second.pid)
-    # The old workers had nobody left: they go when they have nothing in hand.
-    until_gone(workers, 10)
-
-
 def test_vram_taken_by_a_foreign_process_is_reported_long_before_the_next_report(
     ledger: Ledger,
     project: Settings,

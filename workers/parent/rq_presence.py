@@ -6,6 +6,7 @@ RQ's own work loop is not used (FACTS: it loses and doubles jobs); its registrat
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from rq.utils import now as utc_now
 from rq.utils import utcformat
 from rq.worker import BaseWorker
 
+from conductor.adapters.host import known_process
 from conductor.base.errors import BadInput
 
 if TYPE_CHECKING:
@@ -114,6 +116,8 @@ class Presence:
         self._registry = keys.workers
         self._worker: RqWorker | None = None
         self._shown: str | None = None
+        #: For who comes after its node, and has to know whether it is dead.
+        self._process = known_process.told(os.getpid())
 
     def birth(self) -> None:
         with decorating():
@@ -157,7 +161,8 @@ class Presence:
 
     def _fields(self, rq_id: str | None) -> dict[Any, Any]:
         """Where RQ has nothing to say: so much that it is seen to be there."""
-        return {"state": "?"} if self._worker is None else self._worker.fields(rq_id)
+        said = {"state": "?"} if self._worker is None else self._worker.fields(rq_id)
+        return {**said, "process": self._process}
 
     @property
     def shown(self) -> str | None:

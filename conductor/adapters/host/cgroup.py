@@ -21,6 +21,8 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+from conductor.adapters.host.known_process import pid_namespace
+
 _PROCS, _KILL, _TYPE = "cgroup.procs", "cgroup.kill", "cgroup.type"
 #: What was killed is gone in a moment.
 _LOOK_EVERY_S = 0.005
@@ -159,7 +161,7 @@ def _make_below(own: Path) -> Path:
     alone.
     """
     pid = os.getpid()
-    folder = own / f"conductor-{_name_space()}-{pid}-{_started(pid)}-{next(_numbers)}"
+    folder = own / f"conductor-{pid_namespace()}-{pid}-{_started(pid)}-{next(_numbers)}"
     folder.mkdir()
     return folder
 
@@ -167,14 +169,10 @@ def _make_below(own: Path) -> Path:
 def ours() -> Iterator[tuple[Path, int, int]]:
     """Each folder with its worker's pid and when that one was started."""
     with suppress(OSError):
-        names = re.compile(rf"conductor-{_name_space()}-(\d+)-(\d+)-\d+")
+        names = re.compile(rf"conductor-{pid_namespace()}-(\d+)-(\d+)-\d+")
         for folder in [] if (own := own_folder()) is None else own.iterdir():
             if name := names.fullmatch(folder.name):
                 yield folder, int(name[1]), int(name[2])
-
-
-def _name_space() -> int:
-    return os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116
 
 
 def _started(pid: int) -> int:

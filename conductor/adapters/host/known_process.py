@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -20,12 +21,16 @@ class KnownProcess(msgspec.Struct, frozen=True, kw_only=True):
     #: Of Linux: ticks since the boot, which the kernel never changes; elsewhere epoch seconds.
     started: float
     boot: str
+    #: Those who see each other by these numbers: inode of the pid namespace; 0: not told.
+    namespace: int = 0
 
 
 def of_process(pid: int) -> KnownProcess | None:
     """None: it is gone."""
     started = _started(pid)
-    return None if started is None else KnownProcess(pid=pid, started=started, boot=boot_id())
+    if started is None:
+        return None
+    return KnownProcess(pid=pid, started=started, boot=boot_id(), namespace=pid_namespace())
 
 
 def is_there(process: KnownProcess) -> bool:
@@ -33,6 +38,27 @@ def is_there(process: KnownProcess) -> bool:
     started = _started(process.pid)
     is_same = started is not None and abs(started - process.started) < SAME_START_S
     return is_same and process.boot == boot_id()
+
+
+def told(pid: int) -> str:
+    """Of a process that is there: which one it is, for `is_gone`."""
+    return msgspec.json.encode(of_process(pid)).decode()
+
+
+def is_gone(told: str) -> bool:
+    """It ran among those that we see, and is dead. Of one of another host, boot or container, and of one that
+    does not tell, nobody here can say."""
+    try:
+        process = msgspec.json.decode(told, type=KnownProcess)
+    except msgspec.DecodeError:
+        return False
+    is_of_ours = process.namespace != 0 and (process.boot, process.namespace) == (boot_id(), pid_namespace())
+    return is_of_ours and not is_there(process)
+
+
+def pid_namespace() -> int:
+    """Inode of that of this process; 0: nobody tells."""
+    return os.stat("/proc/self/ns/pid").st_ino if sys.platform == "linux" else 0  # noqa: PTH116
 
 
 def _started(pid: int) -> float | None:

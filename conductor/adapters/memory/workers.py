@@ -20,6 +20,13 @@ class MemoryWorkers:
         with self._store.lock:
             return tuple(SeenWorker(name=name, heard_at=at) for name, at in sorted(self._store.heard.items()))
 
+    def listed(self) -> tuple[SeenWorker, ...]:
+        with self._store.lock:
+            names = {*self._store.heard, *self._store.history.workers}
+            return tuple(
+                SeenWorker(name=name, heard_at=self._store.heard.get(name)) for name in sorted(names)
+            )
+
     def call_roll(self, names: Sequence[str]) -> None:
         with self._store.lock:
             for name in names:

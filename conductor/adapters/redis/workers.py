@@ -28,6 +28,13 @@ class RedisWorkers:
         self._scripts = scripts
 
     def seen(self) -> tuple[SeenWorker, ...]:
+        # One whose heartbeat has run out is gone; whoever is its parent strikes it off.
+        return tuple(_seen(*row) for row in self._rows() if row[1] and b"death" not in row[1])
+
+    def listed(self) -> tuple[SeenWorker, ...]:
+        return tuple(_seen(*row) for row in self._rows())
+
+    def _rows(self) -> list[tuple[str, dict[bytes, bytes], bytes | None]]:
         client, keys = self._scripts.client, self._scripts.keys
         with translating(client):
             members: Any = client.smembers(keys.workers)
@@ -37,9 +44,7 @@ class RedisWorkers:
                     pipe.hgetall(keys.rq_worker(name))
                     pipe.get(keys.heard(name))
                 said: list[Any] = pipe.execute()
-        rows = zip(names, said[0::2], said[1::2], strict=True)
-        # One whose heartbeat has run out is gone; whoever is its parent strikes it off.
-        return tuple(_seen(*row) for row in rows if row[1] and b"death" not in row[1])
+        return [*zip(names, said[0::2], said[1::2], strict=True)]
 
     def call_roll(self, names: Sequence[str]) -> None:
         for name in names:
@@ -59,6 +64,7 @@ def _seen(name: str, fields: dict[bytes, bytes], heard: bytes | None) -> SeenWor
         queue=said.get("queues", ""),
         host=said.get("hostname", ""),
         pid=int(pid) if pid.isdecimal() else 0,
+        process=said.get("process", ""),
         since=_moment(said.get("birth", "")),
         heard_at=None if heard is None else int(heard) / 1000,
     )

@@ -10,7 +10,7 @@ import msgspec
 import psutil
 import pytest
 
-from conductor.adapters.host.known_process import KnownProcess, of_process
+from conductor.adapters.host.known_process import KnownProcess, is_gone, of_process, told
 from conductor.adapters.host.processes import live_pid, write_pid
 
 
@@ -44,6 +44,20 @@ def test_neither_is_one_that_has_ended_and_is_not_buried_yet(tmp_path: Path):
 
     assert live_pid(file) is None
     child.wait()
+
+
+def test_who_is_gone_is_known_of_those_alone_whose_numbers_we_see():
+    child = subprocess.Popen(["sleep", "1000"])
+    known, told_of_it = of_process(child.pid), told(child.pid)
+    assert known is not None and not is_gone(told_of_it)
+
+    child.kill()
+    child.wait()
+
+    assert is_gone(told_of_it)
+    for other in ({"boot": "another"}, {"namespace": known.namespace + 1}, {"namespace": 0}):
+        assert not is_gone(msgspec.json.encode(msgspec.structs.replace(known, **other)).decode())
+    assert not is_gone(""), "an older worker does not tell"
 
 
 def test_what_an_earlier_form_of_the_file_says_is_no_process(tmp_path: Path):
