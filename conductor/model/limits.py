@@ -77,6 +77,8 @@ class Limits(Value, frozen=True, kw_only=True):
     cpu_share: float = 1.0
     #: A report older than this is no report.
     report_ttl_s: float = 10.0
+    #: Who has not reported for so long is passed over while others can take the work. None: nobody is.
+    report_late_s: float | None = None
     tick_s: float = 1.0
     order: Order = "oldest"
     place: PlaceRule = "tightest"

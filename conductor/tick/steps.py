@@ -31,6 +31,7 @@ from conductor.core.admission.gate_ledger import (
 )
 from conductor.core.admission.gate_waits import GateWaits
 from conductor.core.admission.incremental import Keeping
+from conductor.core.admission.late_nodes import with_silence
 from conductor.core.admission.lookahead import next_look
 from conductor.core.admission.offers import expected_next
 from conductor.core.admission.queue_depth import depths
@@ -249,6 +250,7 @@ def remember(state: TickState) -> TickState:
     memory, seen = state.memory, state.snapshot
     snapshot = replace(
         seen,
+        nodes=with_silence(seen.nodes, seen.now, memory.limits),
         deep=depths(seen.nodes, seen.reservations, state.candidates, state.task_durations, memory.limits),
         passed_over={**memory.gates.passed_over, **memory.turned_down},
         used=memory.gates.used,

@@ -11,6 +11,8 @@ from conductor.model.limits import BreakerRule, CounterRule, Limits
 #: Working out afresh in each tick what every place is worth costs a second with a thousand nodes, and a
 #: moment with the handful that this is made for.
 MOST_NODES = 64
+#: A report is late after so many times as long as it may take.
+LATE = 2.0
 
 
 def live(limits: Limits, nodes: int) -> Limits:
@@ -34,6 +36,7 @@ def limits_of(settings: Settings) -> Limits:
         disk_headroom_bytes={name: root.headroom_bytes for name, root in settings.roots.items()},
         cpu_share=settings.limits.cpu_share,
         report_ttl_s=settings.timing.report_ttl_s,
+        report_late_s=LATE * settings.timing.report_every_s,
         tick_s=settings.timing.tick_s,
         order="auto",
         place="least_loss",

@@ -250,7 +250,8 @@ class Timing(Section, frozen=True, kw_only=True):
     lease_s: Positive = 10.0
     #: The lead passes on after so long without a renewal.
     leader_ttl_s: Positive = 2.0
-    #: How often a node says what it has and what it does.
+    #: How often a node says what it has and what it does; the same on all hosts. Who has said nothing for
+    #: twice as long is handed nothing while others can take it.
     report_every_s: Positive = 2.0
     #: A report older than this is no report.
     report_ttl_s: Positive = 10.0
