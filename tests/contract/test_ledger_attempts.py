@@ -9,6 +9,7 @@ from msgspec import structs
 from conductor.base.errors import Fenced
 from conductor.model.decision import Admission, GateLedger
 from conductor.model.failure_outcome import Dead, Retry
+from conductor.model.snapshot import Lookahead
 
 FULL = {
     "devices": ("gpu0", "gpu1"),
@@ -123,6 +124,13 @@ def test_one_call_admits_what_it_can_and_says_what_it_cannot(scene: LedgerScene)
     assert answers == (None, None, "over ceiling node1:cpu_milli", "not waiting")
     scene.check()
     assert scene.ledger.handover.admit(scene.epoch, []) == ()
+
+
+def test_a_class_whose_last_jobs_go_together_is_none_that_waits(scene: LedgerScene) -> None:
+    scene.put(an_entry("a"), an_entry("b"))
+    wanted = [Admission(reservation=a_reservation(n), backlog="night") for n in ("a", "b")]
+    assert scene.ledger.handover.admit(scene.epoch, wanted) == (None, None)
+    assert scene.ledger.waiting.candidates(Lookahead()) == ()
 
 
 def test_a_second_worker_cannot_start_what_one_has_started(scene: LedgerScene) -> None:

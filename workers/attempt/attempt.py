@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -38,7 +37,7 @@ from workers.attempt.ledger_time import LedgerTime
 from workers.attempt.saved_outputs import SavedResult
 from workers.isolation.device_sharers import rivals
 from workers.isolation.held_attempt import Held
-from workers.isolation.host_memory import BEYOND_FOLDER, HostMemory
+from workers.isolation.host_memory import HostMemory
 from workers.isolation.protocol import Run
 from workers.isolation.resident_memory import is_over_reservation
 from workers.isolation.usage import Meter
@@ -83,17 +82,15 @@ class Attempt:
         self.spec, self.decl, self.request = understand(started.line, catalogue)
         check_genuine(started, self.spec, settings.signer)
         self._code_version = ""
-        limits, vram_claims = settings.limits, vram_claims_of(layout)
-        memory = HostMemory(
-            layout.state_dir / BEYOND_FOLDER, self.body, reservation.ram_mib, limits.ram_headroom_mib
-        )
+        limits = settings.limits
+        memory = HostMemory(layout.state_dir, self.body, reservation.ram_mib, limits.ram_headroom_mib)
         meter = Meter(
             self._folders,
             self.devices,
             reservation.vram_mib,
             limits.vram_headroom_mib,
             memory,
-            lambda device, child: rivals(vram_claims, device, child),
+            lambda device, child: rivals(vram_claims_of(layout), device, child),
         )
         self.held = Held(reservation, meter, valid_until)
         self.held.about = subject_of(self.spec)
@@ -120,9 +117,9 @@ class Attempt:
         self._code_version = self._code_version or code_version(self.decl.module)
         return self._code_version
 
-    def _folders(self) -> tuple[Path, ...]:
-        kept = checkpoint.folder_of(self._layout, self.job_id, self.body)
-        return (*publish.folders(self._layout, self.spec, self.body), kept)
+    def _folders(self) -> tuple[str, ...]:
+        kept = checkpoint.folder_name(self._layout, self.job_id, self.body)
+        return (*publish.folder_names(self._layout, self.spec, self.body), kept)
 
     @property
     def body(self) -> str:

@@ -19,7 +19,7 @@ from conductor.model.receipt import OutputFact
 from conductor.model.spec import JobSpec
 from workers.attempt.atomic_link import Touched, Translated, fact_of, fsync, opened, place, stat_of
 from workers.attempt.existing_outputs import NotOurs, look
-from workers.task_api.context import attempt_folder, staged
+from workers.task_api.context import attempt_folder, folder_name, staged
 
 if TYPE_CHECKING:
     from conductor.base.files.layout import Layout
@@ -130,7 +130,12 @@ def _staged_parts(layout: Layout, job_id: str, body: str, path: str) -> tuple[st
 
 def folders(layout: Layout, spec: JobSpec, body: str) -> tuple[Path, ...]:
     """Every folder this body may write to."""
-    return tuple(attempt_folder(layout, root, spec.id, body) for root in _roots(layout, spec))
+    return tuple(map(Path, folder_names(layout, spec, body)))
+
+
+def folder_names(layout: Layout, spec: JobSpec, body: str) -> list[str]:
+    """The same, asked for by every job: most have none of them, and a Path costs more than a look."""
+    return [folder_name(layout, root, spec.id, body) for root in _roots(layout, spec)]
 
 
 def bodies(layout: Layout, spec: JobSpec) -> frozenset[str]:
@@ -147,10 +152,8 @@ def clean(layout: Layout, spec: JobSpec, those: Iterable[str]) -> None:
     """Remove what these bodies have staged."""
     for body in those:
         for root in _roots(layout, spec):
-            base, name = paths.root_folder(layout, root), f"{spec.id}.{body}"
-            # Asked of every job: most have staged nothing, and a Path costs more than the question.
-            if os.path.exists(f"{base}/{paths.STAGING}/{name}"):  # noqa: PTH110
-                folders_of.remove(base, (paths.STAGING, name))
+            if os.path.exists(folder_name(layout, root, spec.id, body)):  # noqa: PTH110
+                folders_of.remove(paths.root_folder(layout, root), (paths.STAGING, f"{spec.id}.{body}"))
 
 
 def _roots(layout: Layout, spec: JobSpec) -> list[str]:

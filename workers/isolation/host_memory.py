@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 from conductor.adapters.host import host_probe
@@ -31,18 +32,23 @@ class HostMemory:
 
     def __init__(
         self,
-        folder: Path,
+        state_dir: Path,
         name: str,
         word_mib: int,
         headroom_mib: int,
         available: Callable[[], int | None] = lambda: host_probe.read().measured["ram"].free,
     ) -> None:
-        self._file = folder / name
+        self._state_dir, self._name = state_dir, name
         self._reserved_mib = word_mib
         self._headroom_mib = headroom_mib
         self._available = available
         #: Since when it has said so (monotonic).
         self._since: float | None = None
+
+    @cached_property
+    def _file(self) -> Path:
+        """Of those that have something to say, and they are few."""
+        return self._state_dir / BEYOND_FOLDER / self._name
 
     def look(self, pids: Sequence[int], rss_mib: int | None) -> str:
         """With every sample of what its processes hold; why its body is to be ended, or nothing."""

@@ -27,7 +27,6 @@ class Inputs:
     def __init__(self, spec: JobSpec, layout: Layout) -> None:
         self._spec = spec
         self._layout = layout
-        self._hashing = HashCache(layout.state_dir).sha256
         self._planned: dict[str, tuple[Path, FileState]] = {}
         self._read: dict[str, tuple[Path, FileState]] = {}
 
@@ -79,7 +78,7 @@ class Inputs:
 
     def _mark(self, file: Path, by: InputsBy) -> str:
         try:
-            return fingerprint(file, by, self._hashing)
+            return fingerprint(file, by, HashCache(self._layout.state_dir).sha256)
         except UsageError as e:
             raise BadInput(str(e)) from None
 

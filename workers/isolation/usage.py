@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,13 +19,16 @@ from workers.isolation.device_sharers import DeviceSharers
 from workers.isolation.host_memory import HostMemory
 from workers.isolation.resident_memory import family, is_over_reservation, resident_mib
 
+#: Of an attempt that was not looked at.
+NOTHING = Usage()
+
 
 class Meter:
     """One attempt's peaks. `sample` is called now and then by the keeper; the rest by the main thread."""
 
     def __init__(
         self,
-        folders: Callable[[], Sequence[Path]],
+        folders: Callable[[], Sequence[str]],
         devices: Sequence[str] = (),
         reserved_mib: int = 0,
         headroom_mib: int = 0,
@@ -43,7 +45,7 @@ class Meter:
         self._reserved_mib = reserved_mib
         self._headroom_mib = headroom_mib
         self._rivals = rivals
-        self._usage = Usage()
+        self._usage = NOTHING
         #: At the last look, on the fullest of its devices; None: not known.
         self.vram_now_mib: int | None = None
         self._memory = memory
@@ -125,6 +127,8 @@ def with_vram(usage: Usage, vram: Mapping[str, int] | None) -> Usage:
 
 def larger(a: Usage, b: Usage) -> Usage:
     """Field by field; unknown gives way to known."""
+    if a is NOTHING or a is b:
+        return b
     return Usage(
         vram_mib=_larger(a.vram_mib, b.vram_mib),
         vram_on={d: max(a.vram_on.get(d, 0), b.vram_on.get(d, 0)) for d in {**a.vram_on, **b.vram_on}},
@@ -154,7 +158,7 @@ def _larger(a: Any, b: Any) -> Any:
     return b if a is None else a if b is None else max(a, b)
 
 
-def folder_bytes(folder: Path) -> int:
+def folder_bytes(folder: str) -> int:
     """What the files below really occupy; files that vanish meanwhile do not count."""
     total = 0
     if not os.path.isdir(folder):  # noqa: PTH112  most attempts of short jobs have none
@@ -162,7 +166,7 @@ def folder_bytes(folder: Path) -> int:
     for place, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.lstat(Path(place, name)).st_blocks * 512
+                total += os.lstat(f"{place}/{name}").st_blocks * 512
             except OSError:
                 continue
     return total

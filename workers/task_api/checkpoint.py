@@ -60,8 +60,12 @@ class Checkpoint:
 
 
 def folder_of(layout: Layout, job_id: str, body: str) -> Path:
+    return Path(folder_name(layout, job_id, body))
+
+
+def folder_name(layout: Layout, job_id: str, body: str) -> str:
     base = paths.root_folder(layout, layout.checkpoint_root)
-    return base.joinpath(paths.STAGING, paths.CHECKPOINTS, f"{job_id}.{body}")
+    return f"{base}/{paths.STAGING}/{paths.CHECKPOINTS}/{job_id}.{body}"
 
 
 def take(layout: Layout, job_id: str, body: str, code: str) -> Checkpoint:

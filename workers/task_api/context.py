@@ -40,7 +40,11 @@ def attempt_folder(layout: Layout, root: str, job_id: str, body: str) -> Path:
     """Where one body of a job writes on one root until its outputs are whole: `ROOT/.tmp/ID.ATTEMPT.TOKEN`.
 
     `body`: ATTEMPT.TOKEN. Two bodies never share a folder, whatever number they were given."""
-    return paths.root_folder(layout, root).joinpath(paths.STAGING, f"{job_id}.{body}")
+    return Path(folder_name(layout, root, job_id, body))
+
+
+def folder_name(layout: Layout, root: str, job_id: str, body: str) -> str:
+    return f"{paths.root_folder(layout, root)}/{paths.STAGING}/{job_id}.{body}"
 
 
 def file_mark(file: Path) -> str | None:

@@ -7,6 +7,7 @@ load declare.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -75,7 +76,8 @@ def task(
 
 def body_of(decl: TaskDecl) -> Body:
     """The function behind a declaration; imported here, in the worker's child, and nowhere else."""
-    body = getattr(importlib.import_module(decl.module), decl.function, None)
+    module = sys.modules.get(decl.module) or importlib.import_module(decl.module)
+    body = getattr(module, decl.function, None)
     found: object = getattr(body, DECLARATION, None)
     if not isinstance(found, TaskDecl) or found.name != decl.name:
         raise JobError(f"task {decl.name}: {decl.module}.{decl.function} is not declared as it any more")

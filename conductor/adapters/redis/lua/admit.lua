@@ -20,6 +20,7 @@ local is_late = seen >= 0 and tonumber(call('GET', P .. 'successions') or '0') ~
 local is_closed = not is_settled()
 
 local answers, short, written = {}, {}, {}
+states.counted = {}
 local has_claims = call('EXISTS', P .. 'preloaded') == 1
 if has_claims or #successors > 0 then written = written_since(looked_ms) end
 for i, admission in ipairs(admissions) do
@@ -37,4 +38,5 @@ if not is_late and not is_closed then
   preload_all(successors, fields, function(i) return ARGV[1 + #admissions + i] end, written, short)
 end
 if longest_ms > tonumber(call('GET', P .. 'longest_wait') or '0') then call('SET', P .. 'longest_wait', whole(longest_ms)) end
+states.write_counts()
 return answers

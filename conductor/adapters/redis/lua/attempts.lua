@@ -12,11 +12,15 @@ local function descriptor_of(class)
 end
 
 -- admitted(attempt) -> running, with a lease: what the attempt is, or nil and why it may not begin.
--- The same worker asking again (its first answer was lost) is told the same again.
-local function start_one(id, attempt, worker, lease_ms)
-  call('LREM', P .. 'prefetched:' .. worker, 0, entry_of(id, attempt))
+-- The same worker asking again (its first answer was lost) is told the same again. `text`: its reservation,
+-- of one that comes off its queue in this very step and was in nobody's hand.
+local function start_one(id, attempt, worker, lease_ms, text)
+  local is_off_queue = text ~= nil
+  if not text then
+    call('LREM', P .. 'prefetched:' .. worker, 0, entry_of(id, attempt))
+    text = call('HGET', P .. 'reservations', id)
+  end
   local job = job_of(id)
-  local text = call('HGET', P .. 'reservations', id)
   if not job or not text then return nil, 'this attempt is over' end
   local held = cjson.decode(text)
   local is_again = held.state == 'running' and held.worker == worker
@@ -29,11 +33,14 @@ local function start_one(id, attempt, worker, lease_ms)
     move(id, job, 'r')
     call('ZREM', P .. 'admitted_at', id)
     if states.any('off_queue_at') then call('ZREM', P .. 'off_queue_at', id) end
+    if not is_off_queue then call('LREM', R .. 'queue:' .. held.queue, 0, entry_of(id, attempt)) end
     rq_start(held.queue, entry_of(id, attempt), worker)
     ring()
   end
   call('ZADD', P .. 'leases', whole(now_ms + lease_ms), id)
-  return {line_of(id), text, call('HGETALL', P .. 'failures:' .. id), descriptor_of(job.class)}
+  -- A first attempt has none behind it.
+  local failures = attempt > 1 and call('HGETALL', P .. 'failures:' .. id) or {}
+  return {line_of(id), text, failures, descriptor_of(job.class)}
 end
 
 local has_redone = call('EXISTS', P .. 'redone') == 1

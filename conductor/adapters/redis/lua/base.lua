@@ -152,12 +152,32 @@ local function out_of_the_grave(id, job)
   if call('HINCRBY', causes, cause, -1) == 0 then call('HDEL', causes, cause) end
 end
 
+-- A step that moves many jobs of few backlogs begins with `states.counted = {}`, and writes what changed before
+-- it answers (`states.write_counts`).
+function states.count(backlog, letter, by)
+  if not states.counted then
+    call('HINCRBY', P .. 'count:' .. backlog, letter, by)
+    return
+  end
+  local counts = states.counted[backlog] or {}
+  states.counted[backlog] = counts
+  counts[letter] = (counts[letter] or 0) + by
+end
+
+function states.write_counts()
+  for backlog, counts in pairs(states.counted) do
+    for letter, by in pairs(counts) do
+      if by ~= 0 then call('HINCRBY', P .. 'count:' .. backlog, letter, by) end
+    end
+  end
+  states.counted = nil
+end
+
 -- The one place where a job changes its state: the counts follow in the same breath.
 local function move(id, job, letter)
-  local before = job.letter
-  local counts = P .. 'count:' .. backlog_of(job.class)
-  call('HINCRBY', counts, job.letter, -1)
-  call('HINCRBY', counts, letter, 1)
+  local before, backlog = job.letter, backlog_of(job.class)
+  states.count(backlog, before, -1)
+  states.count(backlog, letter, 1)
   if states.listed[before] then call('SREM', P .. 'by_state:' .. before, id) end
   if states.listed[letter] then call('SADD', P .. 'by_state:' .. letter, id) end
   if before == 'x' then out_of_the_grave(id, job) end

@@ -16,19 +16,33 @@ local function kind_field(held, code)
   return held.kind .. '@' .. ((code and code ~= '') and code or held.code or '')
 end
 
+-- As they stand, by what this step has read and written: it moves many jobs of few kinds. false: none.
+local kinds_seen = {}
+
+local function kind_text(field)
+  if kinds_seen[field] == nil then kinds_seen[field] = call('HGET', KINDS, field) end
+  return kinds_seen[field]
+end
+
 local function read_kind(field)
-  local text = call('HGET', KINDS, field)
+  local text = kind_text(field)
   return text and cjson.decode(text)
 end
 
+local function forget_kind(field)
+  call('HDEL', KINDS, field)
+  kinds_seen[field] = false
+end
+
 local function write_kind(field, found)
-  if call('HSET', KINDS, field, cjson.encode(found)) == 0 or call('HLEN', KINDS) <= MOST_KINDS then return end
+  kinds_seen[field] = cjson.encode(found)
+  if call('HSET', KINDS, field, kinds_seen[field]) == 0 or call('HLEN', KINDS) <= MOST_KINDS then return end
   local all, quiet, quiet_at = call('HGETALL', KINDS), nil, math.huge
   for i = 1, #all, 2 do
     local at = cjson.decode(all[i + 1]).last_at or 0
     if at < quiet_at and all[i] ~= field then quiet, quiet_at = all[i], at end
   end
-  call('HDEL', KINDS, quiet)
+  forget_kind(quiet)
 end
 
 -- The records of a kind, under whatever code.
@@ -100,7 +114,7 @@ function review.count(seen, by)
   if found.shown or (found.verified or 0) > 0 or (found.failed or 0) > 0 or found.opened_at or (found.breaks or 0) > 0 then
     write_kind(field, found)
   else
-    call('HDEL', KINDS, field)
+    forget_kind(field)
   end
 end
 
@@ -121,7 +135,7 @@ local function kind_passed(held, code)
   local field, is_tried = kind_field(held, code), held.role ~= nil and held.role ~= ''
   local found = read_kind(field)
   if held.role == 'probe' then
-    each_code(held.kind, function(other, record) if record.opened_at then call('HDEL', KINDS, other) end end)
+    each_code(held.kind, function(other, record) if record.opened_at then forget_kind(other) end end)
   end
   if not is_tried and not (found and (found.failed or 0) > 0) then return end
   local verified = (found and found.verified or 0) + (is_tried and 1 or 0)
@@ -133,7 +147,7 @@ local function kind_passed(held, code)
   if verified > 0 or breaks > 0 or shown then
     write_kind(field, {verified = verified, breaks = breaks, shown = shown, last_at = now_ms / 1000})
   else
-    call('HDEL', KINDS, field)
+    forget_kind(field)
   end
 end
 
@@ -142,7 +156,7 @@ end
 local function kind_objection(reservation)
   local kind = string.match(reservation, '"kind":"([^"]*)"')
   if not kind or string.find(reservation, '"role":"probe"', 1, true) then return nil end
-  local text = call('HGET', KINDS, kind .. '@' .. (string.match(reservation, '"code":"([^"]*)"') or ''))
+  local text = kind_text(kind .. '@' .. (string.match(reservation, '"code":"([^"]*)"') or ''))
   return text and string.find(text, '"opened_at"', 1, true) and 'its kind was closed: ' .. kind
 end
 

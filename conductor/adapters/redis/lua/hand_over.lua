@@ -78,10 +78,10 @@ local function admitted(reservation)
 end
 
 -- waiting -> admitted, whoever asked whether it may. Its entry, which is in no queue yet.
--- `admission`: {id, attempt, queue, Reservation JSON, charges, ceilings, RQ description, node}.
-local function take_place(admission, fields, data)
+-- `admission`: {id, attempt, queue, Reservation JSON, charges, ceilings, RQ description, node}. `job`: as it
+-- waits.
+local function take_place(admission, job, fields, data)
   local id, attempt, queue, reservation, charges, _, description, node = unpack(admission)
-  local job = job_of(id)
   created_ms = created_ms or tonumber(call('GET', P .. 'created_ms') or '0')
   -- A retry waits for its own sake: only first waits tell what is usual here.
   if job.attempts == 0 then longest_ms = math.max(longest_ms, now_ms - created_ms - tonumber(job.since)) end
@@ -167,11 +167,10 @@ local function came_after(other, job)
 end
 
 -- Into its queue. What was handed over before and comes back goes ahead of all that came after it and was handed
--- over meanwhile: it does not wait once more, behind all of them. `job`: as it waited. An older ACL knows no
--- LINSERT.
-local function enqueue(queue, entry, job)
+-- over meanwhile: it does not wait once more, behind all of them. An older ACL knows no LINSERT.
+local function enqueue(queue, entry, job, is_back)
   local key, behind = R .. 'queue:' .. queue, {}
-  local entries = job.attempts > 0 and call('LLEN', key) <= SHALLOW and call('LRANGE', key, 0, -1) or {}
+  local entries = is_back and call('LLEN', key) <= SHALLOW and call('LRANGE', key, 0, -1) or {}
   for at, other in ipairs(entries) do
     if came_after(job_of(string.match(other, '^([%w_-]+)-a%d+$') or ''), job) then
       for _ = at, #entries do behind[#behind + 1] = call('RPOP', key) end
@@ -190,7 +189,8 @@ local function hand_over(admission, fields, data, written, preloaded)
     or report_objection(reservation, admission[8])
   if why_not then return why_not end
   if is_of_another_line(id, job, reservation) then return 'its line changed meanwhile' end
-  enqueue(queue, take_place(admission, fields, data), job)
+  local is_back = job.attempts > 0
+  enqueue(queue, take_place(admission, job, fields, data), job, is_back)
   ring_at(admission[8])
   return ''
 end

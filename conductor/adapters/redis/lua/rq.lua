@@ -52,11 +52,15 @@ end
 
 local shown_in = {}
 
--- Out of the queue and of what runs; shown for a while among the ended, or (status nil) forgotten at once.
-local function rq_end(queue, entry, status)
+-- Out of the queue, or of what runs; shown for a while among the ended, or (status nil) forgotten at once.
+-- What runs has left its queue (`start_one`), which may be long.
+local function rq_end(queue, entry, status, was_running)
   local hash = R .. 'job:' .. entry
-  call('LREM', R .. 'queue:' .. queue, 0, entry)
-  call('ZREM', R .. 'wip:' .. queue, entry .. ':1')
+  if was_running then
+    call('ZREM', R .. 'wip:' .. queue, entry .. ':1')
+  else
+    call('LREM', R .. 'queue:' .. queue, 0, entry)
+  end
   if not status then
     call('DEL', hash)
     return

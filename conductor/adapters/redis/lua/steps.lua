@@ -58,8 +58,8 @@ local function release(id, rq_status)
     if call('HINCRBY', P .. 'reserved', key, whole(-amount)) == 0 then call('HDEL', P .. 'reserved', key) end
   end
   if states.any('stop_requests') then call('HDEL', P .. 'stop_requests', id) end
-  local entry = entry_of(id, held.attempt)
-  if held.state == 'running' then
+  local entry, was_running = entry_of(id, held.attempt), held.state == 'running'
+  if was_running then
     call('ZREM', P .. 'leases', id)
     if states.any('stop_grace') then call('ZREM', P .. 'stop_grace', id) end
     if states.any('preloaded') then call('HDEL', P .. 'preloaded', id) end
@@ -69,7 +69,7 @@ local function release(id, rq_status)
     if states.any('off_queue_at') then call('ZREM', P .. 'off_queue_at', id) end
     drop_prefetched(entry)
   end
-  rq_end(held.queue, entry, held.state == 'running' and rq_status or nil)
+  rq_end(held.queue, entry, was_running and rq_status or nil, was_running)
   return held
 end
 

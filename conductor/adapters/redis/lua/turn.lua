@@ -38,9 +38,10 @@ local function pace_of(reservation)
   return task_durations[reservation and string.match(reservation, '"task":"([^"]*)"') or '']
 end
 
-local function start(entry)
+-- `reservation`: where it was read already.
+local function start(entry, reservation)
   local id, attempt = parsed(entry)
-  local row = id and start_one(id, attempt, worker, lease_ms)
+  local row = id and start_one(id, attempt, worker, lease_ms, reservation)
   if not row then
     over[#over + 1] = entry
     return
@@ -49,27 +50,28 @@ local function start(entry)
   spent = spent + (pace_of(row[2]) or budget)
 end
 
--- The next entry of the queue, if it is ours and should be over in time; an idle worker takes whatever comes
--- first.
+-- The next entry of the queue and its reservation, if it is ours and should be over in time; an idle worker
+-- takes whatever comes first.
 local function next_entry()
   local entry = call('LINDEX', queue_key, 0)
   local id = entry and parsed(entry)
   if not id then return nil end
-  local pace = pace_of(call('HGET', P .. 'reservations', id))
+  local reservation = call('HGET', P .. 'reservations', id)
+  local pace = pace_of(reservation)
   local is_first = is_idle and #taken == 0 and #in_hand == 0
   if not is_first and (not pace or spent + pace > budget) then return nil end
   call('LPOP', queue_key)
   taken[#taken + 1] = entry
-  return entry
+  return entry, reservation
 end
 
 local function take()
   if most == 0 then return end
   local share = math.ceil(call('LLEN', queue_key) / math.max(1, call('SCARD', R .. 'workers:' .. queue)))
   while #taken < math.min(most, share) do
-    local entry = next_entry()
+    local entry, reservation = next_entry()
     if not entry then return end
-    start(entry)
+    start(entry, reservation)
   end
 end
 
@@ -93,6 +95,7 @@ for _, row in ipairs(begun) do
 end
 if #refused > 0 then return cmsgpack.pack({{}, {}, {}, refused, step(), is_open and 1 or 0}) end
 
+states.counted = {}
 for task, seconds in pairs(news) do
   if seconds > 0 then call('HSET', P .. 'task_durations', task, seconds) else call('HDEL', P .. 'task_durations', task) end
 end
@@ -102,7 +105,7 @@ for i, row in ipairs(done) do
   answers[i] = accept_one(row[1], row[2], row[3], row[4], row[5], row[6])
   if follower[row[1]] then
     if preloaded then
-      take_place(preloaded.admission, preloaded.fields, preloaded.data)
+      take_place(preloaded.admission, job_of(preloaded.id), preloaded.fields, preloaded.data)
       count_succession()
       call('INCR', P .. 'early_successions')
     end
@@ -113,7 +116,10 @@ for i, row in ipairs(done) do
 end
 for _, row in ipairs(returned) do give_back_one(row[1], row[2], worker) end
 
-if not is_open then return cmsgpack.pack({answers, {}, {}, {}, step(), 0}) end
+if not is_open then
+  states.write_counts()
+  return cmsgpack.pack({answers, {}, {}, {}, step(), 0})
+end
 
 local before = call('GET', taken_key)
 if before and string.match(before, '^%S+') == number then
@@ -128,4 +134,5 @@ else
   for _, entry in ipairs(taken) do found[#found + 1] = entry end
   if #found > 0 then call('SET', taken_key, number .. ' ' .. table.concat(found, ' '), 'PX', lease_ms) end
 end
+states.write_counts()
 return cmsgpack.pack({answers, started, over, {}, step(), 1})

@@ -18,6 +18,9 @@ local function class_number(id, descriptor, backlog)
   return number
 end
 
+-- Class -> how many rest there, once that was asked: a tick takes many jobs out of few classes.
+local resting = {}
+
 -- A waiting job goes where it belongs: nowhere while it waits for others, else to `delayed` or to its class.
 local function rest(id, job, not_before)
   if call('EXISTS', P .. 'waits_for:' .. id, P .. 'waits_for_end:' .. id) > 0 then return end
@@ -26,6 +29,7 @@ local function rest(id, job, not_before)
     return
   end
   call('ZADD', P .. 'class:' .. job.class, job.seq, id)
+  resting[job.class] = nil
   call('SADD', P .. 'ready', job.class)
 end
 
@@ -34,9 +38,10 @@ local function unrest(id, job)
   local class = P .. 'class:' .. job.class
   if call('ZREM', class, id) == 0 then
     call('ZREM', P .. 'delayed', id)
-  elseif call('EXISTS', class) == 0 then
-    call('SREM', P .. 'ready', job.class)
+    return
   end
+  resting[job.class] = resting[job.class] and resting[job.class] - 1 or call('ZCARD', class)
+  if resting[job.class] == 0 then call('SREM', P .. 'ready', job.class) end
 end
 
 -- ── priority that is handed down ──

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from workers.isolation import host_memory
-from workers.isolation.host_memory import HostMemory, own_mib
+from workers.isolation.host_memory import BEYOND_FOLDER, HostMemory, own_mib
 from workers.isolation.resident_memory import resident_mib
 
 HEADROOM_MIB = 4096
@@ -77,7 +77,7 @@ def test_once_the_worst_is_gone_the_next_is_looked_at(tmp_path: Path, host: Memo
     wild.close()
     assert look(loose, 4000)
     loose.close()
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / BEYOND_FOLDER).iterdir()) == []
 
 
 def test_what_several_share_and_what_lies_in_files_counts_once_or_not():
