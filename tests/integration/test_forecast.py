@@ -20,8 +20,9 @@ from conductor.adapters.files.receipt_log import FileReceiptLog
 from conductor.adapters.open_ledger import connect
 from conductor.adapters.redis.scans.pending import read_pending
 from conductor.adapters.redis.scripts import Scripts
+from conductor.analysis.forecast.between_jobs import gap_s
 from conductor.analysis.forecast.forecast_thread import Forecasting
-from conductor.analysis.forecast.predict import Predictor, gap_s
+from conductor.analysis.forecast.predict import Predictor
 from conductor.analysis.forecast.text import end_of, told, when
 from conductor.base.settings.settings import Settings
 from conductor.model.decision import Decision

@@ -34,6 +34,11 @@ ANALYSE_FPS, ANALYSE_WIDTH = 4.0, 160
 #: Of the analysis on the gpu lane: an ONNX session with its CUDA context.
 GPU_NEEDS = Needs(cpu=1, ram_mib=1024, vram_mib=1024)
 FPS = 30
+#: Pixels × seconds, and bytes, that an ordinary core gets through in a second: by them a first run, of which
+#: no receipt tells yet, has an ETA.
+ANALYSE_SPEED, CUT_SPEED, ASSEMBLE_SPEED, PUBLISH_SPEED = 9e6, 2.1e6, 18e6, 400e6
+#: However small it is.
+LEAST_S = 0.1
 JSON_BYTES = 1 << 20
 
 
@@ -131,6 +136,7 @@ def chain_of(
         {"source": source},
         inputs=inputs,
         writes={path("probe.json"): JSON_BYTES},
+        duration_s=LEAST_S,
         size=pixels * lasts_s,
     )
     analyse = job(
@@ -142,6 +148,7 @@ def chain_of(
         after=(probe,),
         lane=lane,
         needs=GPU_NEEDS if lane == "gpu" else None,
+        duration_s=seconds_of(pixels * lasts_s, ANALYSE_SPEED),
         size=pixels * lasts_s,
     )
     analysis = analyse.writes[0].path
@@ -153,6 +160,7 @@ def chain_of(
         reads=(analysis,),
         writes={path("cut.mp4"): cut_bytes(seconds, size)},
         after=(analyse,),
+        duration_s=seconds_of((pixels + size[0] * size[1]) * cut_s, CUT_SPEED),
         size=(pixels + size[0] * size[1]) * cut_s,
         expect={"max_duration_s": seconds},
     )
@@ -163,6 +171,7 @@ def reel_of(cuts: list[JobSpec], seconds: float, size: tuple[int, int]) -> tuple
     """assemble → publish. The reel waits until every cut has ended, one way or the other."""
     segments = [cut.writes[0].path for cut in cuts]
     total_bytes = rounded_up(len(cuts) * cut_bytes(seconds, size))
+    shown = size[0] * size[1] * seconds * len(cuts)
     expect: dict[str, Any] = {"max_duration_s": seconds * len(cuts), "tolerance_s": 0.5 + 0.1 * len(cuts)}
     assemble = job(
         NAME,
@@ -171,7 +180,8 @@ def reel_of(cuts: list[JobSpec], seconds: float, size: tuple[int, int]) -> tuple
         reads=segments,
         writes={path("reel.mp4"): total_bytes},
         after_ended=cuts,
-        size=size[0] * size[1] * seconds * len(cuts),
+        duration_s=seconds_of(shown, ASSEMBLE_SPEED),
+        size=shown,
         expect=expect,
     )
     reel = assemble.writes[0].path
@@ -182,10 +192,15 @@ def reel_of(cuts: list[JobSpec], seconds: float, size: tuple[int, int]) -> tuple
         reads=(reel,),
         writes={"published:highlights-{short}.mp4": total_bytes},
         after=(assemble,),
+        duration_s=seconds_of(total_bytes, PUBLISH_SPEED),
         size=total_bytes,
         expect=expect,
     )
     return assemble, publish
+
+
+def seconds_of(size: float, speed: float) -> float:
+    return max(LEAST_S, round(size / speed, 1))
 
 
 def path(name: str) -> str:

@@ -34,9 +34,7 @@ Teach = Callable[[JobClass], JobClass]
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What the past teaches: the class with its learned needs and duration, what a worker loses between
-    two jobs.
-    """
+    """What the past teaches: the class with its learned needs and duration, what is lost between two jobs."""
 
     teach: Teach
     overhead_s: float = 0.0

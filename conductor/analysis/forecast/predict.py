@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import msgspec
 from redis import Redis
@@ -13,6 +11,7 @@ from redis import Redis
 from conductor.adapters.open_ledger import redis_ledger
 from conductor.adapters.redis.scans.pending import Pending, read_pending
 from conductor.adapters.redis.scripts import Scripts
+from conductor.analysis.forecast.between_jobs import gap_s
 from conductor.analysis.forecast.live_world import Known, by_area, played
 from conductor.base.redis_keys import Keys
 from conductor.base.settings.limits import limits_of, live
@@ -20,12 +19,12 @@ from conductor.base.settings.settings import Settings
 from conductor.core.capacity.cluster import Free
 from conductor.core.capacity.counters import answered
 from conductor.core.needs.caps import within
+from conductor.core.needs.declared_pace import pace, with_declared
 from conductor.core.needs.estimates import LearnedEstimate, LearnedNeeds
 from conductor.core.needs.running_usage import asking, holdings
 from conductor.core.needs.samples import usual
 from conductor.dispatch.catalogue import catalogue_of
 from conductor.model.forecast import PredictionReply
-from conductor.model.receipt import Receipt
 from conductor.model.snapshot import (
     Candidate,
     JobClass,
@@ -42,14 +41,8 @@ from conductor.tick.receipt_samples import Receipts, cache_of
 
 #: More jobs than this are not played through: the work that each resource has to carry is added up.
 MOST = 50_000
-#: The loss between two jobs is looked for in so many of the newest receipt files, in so much of their ends.
-FILES, TAIL_BYTES = 16, 1 << 16
 #: A duration goes by so many of the last receipts.
 LAST = 20
-#: A longer gap between two jobs of a worker was not lost: it had nothing to do.
-LONGEST_GAP_S = 1.0
-#: Nothing was seen yet.
-USUAL_GAP_S = 0.05
 
 
 class NoBudgets:
@@ -133,10 +126,13 @@ class Predictor:
         self._codes.renew()
         free = Free(snapshot, self.limits)
         held = holdings(snapshot, {r.kind or r.task for r in snapshot.reservations})
+        memory = self._learned.memory
+        pace_now = pace(memory)
 
         def teach(c: JobClass) -> JobClass:
             taught = self._learned.taught(c)
-            duration_s = lately(self._learned.duration(c))
+            seen = sum(len(ring.samples) for ring in memory.rings(c.kind or c.task))
+            duration_s = with_declared(lately(self._learned.duration(c)), c.duration_s, seen, pace_now)
             needs = within(c, taught.job_class.needs, free) if taught.is_more else taught.job_class.needs
             return asking(
                 msgspec.structs.replace(taught.job_class, needs=needs, duration_s=duration_s), held, free
@@ -150,44 +146,3 @@ def lately(found: LearnedEstimate) -> float:
     if found.p50 is None or len(found.samples) <= LAST:
         return found.uses
     return usual(s.seconds for s in sorted(found.samples, key=lambda s: s.at)[-LAST:])
-
-
-# ── what a worker loses between two jobs ──────────────────────────────────────────────────────────────────
-
-
-def gap_s(folder: Path) -> float:
-    """The median time from the end of one attempt to the start of the next of a worker that had one
-    waiting.
-    """
-    files = sorted(folder.glob("*.jsonl"), key=_changed)[-FILES:] if folder.is_dir() else []
-    gaps = sorted(gap for file in files for gap in _gaps(file))
-    return gaps[len(gaps) // 2] if gaps else USUAL_GAP_S
-
-
-def _changed(file: Path) -> float:
-    try:
-        return file.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _gaps(file: Path) -> Iterator[float]:
-    """One file is one worker's, in the order of what it did."""
-    ended: dict[str, float] = {}
-    for receipt in _last_receipts(file):
-        gap = receipt.started_at - ended.get(receipt.worker, float("-inf"))
-        if 0 <= gap <= LONGEST_GAP_S:
-            yield gap
-        ended[receipt.worker] = receipt.ended_at
-
-
-def _last_receipts(file: Path) -> Iterator[Receipt]:
-    try:
-        with file.open("rb") as content:
-            content.seek(max(0, file.stat().st_size - TAIL_BYTES))
-            lines = content.read().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-            yield msgspec.json.decode(line, type=Receipt)

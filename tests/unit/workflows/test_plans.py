@@ -126,6 +126,17 @@ def test_each_video_is_a_chain_and_the_reel_waits_for_all_of_them_to_end(project
     assert specs[1].lane == "gpu" and all(spec.id in spec.writes[0].path for spec in specs[:7])
 
 
+def test_a_first_reel_declares_how_long_its_jobs_take_by_their_sizes(project: Settings) -> None:
+    videos(project, "a.mp4", "b.mp4")
+
+    estimates = {
+        spec.task: spec.estimate for spec in planned(project, "highlights", "--seconds", "8") if spec.estimate
+    }
+
+    assert estimates["media.assemble"].duration_s == pytest.approx(1280 * 720 * 8 * 2 / 18e6, abs=0.05)
+    assert all(estimate.duration_s > 0 for estimate in estimates.values())
+
+
 def test_touching_a_clip_changes_its_chain_and_the_reel_and_nothing_else(project: Settings) -> None:
     folder = videos(project, "a.mp4", "b.mp4", "c.mp4")
     before = planned(project, "highlights")
