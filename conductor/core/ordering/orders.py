@@ -13,15 +13,8 @@ from conductor.core.capacity.cluster import Free, NodeFree, Span
 from conductor.core.capacity.in_flight import release_at
 from conductor.core.capacity.resources import Steps, asked_in_all, held_in_all, steps_held, steps_of
 from conductor.core.chains.begun_chains import Life
-from conductor.core.ordering.trial_orders import (
-    MOST_ITEMS,
-    MOST_NODES,
-    FreeAmounts,
-    Plan,
-    TrialJob,
-    TrialRunning,
-    best,
-)
+from conductor.core.ordering.trial_orders import MOST_ITEMS, MOST_NODES, Plan, best
+from conductor.core.ordering.trial_play import Room, TrialJob, TrialRunning, TrialStage
 from conductor.model.limits import Order
 from conductor.model.snapshot import Candidate, Head, JobClass, Reservation
 
@@ -171,12 +164,12 @@ class Orders:
         if any(item.duration_s <= 0 for item in items):
             return
         room = _room(nodes)
-        fitting = [item for item in items if next(room.place(item), None) is not None]
-        if not fitting:
+        if not any(_fits(item, room) for item in items):
             return
-        running = list(_running(nodes, self._free))
-        able = [item for item in items if _could_ever(item, nodes)]
-        self._plan = best(able, room, running, self._free.now, self._free.snapshot.longest_wait_s)
+        whole = _whole(nodes)
+        able = [item for item in items if _fits(item, whole)]
+        stage = TrialStage(able, room, list(_running(nodes, self._free)), self._free.now)
+        self._plan = best(stage, self._free.snapshot.longest_wait_s)
         self._ranks = {item.id: rank for rank, item in enumerate(self._plan.order)}
 
     # ── who has waited too long ───────────────────────────────────────────────────────────────────────────
@@ -260,19 +253,23 @@ def _item(job_class: JobClass, head: Head) -> TrialJob:
     return TrialJob(head.job_id, head.since, job_class.duration_s, steps_of(n), devices, n.vram_mib)
 
 
-def _room(nodes: Sequence[NodeFree]) -> FreeAmounts:
-    return FreeAmounts(
-        [node.own_free() for node in nodes],
-        [[d.vram.free for d in node.devices.values() if d.why_not is None] for node in nodes],
-    )
+def _room(nodes: Sequence[NodeFree]) -> list[Room]:
+    return [
+        Room(node.own_free(), tuple([d.vram.free for d in node.devices.values() if d.why_not is None]))
+        for node in nodes
+    ]
 
 
-def _could_ever(item: TrialJob, nodes: Sequence[NodeFree]) -> bool:
-    empty = FreeAmounts(
-        [node.own_limits() for node in nodes],
-        [[d.vram.limit for d in node.devices.values() if d.why_not is None] for node in nodes],
-    )
-    return next(empty.place(item), None) is not None
+def _whole(nodes: Sequence[NodeFree]) -> list[Room]:
+    """As if nothing were held."""
+    return [
+        Room(node.own_limits(), tuple([d.vram.limit for d in node.devices.values() if d.why_not is None]))
+        for node in nodes
+    ]
+
+
+def _fits(item: TrialJob, room: Sequence[Room]) -> bool:
+    return any(node.devices_for(item) is not None for node in room)
 
 
 def _running(nodes: Sequence[NodeFree], free: Free) -> Iterator[TrialRunning]:

@@ -11,7 +11,8 @@ from msgspec import structs
 
 from conductor.core.admission.admission import decide
 from conductor.core.admission.sentences import words_of
-from conductor.core.ordering.trial_orders import FreeAmounts, TrialJob, TrialRunning, best
+from conductor.core.ordering.trial_orders import best
+from conductor.core.ordering.trial_play import Room, TrialJob, TrialRunning, TrialStage
 from conductor.core.placement.fragmentation import JobShape, Worth
 from conductor.model.chains import Chain, FileJob
 from conductor.model.decision import Decision
@@ -92,21 +93,20 @@ def test_a_place_is_kept_for_one_that_has_waited_too_long() -> None:
 def test_an_order_is_followed_only_if_nobody_waits_longer_for_it() -> None:
     """From 100 on: large, then small waits 200. Small, then large would let large wait 210."""
     large, small = TrialJob("large", -50.0, 100.0, (0, 0), 1, 10), TrialJob("small", 0.0, 60.0, (0, 0), 1, 6)
-    room, running = FreeAmounts([(0, 0)], [[4]]), [TrialRunning(100.0, 0, (0,), (0, 0), 6)]
+    running = [TrialRunning(100.0, 0, (0,), (0, 0), 6)]
+    stage = TrialStage([large, small], [Room((0, 0), (4,))], running, 0.0)
 
-    plan = best([large, small], room, running, 0.0, longest_s=0.0)
-    after_long_waits = best([large, small], room, running, 0.0, longest_s=210.0)
+    plan, after_long_waits = best(stage, longest_s=0.0), best(stage, longest_s=210.0)
 
     assert plan.order == (large, small)
     assert after_long_waits.order == (small, large)
 
 
 def test_a_resource_that_the_table_gets_next_is_played_and_weighed_like_the_others() -> None:
-    free = FreeAmounts([(99, 99, 1), (99, 99, 2)], [[], []])
-    asks_two = TrialJob("a", 0.0, 9.0, (1, 1, 2), 0, 0)
-    assert list(free.place(asks_two)) == [(1, ())]
-    free.take(1, (), asks_two)
-    assert list(free.place(asks_two)) == []
+    asks_two, has_two = TrialJob("a", 0.0, 9.0, (1, 1, 2), 0, 0), Room((99, 99, 2), ())
+    assert Room((99, 99, 1), ()).devices_for(asks_two) is None
+    assert has_two.devices_for(asks_two) == ()
+    assert has_two.less((), asks_two.own, 0).devices_for(asks_two) is None
 
     worth = Worth([(JobShape((0, 0, 1), 1, 100), 1.0)])
     assert worth.of((99, 99, 2), (400,)) == 2 * 100
