@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -32,14 +33,19 @@ def main(argv: list[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     loaded_at = None
     if given[:1] == ["--fork-server"]:
+        from conductor.base.settings.settings import load
         from workers.parent import fork_server
 
-        order = fork_server.serve(int(given[1]))
-        if order is None:
+        # Copies take them over where the file is still the same; they say themselves what is wrong with it.
+        with suppress(ConductorError):
+            load()
+        options = fork_server.serve(int(given[1]), parser().parse_args)
+        if options is None:
             return 0
-        given, loaded_at = list(order.argv), fork_server.LOADED_AT
-    is_single = given[:1] == ["--exec"]
-    options = (single_parser() if is_single else parser()).parse_args(given)
+        given, is_single, loaded_at = sys.argv[1:], False, fork_server.LOADED_AT
+    else:
+        is_single = given[:1] == ["--exec"]
+        options = (single_parser() if is_single else parser()).parse_args(given)
     from conductor.base.files.safe_open import write_for_ourselves
     from workers.isolation.stop_signals import Stopping
 

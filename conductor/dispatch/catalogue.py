@@ -7,6 +7,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -67,16 +68,31 @@ def load_catalogue(modules: Sequence[str] = (), project: Path | None = None) -> 
     """
     if project is not None:
         put_on_path(project, modules)
+    built_in = _built_in()
+    decls, files = dict(built_in), list(built_in.files)
+    for name in dict.fromkeys(modules):
+        if name not in BUILT_IN:
+            _add(name, decls, files)
+    return Catalogue(decls, tuple(dict.fromkeys(files)))
+
+
+#: To look through them again would touch, and so copy, what a worker shares with the others.
+@lru_cache(maxsize=1)
+def _built_in() -> Catalogue:
     decls: dict[str, TaskDecl] = {}
     files: list[Path] = []
-    for name in dict.fromkeys((*BUILT_IN, *modules)):
-        found = 0
-        for module in _with_further(name):
-            files += [Path(module.__file__)] if module.__file__ else []
-            found += _collect(module, decls)
-        if not found:
-            raise ConfigError(f"task module {name}: it has no function with @task")
-    return Catalogue(decls, tuple(dict.fromkeys(files)))
+    for name in BUILT_IN:
+        _add(name, decls, files)
+    return Catalogue(decls, files)
+
+
+def _add(name: str, decls: dict[str, TaskDecl], files: list[Path]) -> None:
+    found = 0
+    for module in _with_further(name):
+        files += [Path(module.__file__)] if module.__file__ else []
+        found += _collect(module, decls)
+    if not found:
+        raise ConfigError(f"task module {name}: it has no function with @task")
 
 
 def catalogue_of(settings: CodeSettings) -> Catalogue:

@@ -35,6 +35,7 @@ from workers.isolation import disk_faults, output_check
 from workers.isolation.frozen_family import still_s
 from workers.isolation.input_check import Inputs
 from workers.isolation.marked_stderr import mark_stderr
+from workers.isolation.peak_memory import Peak
 from workers.isolation.process_state import ProcessState
 from workers.isolation.protocol import (
     BodyEnded,
@@ -57,6 +58,8 @@ from workers.task_api.review import scrubbed
 from workers.task_api.warm_cache import WarmStore
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from conductor.base.files.layout import CodeSettings
     from workers.task_api.registry import Body
 
@@ -66,7 +69,8 @@ _PROGRESS_EVERY_S = 0.1
 _WEIGH_EVERY_S = 1.0
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str], inherited: CodeSettings | None = None) -> int:
+    """`inherited`: of a copy, its parent's settings."""
     parent, fd, tickets_fd, stop_fd, frozen_fd, entry, ranges = map(int, argv)
     # The parent decides: a Ctrl-C at the terminal must not reach the body.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -82,7 +86,7 @@ def main(argv: list[str]) -> int:
     with socket.socket(fileno=fd) as sock:
         channel = Channel(sock, ToChild)
         try:
-            Child(channel, tickets_fd, stop_fd, frozen_fd).serve()
+            Child(channel, tickets_fd, stop_fd, frozen_fd, inherited).serve()
         except Garbled as e:
             # What was to run has not begun: another child begins it.
             sys.stderr.write(f"the parent said something unintelligible: {e}\n")
@@ -99,7 +103,14 @@ def _leave_when_orphaned(parent: int) -> None:
 
 
 class Child:
-    def __init__(self, channel: Channel, tickets_fd: int, stop_fd: int, frozen_fd: int) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        tickets_fd: int,
+        stop_fd: int,
+        frozen_fd: int,
+        inherited: CodeSettings | None = None,
+    ) -> None:
         self._channel = channel
         self._tickets_fd = tickets_fd
         self._stop_fd = stop_fd
@@ -116,7 +127,7 @@ class Child:
         self._peak = Peak()
         #: Bodies behind which nothing begins that was not given again: they failed, or this child has to go.
         self._broke_off = 0
-        self._settings: CodeSettings | None = None
+        self._settings: CodeSettings | None = inherited
         self._modules = 0
 
     def serve(self) -> None:
@@ -126,11 +137,9 @@ class Child:
             match self._channel.receive():
                 case Open(settings=values, visible=visible):
                     os.environ["CUDA_VISIBLE_DEVICES"] = visible
-                    settings = msgspec.convert(values, Settings, dec_hook=as_path)
-                    self._settings = settings.for_code
-                    secrets.remember(settings.secrets)
-                    put_on_path(settings.project, settings.task_modules)
-                    os.chdir(settings.project)
+                    code = self._settings = self._told(values)
+                    put_on_path(code.project, code.task_modules)
+                    os.chdir(code.project)
                     self._premises.settle()
                 case Run() as run:
                     # The ticket is taken in any case: it is this one's.
@@ -143,6 +152,14 @@ class Child:
                     self._channel.settle()
                 case _:
                     pass
+
+    def _told(self, values: Mapping[str, Any] | None) -> CodeSettings:
+        if values is None:
+            assert self._settings is not None, "only a copy is told nothing"
+            return self._settings
+        settings = msgspec.convert(values, Settings, dec_hook=as_path)
+        secrets.remember(settings.secrets)
+        return settings.for_code
 
     def _may_begin(self) -> bool:
         """Takes the ticket. A stop that is still there was for a body before: the parent asks only what
@@ -346,35 +363,6 @@ def _print_trace(error: BaseException, run: Run) -> None:
 def _cpu_s() -> float:
     own, programs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + own.ru_stime + programs.ru_utime + programs.ru_stime
-
-
-class Peak:
-    """The most memory that this process held since a job began, as the kernel counts it."""
-
-    def __init__(self) -> None:
-        self._floor = 0
-
-    def begin(self) -> None:
-        """Without it a later job would be charged with an earlier one's peak. Costs most where there was
-        one.
-        """
-        if _max_rss() > self._floor + _WORTH_FORGETTING:
-            # «5» resets the kernel's high-water mark.
-            with suppress(OSError):
-                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-            self._floor = _max_rss()
-
-    def mib(self) -> int | None:
-        """None where the mark cannot be reset: there it is of the process's whole life."""
-        return _max_rss() >> 20 if sys.platform == "linux" else None
-
-
-#: Bytes above the last mark that are taken for a peak.
-_WORTH_FORGETTING = 1 << 20
-
-
-def _max_rss() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def vram_held() -> int | None:

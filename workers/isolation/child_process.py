@@ -57,7 +57,8 @@ class ChildProcess:
     def __init__(self, settings: Settings, name: str, device: str | None = None) -> None:
         self._settings = settings
         self._device = device
-        self.printed = Printed(_log_of(settings, name), settings.logs_dir, settings.clean.body_bytes)
+        log = settings.logs_dir / f"worker-{name}.out"
+        self.printed = Printed(log, settings.logs_dir, settings.clean.body_bytes)
         self._process: subprocess.Popen[bytes] | ForkedChild | None = None
         self._channel: Channel | None = None
         self._visible = ""
@@ -301,10 +302,14 @@ class ChildProcess:
         told.
         """
         try:
-            self.channel.send(Open(settings=_without_secrets(self._settings), visible=visible))
+            self.channel.send(self._opened(visible))
             self._visible = visible
         except OSError:
             logger.debug("The child was gone before its first job")
+
+    def _opened(self, visible: str) -> Open:
+        told = None if isinstance(self._process, ForkedChild) else _without_secrets(self._settings)
+        return Open(settings=told, visible=visible)
 
     # ── starting ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -336,7 +341,7 @@ class ChildProcess:
         self._tired, self._leaks, self._warm = "", Leaks(self._settings.workers), ()
         self._channel = Channel(ours, ToParent)
         try:
-            self._channel.send(Open(settings=_without_secrets(self._settings), visible=visible))
+            self._channel.send(self._opened(visible))
             answer = self._channel.receive(START_LIMIT_S)
         except (OSError, EOFError, Garbled):
             answer = None
@@ -366,7 +371,8 @@ class ChildProcess:
         )
         try:
             if is_copy:
-                return forked((sinks.stdout.fileno(), sinks.stderr.fileno()), ends, environment)
+                streams = sinks.stdout.fileno(), sinks.stderr.fileno()
+                return forked(streams, ends, environment, self._settings.for_code)
             return subprocess.Popen(
                 [sys.executable, "-m", "workers.isolation.child_main", str(os.getpid()), *map(str, ends)],
                 cwd=_PACKAGES,
@@ -384,10 +390,6 @@ class ChildProcess:
     def _has_gone(self) -> bool:
         with self._reaping:
             return self._process is None or self._process.poll() is not None
-
-
-def _log_of(settings: Settings, name: str) -> Path:
-    return settings.logs_dir / f"worker-{name}.out"
 
 
 def _without_secrets(settings: Settings) -> dict[str, object]:

@@ -11,9 +11,12 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from conductor.adapters.host.shown_words import become, show_as
+
+if TYPE_CHECKING:
+    from conductor.base.files.layout import CodeSettings
 
 
 class ForkedChild:
@@ -42,7 +45,9 @@ class ForkedChild:
         return self.returncode
 
 
-def forked(streams: tuple[int, int], ends: Sequence[int], environment: Mapping[str, str]) -> ForkedChild:
+def forked(
+    streams: tuple[int, int], ends: Sequence[int], environment: Mapping[str, str], settings: CodeSettings
+) -> ForkedChild:
     """`streams`: descriptors of its stdout and stderr; of all others it keeps `ends` (-1: none)."""
     if (threads := threading.active_count()) > 1:
         raise RuntimeError(
@@ -51,12 +56,16 @@ def forked(streams: tuple[int, int], ends: Sequence[int], environment: Mapping[s
     parent = os.getpid()
     pid = os.fork()
     if not pid:
-        _live(parent, streams, ends, environment)
+        _live(parent, streams, ends, environment, settings)
     return ForkedChild(pid)
 
 
 def _live(
-    parent: int, streams: tuple[int, int], ends: Sequence[int], environment: Mapping[str, str]
+    parent: int,
+    streams: tuple[int, int],
+    ends: Sequence[int],
+    environment: Mapping[str, str],
+    settings: CodeSettings,
 ) -> NoReturn:
     code = 1
     try:
@@ -72,7 +81,8 @@ def _live(
         show_as([sys.executable, "-m", "workers.isolation.child_main", *words])
         from workers.isolation.child_main import main
 
-        code = main(words)
+        # To read them out of what a line says would copy two MiB of what both share.
+        code = main(words, settings)
     finally:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

@@ -25,10 +25,10 @@ from conductor.model.spec import TaskDecl, Value
 
 
 class Open(Value, frozen=True, kw_only=True, tag="open", tag_field="say"):
-    """First word to a fresh child: the settings (less the way to Redis) as JSON values. Said again before its
-    first job where other devices are to be seen."""
+    """First word to a fresh child: the settings (less the way to Redis) as JSON values; None to a copy of its
+    parent, which has them. Said again before its first job where other devices are to be seen."""
 
-    settings: dict[str, Any]
+    settings: dict[str, Any] | None
     #: CUDA_VISIBLE_DEVICES.
     visible: str = ""
 

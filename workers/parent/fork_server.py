@@ -16,8 +16,10 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
+from typing import TypeVar
 
 import msgspec
 
@@ -27,6 +29,8 @@ from conductor.adapters.redis.step_text import source
 from conductor.dispatch.catalogue import load_catalogue
 from conductor.node.fork_server import MOST_BYTES, ROOM, CopyEnded, Forked, Order, Prepared
 from workers.system.process_tree import die_with_parent
+
+Options = TypeVar("Options")
 
 #: All that a worker imports until it takes its first job, and its child until it runs one.
 PREPARED = (
@@ -47,9 +51,9 @@ PROGRAM = (sys.executable, "-P", "-m", "workers")
 HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def serve(line_fd: int) -> Order | None:
-    """Returns in each copy, which is now the worker that it was ordered to be, and once in the server: None,
-    when its node has closed the line and the last copy is gone.
+def serve(line_fd: int, read: Callable[[Sequence[str]], Options]) -> Options | None:
+    """Returns in each copy, which is now the worker that it was ordered to be, what `read` made of its words;
+    and once in the server: None, when its node has closed the line and the last copy is gone.
     """
     node = os.getppid()
     # One that has gone already has closed its end of the line.
@@ -80,7 +84,12 @@ def serve(line_fd: int) -> Order | None:
             if not data:
                 is_open = False
                 continue
-            server = os.getpid()
+            order, server = msgspec.json.decode(data, type=Order), os.getpid()
+            options = None
+            # Here: what a copy runs it touches, and holds for itself from then on. Wrong words end the copy,
+            # which reads them again.
+            with suppress(SystemExit):
+                options = read(order.argv)
             pid = os.fork()
             if pid == 0:
                 os.close(wake_fd)
@@ -91,9 +100,8 @@ def serve(line_fd: int) -> Order | None:
                 line.send(msgspec.json.encode(Forked(pid=pid)))
         else:
             return None
-    order = msgspec.json.decode(data, type=Order)
     _settle(order, server)
-    return order
+    return read(order.argv) if options is None else options
 
 
 def prepare() -> None:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -51,7 +52,7 @@ from conductor.base.settings.sections import (
     Workers,
 )
 from conductor.base.settings.store_settings import StoreSettings, checked_stores, rootless
-from conductor.base.settings.toml_file import read_toml
+from conductor.base.settings.toml_file import parse_toml, read_bytes
 from conductor.base.settings.unknown_keys import did_you_mean as did_you_mean
 from conductor.base.settings.unknown_keys import moved_keys, unknown_keys, unknown_variables
 from conductor.base.settings.variables import from_variables, merged
@@ -63,6 +64,8 @@ Placed = TypeVar("Placed", Root, ModelSettings)
 
 CONFIG_NAME = "conductor.toml"
 ENV_PREFIX = "CONDUCTOR_"
+#: How variables begin on which settings depend; a path may begin with `~`.
+_DECIDING = (ENV_PREFIX, "HOME", "USERPROFILE")
 
 
 def _counters(value: dict[str, CounterSettings]) -> dict[str, CounterSettings]:
@@ -249,26 +252,8 @@ def load(start: Path | None = None) -> Settings:
     file = project / CONFIG_NAME
     if is_there := os.path.lexists(file):
         refuse_foreign(file, is_alone=False)
-    content = read_toml(file) if is_there else {}
-    variables = [SAFE_FOLDERS, *(f"{ENV_PREFIX}{name.upper()}" for name in Settings.__struct_fields__)]
-    if faults := unknown_keys(content, Settings) + unknown_variables(
-        os.environ, ENV_PREFIX, variables, Settings
-    ):
-        raise ConfigError(f"{file}: " + "; ".join(faults))
-    given = merged(content, from_variables(os.environ, ENV_PREFIX))
-    if faults := moved_keys(given):
-        raise ConfigError(f"{file}: " + "; ".join(faults))
-    raw = read(Settings, given, faults)
-    if raw is None:
-        raise ConfigError(f"{file}: " + "; ".join(faults))
-    settings = absolute(msgspec.structs.replace(raw, roots={**DEFAULT_ROOTS, **raw.roots}, project=project))
-    if settings.checkpoint_root not in settings.roots:
-        known = ", ".join(sorted(settings.roots))
-        raise ConfigError(
-            f"{file}: checkpoint_root: no root is named {settings.checkpoint_root!r} (there are: {known})"
-        )
-    if fault := rootless(settings.stores, settings.project, settings.roots):
-        raise ConfigError(f"{file}: {fault}")
+    given = tuple((name, value) for name, value in os.environ.items() if name.startswith(_DECIDING))
+    settings = _made(project, read_bytes(file) if is_there else b"", given)
     if settings.state_dir.exists():
         # It says which program is the server, and whom to signal.
         refuse_foreign(settings.state_dir)
@@ -276,6 +261,33 @@ def load(start: Path | None = None) -> Settings:
         if folder.exists() and not folder.is_dir():
             raise ConfigError(f"{folder} is to be a folder of this project, and is a file: move it away")
     secrets.remember(settings.secrets)
+    return settings
+
+
+#: A worker is a copy of a process that has read all of this: to make it again would touch, and so copy, two
+#: MiB of what it shares with the others.
+@lru_cache(maxsize=1)
+def _made(project: Path, written: bytes, variables: tuple[tuple[str, str], ...]) -> Settings:
+    """Of what the file says and what the environment does. Raises `ConfigError`."""
+    file, environ = project / CONFIG_NAME, dict(variables)
+    content = parse_toml(file, written)
+    known = [SAFE_FOLDERS, *(f"{ENV_PREFIX}{name.upper()}" for name in Settings.__struct_fields__)]
+    if faults := unknown_keys(content, Settings) + unknown_variables(environ, ENV_PREFIX, known, Settings):
+        raise ConfigError(f"{file}: " + "; ".join(faults))
+    given = merged(content, from_variables(environ, ENV_PREFIX))
+    if faults := moved_keys(given):
+        raise ConfigError(f"{file}: " + "; ".join(faults))
+    raw = read(Settings, given, faults)
+    if raw is None:
+        raise ConfigError(f"{file}: " + "; ".join(faults))
+    settings = absolute(msgspec.structs.replace(raw, roots={**DEFAULT_ROOTS, **raw.roots}, project=project))
+    if settings.checkpoint_root not in settings.roots:
+        roots = ", ".join(sorted(settings.roots))
+        raise ConfigError(
+            f"{file}: checkpoint_root: no root is named {settings.checkpoint_root!r} (there are: {roots})"
+        )
+    if fault := rootless(settings.stores, settings.project, settings.roots):
+        raise ConfigError(f"{file}: {fault}")
     return settings
 
 

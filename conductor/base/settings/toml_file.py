@@ -26,10 +26,19 @@ def encoding_of(content: bytes) -> str:
 
 def read_toml(file: Path) -> dict[str, Any]:
     """Raises `ConfigError` with the file and what is wrong in it."""
+    return parse_toml(file, read_bytes(file))
+
+
+def read_bytes(file: Path) -> bytes:
+    """Raises `ConfigError`."""
     try:
-        content = file.read_bytes()
+        return file.read_bytes()
     except OSError as e:
         raise ConfigError(f"{file} cannot be read: {e.strerror}") from None
+
+
+def parse_toml(file: Path, content: bytes) -> dict[str, Any]:
+    """What was read from `file`. Raises `ConfigError`."""
     encoding = encoding_of(content)
     if encoding == "utf-8" and b"\0" in content:
         raise ConfigError(

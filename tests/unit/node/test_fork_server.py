@@ -27,15 +27,15 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are c
 
 #: The real one without its imports, whose copies sleep, or end with the exit code that they are ordered.
 SERVER = """
-import pathlib, signal, sys, time
+import os, pathlib, signal, sys, time
 from workers.parent import fork_server
 fork_server.prepare = lambda: None
-order = fork_server.serve(int(sys.argv[2]))
-if order and order.argv == ("sleep",):
+words = fork_server.serve(int(sys.argv[2]), tuple)
+if words == ("sleep",):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    pathlib.Path(order.env["there"]).touch()
+    pathlib.Path(os.environ["there"]).touch()
     time.sleep(60)
-sys.exit(int(order.env["code"]) if order else 0)
+sys.exit(int(os.environ["code"]) if words is not None else 0)
 """
 
 

@@ -128,3 +128,17 @@ def test_no_address_is_in_what_is_printed_of_a_section() -> None:
     from conductor.base.settings.sections import Redis
 
     assert "secret" not in repr(Settings(redis=Redis(url="redis://me:secret@h/0")))
+
+
+def test_what_did_not_change_is_made_once_and_a_change_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = written(tmp_path, 'node = "a"\n')
+    assert load(tmp_path) is first, "a worker takes over what the process made that it is a copy of"
+
+    assert written(tmp_path, 'node = "b"\n').node == "b"
+    monkeypatch.setenv("CONDUCTOR_NODE", "c")
+    assert load(tmp_path).node == "c"
+    (tmp_path / "conductor.toml").unlink()
+    monkeypatch.delenv("CONDUCTOR_NODE")
+    assert load(tmp_path).node is None
