@@ -236,6 +236,10 @@ class HostOfPlayed:
         self.child.tickets -= count
         return count
 
+    def unheard_ends(self) -> int:
+        said = (*self.channel.heard, *(self.child.said if self.child is not None else ()))
+        return sum(isinstance(word, BodyEnded) for word in said)
+
     def passes_over(self, behind: int) -> None:
         self._broke_off += 1
 

@@ -308,6 +308,8 @@ def played(world: FlowWorld) -> Generator[driver.Flow]:
         patch.setattr(driver, "Runner", PlayedRunner)
         patch.setattr(ledger_actions, "emit_event", never_twice)
         patch.setattr(execution, "emit_event", lambda *_, **__: None)
+        # It waits for something itself, or it could run and others do.
+        patch.setattr(execution, "ran_s", lambda _: world.dice.choice([None, 0.0, 0.2]))
         patch.setattr(execution, "oom_counter", Plain(kills=lambda: 0, has_grown=lambda *_: False))
         claim = Plain(busy=nothing, take=lambda *_: None, keeps=lambda *_: None)
         parts = Plain(

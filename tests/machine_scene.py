@@ -52,6 +52,8 @@ class MachineScene:
         self.said: deque[BodyEnded | Passed] = deque()
         self.runs: PlayedAttempt | None = None
         self.broke_off, self.heard_broke_off, self.is_there = 0, 0, False
+        #: Seconds of a body, and for how long of these it had no core.
+        self.took = 0.01, 0.0
         self.late = 0
         self.killed_for = list[str]()
         self.begun, self.ok = set[Key](), set[Key]()
@@ -251,6 +253,9 @@ class MachineScene:
         assert self.machine.hand.successor is action.successor
         self.machine.doubted(self.pick([False, False, True]))
 
+    def on_LookAtBody(self, action: actions.LookAtBody) -> None:
+        self.machine.row.looked(self.pick([True, False]), self.now)
+
     def on_Begin(self, action: actions.Begin) -> None:
         pass
 
@@ -264,9 +269,12 @@ class MachineScene:
             if is_ok:
                 self.ok.add(key)
             cause = None if is_ok else "task_error"
-            self.said.append(
-                BodyEnded(job_id=key[0], attempt=key[1], cause=cause, began_at=self.now, seconds=0.01)
-            )
+            seconds, delay_s = self.took
+            ended = BodyEnded(
+                job_id=key[0], attempt=key[1], cause=cause, began_at=self.now, seconds=seconds,
+                run_delay_s=delay_s,
+            )  # fmt: skip
+            self.said.append(ended)
         elif self.inbox:
             body = self.inbox.popleft()
             key = body.attempt.key
@@ -370,7 +378,7 @@ class MachineScene:
         owned = {key for key in places if key in self.heard and key in self.let_begin}
         assert owned == set(hand.reported()), "what is in hand is renewed, and nothing else"
         if hand.given and machine.row.blame() is None:
-            assert machine.row.attend(self.now) is not None and machine.row.began_at < inf, "no deadline"
+            assert machine.row.attend(self.now) is not None and machine.row.long_at < inf, "no deadline"
 
 
 def placed(machine: WorkerMachine) -> Iterator[Any]:

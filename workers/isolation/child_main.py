@@ -51,6 +51,7 @@ from workers.isolation.protocol import (
 from workers.isolation.resident_memory import resident_mib
 from workers.isolation.results import plain
 from workers.system.process_tree import Strays, adopt_orphans, die_with_parent
+from workers.system.run_delay import RunDelay
 from workers.task_api import failure_causes
 from workers.task_api.context import JobContext
 from workers.task_api.registry import body_of
@@ -124,7 +125,7 @@ class Child:
         self._declared: set[str] = set()
         self._said: tuple[str, ...] = ()
         self._weighed_at = 0.0
-        self._peak = Peak()
+        self._peak, self._run_delay = Peak(), RunDelay()
         #: Bodies behind which nothing begins that was not given again: they failed, or this child has to go.
         self._broke_off = 0
         self._settings: CodeSettings | None = inherited
@@ -172,9 +173,12 @@ class Child:
         before = _cpu_s()
         self._peak.begin()
         began_at, began = time.time(), time.monotonic() - self._still_s()
+        delayed_s = self._run_delay.seconds()
         warm, modules = self._warm.made, len(sys.modules)
         said = self._body(run)
         seconds = time.monotonic() - self._still_s() - began
+        # Not below 0: a body may have closed the account meanwhile.
+        delayed_s = max(0.0, self._run_delay.seconds() - delayed_s)
         keeps = self._warm.made != warm
         left_running = self._strays.end(keeps=keeps)
         unclean = self._premises.put_right(keeps=keeps, has_imported=len(sys.modules) != modules)
@@ -185,6 +189,7 @@ class Child:
             said,
             began_at=began_at,
             seconds=seconds,
+            run_delay_s=round(delayed_s, 6),
             log_bytes=os.fstat(1).st_size,
             rss_mib=self._peak.mib(),
             cpu_s=round(_cpu_s() - before, 3),

@@ -95,6 +95,8 @@ class BodyEnded(Value, frozen=True, kw_only=True, tag="ended", tag_field="say"):
     #: When the body began (epoch seconds), and how long it took.
     began_at: float | None = None
     seconds: float = 0.0
+    #: For so long of these it could have run, and others had the cores.
+    run_delay_s: float = 0.0
     #: Size of its log when it ended: what comes after was printed by the next.
     log_bytes: int | None = None
     #: The child's own peak in this attempt; what its programs took is sampled from outside.

@@ -121,6 +121,10 @@ class Doubt(Struct, frozen=True):
     successor: Attempt
 
 
+class LookAtBody(Struct, frozen=True):
+    """It has taken long by the clock, and others wait behind it: has it had a core? → `ChildRow.looked`"""
+
+
 class Begin(Struct, frozen=True):
     """What `ended` printed (up to `log_bytes`, or now) is its own; then `begins` has its turn."""
 
@@ -174,5 +178,6 @@ class Publish(Struct, frozen=True):
 
 Idle = Take | Recall | PutBack
 LedgerAction = Idle | SendTurn | Understand | HoldLeases | ReleaseLeases | Write | HandIn | Fail | Disown
-ChildAction = Give | Preload | Doubt | Begin | Listen | TakeBack | StopBody | KillChild | FindFault | Publish
+ToBody = Give | Preload | Begin | TakeBack | StopBody
+ChildAction = ToBody | Doubt | LookAtBody | Listen | KillChild | FindFault | Publish
 Action = LedgerAction | ChildAction

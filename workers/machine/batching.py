@@ -16,8 +16,6 @@ FLUSH_S = 0.04
 #: So much is to be left when a worker has its turn: the next are there before the child has run dry. Not for
 #: less than half of that, so that many share a turn.
 AHEAD_S = 0.05
-#: A body that takes longer was none of the short ones: what waits behind it goes back, for others to take.
-LONG_S = 0.1
 #: While a successor is preloaded it is looked so often whether it may still begin: new code, lost lease.
 LOOK_S = 1.0
 #: Given to the child ahead of time.
@@ -67,9 +65,9 @@ class Batching:
         is_dry = (self._left_s() or 0.0) <= AHEAD_S
         return now >= self._done_at + (AHEAD_S / 2 if is_dry else FLUSH_S)
 
-    def patience_s(self, now: float, began_at: float) -> float | None:
-        """So long the child may be listened to before there is something else to do. `began_at`: the one
-        that runs.
+    def patience_s(self, now: float, long_at: float) -> float | None:
+        """So long the child may be listened to before there is something else to do. `long_at`: the one that
+        runs is to be looked at then.
         """
         hand = self._hand
         limits: list[float] = []
@@ -78,7 +76,7 @@ class Batching:
         if hand.successor is not None:
             limits.append(LOOK_S)
         elif hand.given and (hand.waiting or len(hand.given) > 1):
-            limits.append(began_at + LONG_S - now)
+            limits.append(long_at - now)
         return max(0.0, min(limits)) if limits else None
 
     def nap_s(self, now: float) -> float:

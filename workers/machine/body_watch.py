@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 DEADLINE_GRACE_S = 1.0
 #: After a stop was asked for, a body has so long to leave; then its process is killed.
 STOP_GRACE_S = 2.0
+#: A body that takes longer was none of the short ones: what waits behind it goes back, for others to take.
+LONG_S = 0.1
+#: One that had no core meanwhile is looked at again after so long.
+LOOK_AGAIN_S = 0.05
+#: After so long it is long in any case: other hosts may have cores.
+LONG_ANYWAY_S = 1.0
 #: Who comes so late to look at a deadline has stood still itself.
 LATE_S = 0.5
 
@@ -27,6 +33,9 @@ class BodyWatch:
         self._deadline = now + self._request.timeout_s + DEADLINE_GRACE_S
         self._stalls_at = now + self._request.stall_s if self._request.stall_s > 0 else None
         self._was_late = False
+        #: When it is to be looked whether it is long.
+        self.long_at = now + LONG_S
+        self.is_long = False
         #: Why the body was asked to leave, and until when it may.
         self.leaving: AttemptFault | None = None
         self._kill_at: float | None = None
@@ -41,6 +50,12 @@ class BodyWatch:
         if self._kill_at is not None:
             limits.append(self._kill_at)
         return min(limits)
+
+    def looked(self, has_had_a_core: bool, now: float) -> None:
+        """By the clock it is long; where others have the cores, any body is."""
+        self.is_long = has_had_a_core or now >= self.began_at + LONG_ANYWAY_S
+        if not self.is_long:
+            self.long_at = min(now + LOOK_AGAIN_S, self.began_at + LONG_ANYWAY_S)
 
     def leave(self, fault: AttemptFault, now: float) -> None:
         self.leaving = fault

@@ -19,12 +19,14 @@ from workers.machine.actions import (
     Doubt,
     Fail,
     Give,
+    LookAtBody,
     Preload,
     Publish,
     ReleaseLeases,
     TakeBack,
 )
-from workers.machine.batching import LONG_S, WINDOW, Batching
+from workers.machine.batching import WINDOW, Batching
+from workers.machine.body_watch import LONG_S
 from workers.machine.held_attempts import Hand, Key
 from workers.machine.interrupts import Interrupts
 from workers.machine.row import ChildRow
@@ -160,7 +162,7 @@ class WorkerMachine:
         if not self.hand.given and not (self.hand.waiting and self.row.has_to_pass):
             return None
         batching = self._batching
-        return self.row.attend(now, batching.patience_s(now, self.row.began_at), batching.nap_s(now))
+        return self.row.attend(now, batching.patience_s(now, self.row.long_at), batching.nap_s(now))
 
     # ── others may have the rest ──────────────────────────────────────────────────────────────────────────
 
@@ -175,7 +177,9 @@ class WorkerMachine:
             return None
         if hand.successor is not None:
             return self._reconsider_successor(hand.successor)
-        is_long = bool(hand.given) and now >= self.row.began_at + LONG_S
+        if now >= self.row.long_at and not self.row.is_long:
+            return LookAtBody()
+        is_long = self.row.is_long
         is_over = is_long or self._has_failed or self.interrupts.is_asked
         if is_over:
             if self.row.may_take_back(None):

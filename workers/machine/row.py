@@ -53,9 +53,14 @@ class ChildRow:
         return not self._passing and not (self._stays and self._hand.given)
 
     @property
-    def began_at(self) -> float:
-        """When the one that runs had its turn; never, while none does."""
-        return self._watch.began_at if self._watch else inf
+    def long_at(self) -> float:
+        """When to look whether the one that runs is long; never, while none does."""
+        return self._watch.long_at if self._watch else inf
+
+    @property
+    def is_long(self) -> bool:
+        """The one that runs is none of the short ones, as was seen."""
+        return self._watch is not None and self._watch.is_long
 
     @property
     def is_leaving(self) -> bool:
@@ -110,6 +115,11 @@ class ChildRow:
         """Of the one that runs."""
         if self._watch is not None:
             self._watch.note(fraction, note, now)
+
+    def looked(self, has_had_a_core: bool, now: float) -> None:
+        """At the one that runs."""
+        if self._watch is not None:
+            self._watch.looked(has_had_a_core, now)
 
     def passed(self, key: Key) -> None:
         self._passing.discard(key)
@@ -200,7 +210,7 @@ class ChildRow:
         self._hand.end(said)
         if isinstance(said, BodyEnded) and word.files is None and word.began_at is not None:
             # One that had to import its modules says nothing of the next.
-            self._batching.task_durations.saw(attempt.spec.task, word.seconds)
+            self._batching.task_durations.saw(attempt.spec.task, word.seconds - word.run_delay_s)
 
     def _pass_over(self, count: int, now: float) -> None:
         """The last so many of what was given have not begun, and the child will say so."""

@@ -53,6 +53,7 @@ class Flow:
             actions.Give: child.give,
             actions.Preload: child.preload,
             actions.Doubt: child.doubt,
+            actions.LookAtBody: course.look,
             actions.Begin: course.begin,
             actions.Listen: child.listen,
             actions.TakeBack: course.take_back,

@@ -17,16 +17,17 @@ from conductor.base.logs.events import emit_event
 from conductor.model.subject import NAMELESS, SHORT_ID
 from workers.isolation.child_process import ChildProcess
 from workers.isolation.protocol import BodyEnded, BodyProgress, Garbled, Passed
-from workers.machine.body_watch import too_long
+from workers.machine.body_watch import LONG_S, too_long
 from workers.machine.held_attempts import AttemptEnd
 from workers.machine.row import GARBLED, is_of
+from workers.system.run_delay import ran_s
 from workers.task_api import failure_causes
 from workers.task_api.failure_causes import AttemptFault
 
 if TYPE_CHECKING:
     from workers.attempt.attempt import Attempt
     from workers.isolation.stop_signals import Stopping
-    from workers.machine.actions import Begin, FindFault, TakeBack
+    from workers.machine.actions import Begin, FindFault, LookAtBody, TakeBack
     from workers.machine.machine import WorkerMachine
 
 _REFRESH_S = 0.25
@@ -51,6 +52,8 @@ class Course:
         self.stood_still: tuple[int, float] = (0, 0.0)
         #: Jobs that were given to the child, each with what it is about: a late word names one of the last.
         self._given_last: deque[tuple[str, str]] = deque(maxlen=NAMED)
+        #: What the child had run when a body was first looked at, and which turn that was.
+        self._ran: tuple[int, float] = (0, 0.0)
         #: The child that went last, and how.
         self._gone: tuple[int, int | None] = (0, None)
         self._kills, self._refresh_at = oom_counter.kills(), time.monotonic() + _REFRESH_S
@@ -77,6 +80,17 @@ class Course:
         if action.begins is not None:
             self.turns += 1
             action.begins.begin(self._host.pid)
+
+    def look(self, action: LookAtBody) -> None:
+        """It had a core where it waits for something itself, or has used one. What has said its end is only
+        not heard yet.
+        """
+        ran = ran_s(self._host.pid)
+        turn, before = self._ran
+        if ran is not None and turn != self.turns:
+            self._ran = self.turns, (before := ran)
+        has_had_a_core = ran is None or ran - before >= LONG_S / 2
+        self._row.looked(has_had_a_core and not self._host.unheard_ends(), time.monotonic())
 
     def take_back(self, action: TakeBack) -> None:
         """What it did not take a ticket for, the child does not run."""

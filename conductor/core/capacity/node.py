@@ -27,7 +27,7 @@ NOTHING: Mapping[str, Pool] = {}
 #: Such a part of what a queue of short jobs may hold (150 ms of work) goes to one queue before the next one
 #: gets its first: a worker begins and ends several in one turn, and a turn costs Redis and its host more than
 #: most of them do.
-BUNDLES = 8
+BUNDLES = 4
 
 
 class DeviceFree:
@@ -237,7 +237,9 @@ class NodeFree:
                 deep = snapshot.deep.get(queue.queue)
                 depth = limits.depth.get(queue.lane, 1) if deep is None else deep
                 is_bundled = deep is not None and queue.device is None and report.single_jobs is None
-                bundle = depth // BUNDLES if is_bundled else 0
+                bundle = depth // BUNDLES
+                # Less than two for each worker would save no turn.
+                bundle = bundle if is_bundled and bundle >= 2 * queue.workers else 0
                 queued = snapshot.queued.get(queue.queue, 0)
                 self.queues.setdefault(queue.lane, []).append(QueueFree(queue, self, depth, queued, bundle))
 

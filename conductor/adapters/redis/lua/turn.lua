@@ -16,7 +16,8 @@
 --            covers them until they have ended, step, 1 or 0: the ledger is settled, or nothing is handed out
 --            now (history.lua): what is in hand stays there} The same turn asked for again (the answer was
 --            lost) starts what it took the first time, and no more.
---   reads    rq:workers:Q: each worker of a queue takes its share of it; prefetched:WORKER
+--   reads    rq:workers:Q: each worker of a queue takes its share of it, or SHARE_S of work where that is more;
+--            prefetched:WORKER
 --   writes   what hand_over.lua and preload.lua name: who was to go next where an attempt ends well is in the
 --            queue then, or runs, where it had begun; conductor:last_turn:WORKER (PX lease) "NUMBER ENTRY
 --            .."; task_durations {task: seconds}, of those that are short; rq:queue:Q; what attempts.lua
@@ -25,9 +26,14 @@ local worker, queue, lease_ms, number, done, returned, in_hand, most, budget, ta
   not_begun, seen =
   unpack(cmsgpack.unpack(ARGV[1]))
 local taken_key, queue_key = P .. 'last_turn:' .. worker, R .. 'queue:' .. queue
-local answers, started, over, taken, spent = {}, {}, {}, {}, 0
+local answers, started, over, taken, spent, load = {}, {}, {}, {}, 0, 0
 witness(seen)
 local is_open = is_settled()
+
+-- Less is not worth a turn: where four workers halve what is left of a queue, most turns begin one job.
+local SHARE_S = 0.008
+-- What a body takes that does nothing: it is started and written down.
+local LEAST_S = 0.001
 
 local function parsed(entry)
   local id, attempt = string.match(entry, '^([%w_-]+)-a([1-9]%d*)$')
@@ -50,16 +56,17 @@ local function start(entry, reservation)
   spent = spent + (pace_of(row[2]) or budget)
 end
 
--- The next entry of the queue and its reservation, if it is ours and should be over in time; an idle worker
--- takes whatever comes first.
-local function next_entry()
+-- The next entry of the queue and its reservation, if it is ours and should be over within `limit` and in time; an
+-- idle worker takes whatever comes first.
+local function next_entry(limit)
   local entry = call('LINDEX', queue_key, 0)
   local id = entry and parsed(entry)
   if not id then return nil end
   local reservation = call('HGET', P .. 'reservations', id)
   local pace = pace_of(reservation)
   local is_first = is_idle and #taken == 0 and #in_hand == 0
-  if not is_first and (not pace or spent + pace > budget) then return nil end
+  if not is_first and (not pace or spent + pace > budget or load + math.max(pace, LEAST_S) > limit) then return nil end
+  load = load + math.max(pace or limit, LEAST_S)
   call('LPOP', queue_key)
   taken[#taken + 1] = entry
   return entry, reservation
@@ -68,8 +75,8 @@ end
 local function take()
   if most == 0 then return end
   local share = math.ceil(call('LLEN', queue_key) / math.max(1, call('SCARD', R .. 'workers:' .. queue)))
-  while #taken < math.min(most, share) do
-    local entry, reservation = next_entry()
+  while #taken < most do
+    local entry, reservation = next_entry(#taken < share and math.huge or SHARE_S)
     if not entry then return end
     start(entry, reservation)
   end

@@ -71,11 +71,12 @@ def queues_of(deep: int | None, going: int = 0) -> list[str]:
 
 
 def test_short_jobs_go_in_bundles_for_a_worker_begins_and_ends_several_in_a_turn():
-    assert queues_of(deep=64) == ["cloud-a"] * 8 + ["cloud-b"] * 4
+    assert queues_of(deep=32) == ["cloud-a"] * 8 + ["cloud-b"] * 4
     # What was begun is filled first.
-    assert queues_of(deep=64, going=5) == ["cloud-c"] * 3 + ["cloud-a"] * 8 + ["cloud-b"]
+    assert queues_of(deep=32, going=5) == ["cloud-c"] * 3 + ["cloud-a"] * 8 + ["cloud-b"]
 
 
 def test_jobs_of_which_a_worker_does_one_at_a_time_are_spread():
     assert queues_of(deep=None)[:3] == ["cloud-a", "cloud-b", "cloud-c"]
     assert queues_of(deep=12)[:3] == ["cloud-a", "cloud-b", "cloud-c"]
+    assert queues_of(deep=28)[:3] == ["cloud-a", "cloud-b", "cloud-c"]
