@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from redis import Redis, SSLConnection, exceptions
+from redis import Redis, exceptions
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from conductor.adapters.redis.sentinel.following_connection import finder_of, following_pool
 from conductor.adapters.redis.sentinel.primary_finder import NoPrimaryError
 from conductor.adapters.redis.sentinel.sentinel_url import is_sentinel_url, read_sentinel_url
+from conductor.adapters.redis.tls_options import check_options, remedy
 from conductor.base.errors import ConfigError, Fenced, Unreachable
 from conductor.base.secrets import without_passwords
 
@@ -54,11 +55,14 @@ def connect(url: str, **others: Any) -> Redis:
     }
     try:
         if is_sentinel_url(url):
-            return QuietlyClosed(connection_pool=following_pool(read_sentinel_url(url), options))
-        _check_database(url)
-        return QuietlyClosed.from_url(url, **options)
+            client = QuietlyClosed(connection_pool=following_pool(read_sentinel_url(url), options))
+        else:
+            _check_database(url)
+            client = QuietlyClosed.from_url(url, **options)
+        check_options(client.connection_pool)
     except ValueError as e:
         raise ConfigError(f"redis.url {without_passwords(url)} cannot be used: {e}") from None
+    return client
 
 
 def _check_database(url: str) -> None:
@@ -153,13 +157,17 @@ def translated(client: Redis, error: exceptions.RedisError) -> Exception:
     if isinstance(error, exceptions.InvalidResponse):
         return Unreachable(f"what answers at {where} is no Redis{_TLS * (_ALERT in text)}: correct redis.url")
     if isinstance(error, NoPrimaryError):
-        return Unreachable(
-            f"no Sentinel says which server is {where} ({text}): start them, or correct redis.url"
+        what_to_do = (
+            remedy(client.connection_pool, text, "HOST:26379/NAME/0") or "start them, or correct redis.url"
         )
+        return Unreachable(f"no Sentinel says which server is {where} ({text}): {what_to_do}")
     if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError)):
-        remedy = _tls_remedy(client, text) or "start it, or set redis.url in conductor.toml"
+        what_to_do = (
+            remedy(client.connection_pool, text, "HOST:6379/0")
+            or "start it, or set redis.url in conductor.toml"
+        )
         return Unreachable(
-            f"Redis at {where} cannot be reached ({_ERRNO.sub('', text).rstrip('.')}); {remedy}"
+            f"Redis at {where} cannot be reached ({_ERRNO.sub('', text).rstrip('.')}); {what_to_do}"
         )
     return error
 
@@ -171,20 +179,6 @@ def is_of_database(error: exceptions.RedisError) -> bool:
 
 #: How a server says that it was not asked for TLS.
 _ALERT, _TLS = "\\x15\\x03", " without TLS (rediss://)"
-
-
-def _tls_remedy(client: Redis, text: str) -> str:
-    """Where it is about TLS."""
-    if not issubclass(client.connection_pool.connection_class, SSLConnection):
-        return ""
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return (
-            "its certificate is not trusted here: name its authority's "
-            "(rediss://HOST:6379/0?ssl_ca_certs=/PATH.pem)"
-        )
-    if "SSL" in text or text.startswith("Timeout connecting"):
-        return "where TLS is not spoken write redis:// instead of rediss://"
-    return ""
 
 
 def refusal(error: exceptions.RedisError, text: str) -> str | None:
