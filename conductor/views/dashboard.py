@@ -12,8 +12,7 @@ import secrets
 import signal
 import socket
 import sys
-import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -41,6 +40,8 @@ LOOPBACK = "127.0.0.1"
 HOSTS = frozenset({"localhost", LOOPBACK})
 #: From a detached start to its listening.
 READY_S = 30.0
+#: Its loop has nothing to look for by itself: a signal ends the wait.
+LOOK_S = 60.0
 #: So many ports are tried from the wished one on.
 PORTS = 50
 READER = "conductor-dashboard"
@@ -86,11 +87,11 @@ def serve_dashboard(
     file, pid_file = url_file(state_dir), dashboard_pid_file(state_dir)
     make_own(file.parent)
     try:
-        with ended_by_signal(server.shutdown):
+        with until_a_signal():
             write_whole(file, f"{address}\n".encode())
             write_pid(pid_file)
             logger.info("rq-dashboard on {} (for looking only)", address)
-            server.serve_forever(poll_interval=0.2)
+            server.serve_forever(poll_interval=LOOK_S)
     finally:
         server.server_close()
         file.unlink(missing_ok=True)
@@ -126,15 +127,30 @@ def stop_dashboard(layout: Layout) -> int:
     return 0
 
 
+class _ToldToEnd(BaseException):
+    """Not an error: nothing on the way may take it for one."""
+
+
 @contextmanager
-def ended_by_signal(stop: Callable[[], object]) -> Generator[None]:
+def until_a_signal() -> Generator[None]:
+    """The block ends where the first signal finds it, `serve_forever` in the midst of its wait: its own
+    `shutdown` would be seen at its next look.
+    """
+
+    is_told = False
+
     def heard(number: int, frame: FrameType | None) -> None:
-        # `shutdown` waits for the serving loop, which is the very thread that runs this handler.
-        threading.Thread(target=stop, daemon=True).start()
+        nonlocal is_told
+        # Two may come at once: the second finds the block on its way out.
+        if not is_told:
+            is_told = True
+            raise _ToldToEnd
 
     before = {number: signal.signal(number, heard) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
+    except _ToldToEnd:
+        pass
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -69,7 +69,8 @@ def session(own: OwnServer, is_joining: bool = False) -> Generator[str]:
             fcntl.flock(users, fcntl.LOCK_SH)
             ensure_listening(place)
         server = Pid(place)
-        with watched(users, file, on_gone=server.kill, on_look=server.look):
+        # Workers are many, and end with their node.
+        with watched(users, file, server.kill, server.look, is_told=not is_joining):
             try:
                 yield place.url
             finally:

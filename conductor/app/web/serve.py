@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import resource
 import signal
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
@@ -28,6 +30,8 @@ PORTS = 50
 MOST_CONNECTIONS = 1000
 #: At the end answers have so long to be fetched.
 LEAVE_S = 2
+#: A signal ends the wait; who is told to leave before uvicorn listens to signals sees it at the next look.
+LOOK_S = 1.0
 
 
 def serve_web(app: FastAPI, bind: str, first: int, state_dir: Path) -> int:
@@ -58,9 +62,24 @@ def serve_web(app: FastAPI, bind: str, first: int, state_dir: Path) -> int:
 
 
 class PageServer(uvicorn.Server):
-    """One that also ends what its lifespan holds when a second Ctrl-C cuts its connections short: by itself
-    it would cancel that in its wait, which is told as a failure with a traceback.
+    """One that sleeps while nobody comes, and also ends what its lifespan holds when a second Ctrl-C cuts
+    its connections short: by itself it would cancel that in its wait, which is told as a failure with a
+    traceback.
     """
+
+    _wake: Callable[[], object] = staticmethod(lambda: None)
+
+    async def main_loop(self) -> None:
+        """uvicorn's own looks ten times a second whether it is to leave, for as long as nobody comes."""
+        told, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._wake = partial(loop.call_soon_threadsafe, told.set)
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), LOOK_S)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._wake()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
