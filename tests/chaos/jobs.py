@@ -47,10 +47,12 @@ def step(args, ctx):
                 # What an attempt writes names it: an output replaced by another attempt's shows by its hash.
                 file.write(f"{ctx.job_id} attempt {ctx.attempt} part {part}\\n" * args.get("lines", 10))
                 file.flush()
+    while "until" in args and not os.path.exists(args["until"]):
+        time.sleep(0.005)
     if args.get("has_program"):
         run_program(["sleep", str(args["seconds"])], ctx)
     else:
-        time.sleep(args["seconds"])
+        time.sleep(args.get("seconds", 0.0))
     if args.get("ends_flaky") and ctx.attempt == 1:
         raise RateLimited("planned: once, at its end", "", 0.1)
     tell(ctx, "end")

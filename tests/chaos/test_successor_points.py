@@ -4,6 +4,7 @@ point, both are published exactly once."""
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -28,7 +29,8 @@ from tests.chaos.test_crash_points import (
 from tests.chaos.world import ChaosWorld
 
 #: Of the successor: it lies ready; its predecessor ended, and it runs.
-OF_SUCCESSOR = ("heard", "preloaded", "before follow", "followed")
+LIES = ("heard", "preloaded")
+OF_SUCCESSOR = (*LIES, "before follow", "followed")
 #: Of the predecessor, while the successor runs beside what is left to do.
 OF_FIRST = ("body ended", "before link", "linked", "before receipt", "receipt", "accepted")
 
@@ -46,19 +48,24 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChaosWorld]:
 
 @pytest.mark.parametrize("act", ["kill body", "kill worker", "kill both", "term", "stop"])
 @pytest.mark.parametrize("name", [*OF_SUCCESSOR, *OF_FIRST])
-def test_an_successor_hit_at_any_point_is_published_once(world: ChaosWorld, name: str, act: str):
+def test_a_successor_hit_at_any_point_is_published_once(world: ChaosWorld, name: str, act: str):
     first, successor = preloaded(world, name)
+    if name not in LIES:
+        release(world, first)
+    pid = reached(world)
+    release(world, first)
 
-    strike_worker(world, act, reached(world), first)
+    strike_worker(world, act, pid, first)
 
     is_published_once(world, first)
     is_published_once(world, successor)
 
 
-def test_an_successor_begins_before_the_ledger_is_asked(world: ChaosWorld):
+def test_a_successor_begins_before_the_ledger_is_asked(world: ChaosWorld):
     """The control: else none of this is tried."""
     before = ahead(world)
     first, successor = preloaded(world, "none")
+    release(world, first)
 
     is_published_once(world, first)
     is_published_once(world, successor)
@@ -67,32 +74,27 @@ def test_an_successor_begins_before_the_ledger_is_asked(world: ChaosWorld):
 
 
 @pytest.mark.parametrize("how", ["cancel", "pause", "fails"])
-def test_an_successor_whose_predecessor_or_lane_changes_its_mind_is_no_more_than_a_waiting_job(
+def test_a_successor_whose_predecessor_or_lane_changes_its_mind_is_no_more_than_a_waiting_job(
     world: ChaosWorld, how: str
 ):
-    # Long enough for the word to come to the worker, on a busy machine too.
-    first, successor = whole(seconds=2.0), whole(seconds=0.2)
-    if how == "fails":
-        first = whole(seconds=0.5, ends_flaky=True)
-    world.put(first)
-    world.until(lambda: running(world, first), "it runs")
-    world.put(successor)
-    world.until(lambda: first.id in preloaded_keys(world), "the successor is preloaded")
+    first, successor = preloaded(world, "none", ends_flaky=how == "fails")
     match how:
         case "cancel":
-            told(world, lambda ledger: ledger.commands.cancel(successor.id))
+            until_taken_back(world, lambda ledger: ledger.commands.cancel(successor.id))
+            release(world, first)
             world.until(lambda: world.state(first.id) == "d", "the first one is done")
             assert world.state(successor.id) == "c"
             assert begun(world, successor) == 0
             return
         case "pause":
-            told(world, lambda ledger: ledger.control.set_paused("cpu", True))
+            until_taken_back(world, lambda ledger: ledger.control.set_paused("cpu", True))
+            release(world, first)
             world.until(lambda: world.state(first.id) == "d", "the first one is done")
             assert world.state(successor.id) == "w"
             assert begun(world, successor) == 0
             told(world, lambda ledger: ledger.control.set_paused("cpu", False))
         case _:
-            pass
+            release(world, first)
     is_published_once(world, first)
     is_published_once(world, successor)
     assert begun(world, successor) == 1
@@ -100,16 +102,18 @@ def test_an_successor_whose_predecessor_or_lane_changes_its_mind_is_no_more_than
 
 @pytest.mark.parametrize("act", ["kill", "stop"])
 @pytest.mark.parametrize("name", ["before admit", "admitted"])
-def test_a_conductor_hit_while_it_lines_up_an_successor_feeds_each_once(
+def test_a_conductor_hit_while_it_lines_up_a_successor_feeds_each_once(
     world: ChaosWorld, name: str, act: str
 ):
-    first, successor = whole(seconds=0.6), whole(seconds=0.05)
+    first, successor = until_released(), whole(seconds=0.05)
     world.put(first)
     world.until(lambda: running(world, first), "it runs")
     arm(world.folder, name)
     world.put(successor)
+    pid = reached(world)
+    release(world, first)
 
-    strike(world, act, reached(world), until=world.is_over)
+    strike(world, act, pid, until=world.is_over)
 
     is_published_once(world, first)
     is_published_once(world, successor)
@@ -125,15 +129,34 @@ def whole(**args: object) -> JobSpec:
     return made(n, "chaos.step", {"n": n, **args}, outputs=2, needs=needs)
 
 
-def preloaded(world: ChaosWorld, name: str) -> tuple[JobSpec, JobSpec]:
-    first, successor = whole(seconds=0.5), whole(seconds=0.3)
+def until_released(**args: object) -> JobSpec:
+    """Its body lasts until `release`."""
+    return whole(until=f"released-{secrets.token_hex(4)}", **args)
+
+
+def release(world: ChaosWorld, job: JobSpec) -> None:
+    (world.folder / job.args["until"]).touch()
+
+
+def preloaded(world: ChaosWorld, name: str, **args: object) -> tuple[JobSpec, JobSpec]:
+    """A body that runs until it is released, and its successor: in its child, or its worker stands still on
+    the way there."""
+    first, successor = until_released(**args), whole(seconds=0.3)
     world.put(first)
     world.until(lambda: running(world, first), "it runs")
     arm(world.folder, name, successor if name in OF_SUCCESSOR else first)
     world.put(successor)
-    if name != "heard":
-        world.until(lambda: first.id in preloaded_keys(world), "the successor is preloaded", 5.0)
+    if name not in LIES:
+        world.until((world.folder / "stop" / f"given {successor.id}").exists, "the child has the successor")
     return first, successor
+
+
+def until_taken_back(world: ChaosWorld, verb: Callable[[Ledger], object]) -> None:
+    """The operator's word has come to the worker that had given the successor to its child."""
+    mark = world.folder / "stop" / "taken back"
+    mark.unlink(missing_ok=True)
+    told(world, verb)
+    world.until(mark.exists, "the child has the successor no more")
 
 
 def told(world: ChaosWorld, verb: Callable[[Ledger], object]) -> None:
@@ -142,10 +165,6 @@ def told(world: ChaosWorld, verb: Callable[[Ledger], object]) -> None:
     """
     with connect(valkey.place_of(world.settings.valkey).url) as client:
         verb(redis_ledger(client))
-
-
-def preloaded_keys(world: ChaosWorld) -> set[str]:
-    return {key.decode() for key in world.asked(lambda r: r.hkeys("conductor:preloaded"))}
 
 
 def ahead(world: ChaosWorld) -> int:
