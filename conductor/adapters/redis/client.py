@@ -14,6 +14,7 @@ from redis import Redis, exceptions
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from conductor.adapters.redis.keepalive import keepalive
 from conductor.adapters.redis.sentinel.following_connection import finder_of, following_pool
 from conductor.adapters.redis.sentinel.primary_finder import NoPrimaryError
 from conductor.adapters.redis.sentinel.sentinel_url import is_sentinel_url, read_sentinel_url
@@ -51,6 +52,7 @@ def connect(url: str, **others: Any) -> Redis:
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "health_check_interval": 30,
         "retry": Retry(ExponentialBackoff(cap=0.5, base=0.02), retries=3),
+        **keepalive(url),
         **others,
     }
     try:
