@@ -1,6 +1,6 @@
 """All figures into benchmarks/RESULTS.md: `python benchmarks/results.py [SECTION ..]`, one after another.
 
-Sections: peers, throughput, backlog, tick, decision, one_rule, ablation, simulate, scale, feet, web, studio,
+Sections: peers, throughput, backlog, tick, decision, one_rule, price, ablation, simulate, scale, feet, web, studio,
 match, captions, soak; default: all of these (two hours, on a machine that has nothing else to do); card: what
 `tests/gpu` measures, where there is one.
 Each replaces its own part of the page and leaves the others, and says of what commit, on what and when it was
@@ -132,6 +132,14 @@ SECTIONS = {
         as_it_is,
         "Simple rules bare, as published; the shortest first starves, so its longest wait is its price. "
         "Simulated seconds: the load of the machine changes nothing.",
+    ),
+    "price": ResultSection(
+        "Is `price` right",
+        ("price_nights.py", "--json"),
+        as_it_is,
+        "Ten nights of a trace with one more GPU, ten of four workflows each on a larger disk. Asked by "
+        "durations learned from another night, sizes 15 % off; then played with what each job takes. `gain`: "
+        "named (and as it came). Simulated seconds: the load of the machine changes nothing.",
     ),
     "ablation": ResultSection(
         "Does each mechanism earn its keep",

@@ -62,7 +62,8 @@ class LiveWorkload:
             job.reads = tuple(path for path in dict.fromkeys(spec.reads) if path.startswith(f"{SCRATCH}:"))
             job.writes = {o.path: o.bytes for o in spec.writes if o.path.startswith(f"{SCRATCH}:")}
         # Where the live conductor keeps no way out for chains, neither does the one that is played.
-        self.chains = chains_of(self.jobs) if snapshot.chains else []
+        declared_s = {row.job_id: row.job_class.duration_s for row in pending}
+        self.chains = chains_of(self.jobs, declared_s) if snapshot.chains else []
 
     def _job(self, row: Pending, reservation: Reservation | None) -> SimulatedJob:
         taught = self._taught.get(row.job_class.id)

@@ -107,7 +107,8 @@ class PlayedNight:
             job.reads = tuple(path for path in dict.fromkeys(spec.reads) if path.startswith(f"{SCRATCH}:"))
             job.writes = {o.path: o.bytes for o in spec.writes if o.path.startswith(f"{SCRATCH}:")}
         if work.limits is not None and work.limits.is_safe:
-            self.chains = chains_of(self.jobs)
+            declared_s = {job_id: work.classes[work.class_of[job_id]].duration_s for job_id in ids}
+            self.chains = chains_of(self.jobs, declared_s)
 
     def _job(self, work: NightWork, seq: int, job_id: str, took_s: float) -> SimulatedJob:
         arrival = max(work.begun_at, work.since.get(job_id, work.begun_at))

@@ -110,14 +110,21 @@ class Workload:
                 before.goes_before(job)
 
 
-def chains_of(jobs: Sequence[SimulatedJob]) -> list[Chain]:
-    """Jobs that read each other's files on scratch; what is going already keeps its node."""
+def chains_of(jobs: Sequence[SimulatedJob], declared_s: Mapping[str, float] | None = None) -> list[Chain]:
+    """Jobs that read each other's files on scratch, and no others: who is in a chain goes before who is in
+    none, as after a dispatch (`conductor.dispatch.file_chains`). What is going already keeps its node.
+
+    `declared_s`: job → what its line says that it takes, where other durations are played: what lies behind a
+    job is worked out once, of the lines.
+    """
     made = {path for job in jobs for path in job.writes}
+    read = {path for job in jobs for path in job.reads}
+    members = [job for job in jobs if not made.isdisjoint(job.reads) or not read.isdisjoint(job.writes)]
     after: dict[str, list[str]] = {}
-    for job in jobs:
+    for job in members:
         for kid in job.kids:
             after.setdefault(kid.id, []).append(job.id)
-    tail = tails(jobs)
+    tail = tails(members, declared_s)
     parts = [
         FileJob(
             job_id=job.id,
@@ -127,8 +134,7 @@ def chains_of(jobs: Sequence[SimulatedJob]) -> list[Chain]:
             after=tuple(after.get(job.id, ())),
             tail_s=tail[job.id],
         )
-        for job in jobs
-        if job.waits or job.kids
+        for job in members
     ]
     node_of = {job.id: job.reservation.node for job in jobs if job.reservation is not None}
     return [
@@ -140,10 +146,11 @@ def chains_of(jobs: Sequence[SimulatedJob]) -> list[Chain]:
     ]
 
 
-def tails(jobs: Sequence[SimulatedJob]) -> dict[str, float]:
-    """Job → seconds from its start to the end of the longest path behind it."""
+def tails(jobs: Sequence[SimulatedJob], declared_s: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Job → seconds from its start to the end of the longest path behind it through these jobs."""
+    lasts = {job.id: job.duration_s for job in jobs} if declared_s is None else declared_s
     if not any(job.kids for job in jobs):
-        return {job.id: job.duration_s for job in jobs}
+        return {job.id: lasts[job.id] for job in jobs}
     waits = dict.fromkeys((job.id for job in jobs), 0)
     for job in jobs:
         for kid in job.kids:
@@ -158,5 +165,5 @@ def tails(jobs: Sequence[SimulatedJob]) -> dict[str, float]:
                     order.append(kid)
     tail: dict[str, float] = {}
     for job in reversed(order):
-        tail[job.id] = job.duration_s + max((tail[kid.id] for kid in job.kids if kid.id in tail), default=0.0)
-    return {job.id: tail.get(job.id, job.duration_s) for job in jobs}
+        tail[job.id] = lasts[job.id] + max((tail[kid.id] for kid in job.kids if kid.id in tail), default=0.0)
+    return {job.id: tail.get(job.id, lasts[job.id]) for job in jobs}

@@ -30,6 +30,7 @@ from conductor.analysis.simulation.rule import rule_of
 from conductor.analysis.simulation.world import World
 from conductor.base.hours import on_the_wall
 from conductor.base.settings.endpoint_settings import Rate
+from conductor.model.chains import Chain
 from conductor.model.forecast import Prediction
 from conductor.model.ledger_entries import JobState
 from conductor.model.limits import Limits
@@ -39,6 +40,8 @@ from conductor.model.spec import Output, to_line
 
 CPU = a_class("cpu", duration_s=10.0)
 RULE = rule_of("auto", Limits())
+#: Any: the live conductor keeps a way out.
+A_CHAIN = Chain(id="c", root="scratch", jobs=())
 KNOWN = Known(teach=lambda c: c)
 
 
@@ -346,3 +349,17 @@ def test_one_thing_more_changes_nothing_else() -> None:
         None,
         3.0,
     )
+
+
+def test_who_shares_no_file_is_in_no_chain_and_what_lies_behind_goes_by_the_lines() -> None:
+    """As a dispatch tells the ledger: else all the probes of a reel were played before its first cut."""
+    probe = pending(0)
+    cut = pending(1, after=(a_spec(0).id,), writes=(Output(path="scratch:w/cut", bytes=GIB),))
+    cut_id = cut.job_id
+    join = pending(2, after=(cut_id,), reads=("scratch:w/cut",))
+    taught = Known(teach=lambda c: replace(c, duration_s=1.0))
+
+    chains = LiveWorkload([probe, cut, join], a_snapshot(nodes=(a_host(),), chains=(A_CHAIN,)), taught).chains
+
+    (chain,) = chains
+    assert {job.job_id: job.tail_s for job in chain.jobs} == {cut_id: 20.0, join.job_id: 10.0}
