@@ -1,8 +1,8 @@
 """All figures into benchmarks/RESULTS.md: `python benchmarks/results.py [SECTION ..]`, one after another.
 
-Sections: peers, throughput, backlog, tick, decision, one_rule, price, ablation, simulate, scale, feet, web, studio,
-match, captions, soak; default: all of these (two hours, on a machine that has nothing else to do); card: what
-`tests/gpu` measures, where there is one.
+Sections: peers, throughput, backlog, tick, decision, one_rule, price, ablation, simulate, scale, feet, web,
+studio, match, captions, soak; default: all of these (two hours, on a machine that has nothing else to do);
+card: what `tests/gpu` measures, where there is one.
 Each replaces its own part of the page and leaves the others, and says of what commit, on what and when it was
 taken. Options behind `--` go to the benchmark: `results.py ablation -- --seeds 2 --rounds 2`.
 """
