@@ -1,6 +1,6 @@
 """How much a job costs from plan to receipt: `python benchmarks/throughput.py [FIGURE ..] [--json FILE]`.
 
-Figures: noop, cloud, idle, gate, successor, files, lane. Real processes on a Valkey of their own, all
+Figures: noop, cloud, idle, gate, successor, beside, files, lane. Real processes on a Valkey of their own, all
 promises on: each job is planned into a manifest, dispatched, gated, run in an isolated child, receipted on
 disk, accepted, verified. `measure` is for `benchmarks/peers.py`, which runs the peers beside it; absolute
 figures drift with the machine, ratios hold.
@@ -73,13 +73,17 @@ def stamp(args, ctx):
     began = time.monotonic()
     time.sleep(args["seconds"])
     return {"began": began, "ended": time.monotonic()}
+
+@task("bench.stamp_io", lane="io")
+def stamp_io(args, ctx):
+    return stamp(args, ctx)
 """
 CONFIG = """
 node = "{node}"
 task_modules = ["{module}"]
 [lanes]
 gpu.workers = 0
-io.workers = 0
+io.workers = {io}
 cloud.workers = {cloud}
 cpu.workers = {cpu}
 [limits]
@@ -100,12 +104,13 @@ class ThroughputBench:
     """One project with a node and a conductor of its own."""
 
     def __init__(
-        self, folder: Path, cpu: int = 0, cloud: int = 0, url: str | None = None, successors: bool = True
-    ) -> None:
+        self, folder: Path, cpu: int = 0, cloud: int = 0, url: str | None = None, successors: bool = True,
+        io: int = 0,
+    ) -> None:  # fmt: skip
         """`url`: a Redis to share, emptied by the caller. None: a Valkey of the project's own."""
         (folder / f"{MODULE}.py").write_text(TASKS, encoding="utf-8")
         text = CONFIG.format(
-            node=NODE, module=MODULE, cpu=cpu, cloud=cloud, successors=str(successors).lower()
+            node=NODE, module=MODULE, cpu=cpu, cloud=cloud, io=io, successors=str(successors).lower()
         )
         text += f'[redis]\nurl = "{url}"\n' if url else ""
         (folder / "conductor.toml").write_text(text, encoding="utf-8")
@@ -113,7 +118,7 @@ class ThroughputBench:
         self.catalogue = load_catalogue(self.settings.task_modules, self.settings.project)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._jobs = 0
-        self._workers = cpu + cloud
+        self._workers = cpu + cloud + io
 
     @contextmanager
     def open(self) -> Generator[Ledger]:
@@ -239,6 +244,22 @@ def successor(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
     return _gated(ThroughputBench(new_folder(), cpu=2), jobs, body_s)
 
 
+def beside(jobs: int = 100, body_s: float = 0.05) -> dict[str, Any]:
+    """From the end of one body to the first line of another that waits for its cores in another lane, so that
+    another worker has to wake up."""
+    bench = ThroughputBench(new_folder(), cpu=1, io=1)
+    whole = Needs(cpu=float(os.cpu_count() or 1))
+    with bench.open() as ledger:
+        for _ in range(jobs):
+            done = ledger.tallies.counts()["done"]
+            for task in ("bench.stamp", "bench.stamp_io"):
+                bench.put(ledger, bench.spec(task, whole, seconds=body_s))
+                until(lambda: ledger.tallies.counts()["running"])
+            until(lambda done=done: ledger.tallies.counts()["done"] >= done + 2)
+    stamps = _stamps(bench)[-2 * jobs :]
+    return _latency([after[0] - before[1] for before, after in zip(stamps[::2], stamps[1::2], strict=True)])
+
+
 def files(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
     """The same, and each may write to the disk."""
     return _gated(ThroughputBench(new_folder(), cpu=2), jobs, body_s, scratch_bytes=2**26)
@@ -280,6 +301,7 @@ FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "idle": idle,
     "gate": gate,
     "successor": successor,
+    "beside": beside,
     "files": files,
     "lane": lane,
 }
@@ -321,7 +343,7 @@ def _stamps(bench: ThroughputBench) -> list[tuple[float, float]]:
     """(first line, last line) of the bodies by the host's monotonic clock, in the order in which they
     began.
     """
-    receipts = (r for r in read_receipts(bench.settings.receipts_dir) if r.task == "bench.stamp")
+    receipts = (r for r in read_receipts(bench.settings.receipts_dir) if r.task.startswith("bench.stamp"))
     return sorted((r.result["began"], r.result["ended"]) for r in receipts)
 
 

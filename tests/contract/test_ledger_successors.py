@@ -36,6 +36,18 @@ def test_an_successor_is_started_in_the_step_that_ends_its_predecessor(one_runs:
     assert one_runs.ledger.handover.successions() == (1, 0)
 
 
+def test_an_successor_in_another_queue_lies_there_from_the_step_on_that_ends_its_predecessor(
+    one_runs: LedgerScene,
+):
+    name_successors(one_runs, a_successor("b", "a", queue="io-node1", lane="io"))
+
+    turned = turn(one_runs, ended())
+
+    assert (turned.answers, begun(turned), word(one_runs)) == (("accepted",), [], None)
+    assert one_runs.state("b") == "admitted"
+    assert one_runs.take("io-node1", "w2") == (an_id("b"), 1)
+
+
 def test_a_turn_asked_for_again_starts_the_successor_it_started(one_runs: LedgerScene):
     name_successors(one_runs, a_successor("b", "a"))
     first = turn(one_runs, ended())

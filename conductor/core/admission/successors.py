@@ -1,9 +1,10 @@
 """Who goes next where a running attempt ends: named while it runs, so that its device waits for no tick.
 Pure.
 
-A successor is the first job in the order of this tick that its predecessor's end would let in, in the very
-queue. Nobody is passed over by one: where a job before it could use that end in any other way, or waits for
-more of what ends there, no successor is named, and the next tick decides. A successor holds nothing here:
+A successor is the first job in the order of this tick that its predecessor's end would let in: in the very
+queue, or in another one of its node, where only one would do. Nobody is passed over by one: where a job
+before it could use that end in any other way, or waits for more of what ends there, no successor is named,
+and the next tick decides. A successor holds nothing here:
 what the ledger claims for the files of one that is preloaded is free to every tick, and given up for whoever
 takes it. The hand-over asks the ceilings again.
 """
@@ -91,7 +92,7 @@ def _successor(
     try:
         for waiter in islice(waiters, MOST_LOOKED_AT):
             admission = None
-            if waiter.is_free and (place := _place(waiter.demand, queue, free)) is not None:
+            if waiter.is_free and (place := _place_after(waiter.demand, queue, free)) is not None:
                 admission = admit(waiter, place)
             if admission is not None:
                 return Successor(
@@ -107,12 +108,24 @@ def _successor(
             pool.take(amount)
 
 
+def _place_after(demand: Demand, queue: QueueFree, free: Free) -> Place | None:
+    """In that queue, whose worker has nothing to do then; or in the only other one in which it fits: among
+    several the next tick chooses. What is given back to all nodes may let it in on any."""
+    if (place := _place(demand, queue, free)) is not None:
+        return place
+    if demand.of_cluster and len(free.nodes) > 1:
+        return None
+    others = (other for other in queue.node.queues.get(demand.lane, ()) if other is not queue)
+    places = [place for other in others if (place := _place(demand, other, free)) is not None]
+    return places[0] if len(places) == 1 else None
+
+
 def _place(demand: Demand, queue: QueueFree, free: Free) -> Place | None:
     """In that queue, as far as it fits."""
     if (
         demand.lane != queue.lane
         or demand.devices > 1
-        or not queue.has_room
+        or not (queue.is_open and queue.has_room)
         or not node_fits(queue.node, demand)
     ):
         return None

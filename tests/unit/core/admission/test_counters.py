@@ -238,7 +238,8 @@ def test_nobody_takes_over_what_one_before_it_waits_for_elsewhere():
     running = a_reservation(queue="cpu-node1", lane="cpu", held={":nuke": 3}, cpu=1.0, expected_s=60.0)
     first = a_class("io", id="first", counters={"nuke": 3}, priority=5)
     second = a_class("cpu", id="second", cpu=1, counters={"nuke": 1})
+    nodes = (a_report("node1"), a_report("node2"))
 
     assert not decide(
-        a_snapshot(reservations=(running,)), [a_candidate(first), a_candidate(second)], limits()
+        a_snapshot(nodes=nodes, reservations=(running,)), [a_candidate(first), a_candidate(second)], limits()
     ).successors

@@ -81,11 +81,25 @@ def test_no_small_job_is_successor_while_a_large_one_before_it_waits_for_two_to_
     assert pairs(decided(small, reservations=two)) == [(r.job_id, "small-00000000") for r in two]
 
 
-def test_no_successor_where_the_first_in_order_would_use_that_end_in_another_queue():
+def test_the_first_in_order_is_successor_in_another_queue_where_only_one_would_do():
     cores = (running(cpu=4.0),)
     other = a_candidate(a_class("cpu", id="other", cpu=2.0), since=NOW - 100)
 
-    assert pairs(decided(other, a_candidate(a_class(**WHOLE)), reservations=cores)) == []
+    decision = decided(other, a_candidate(a_class(**WHOLE)), reservations=cores)
+
+    assert pairs(decision) == [("job-00000001", "other-00000000")]
+    assert decision.successors[0].admission.reservation.queue == "cpu-node1"
+
+
+def test_no_successor_where_the_first_in_order_could_go_to_one_of_several_other_queues():
+    two = a_report(
+        devices=(a_device(0, vram_total_mib=24000), a_device(1, vram_total_mib=24000)), cpu_count=4.0
+    )
+    cores = (running(queue="cpu-node1", lane="cpu", devices=(), vram_mib=0, cpu=4.0),)
+    first = a_candidate(a_class(id="first", vram_mib=20000, cpu=2.0), since=NOW - 100)
+    last = a_candidate(a_class("cpu", id="last", cpu=2.0))
+
+    assert pairs(decided(first, last, nodes=(two,), reservations=cores)) == []
 
 
 def test_who_waits_for_something_else_does_not_keep_an_successor_back():
