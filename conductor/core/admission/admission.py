@@ -25,6 +25,7 @@ from conductor.core.admission.node_bounds import NodeBounds
 from conductor.core.admission.offers import offers
 from conductor.core.admission.rate_gate import is_rate_open
 from conductor.core.admission.refusals import Reasons
+from conductor.core.admission.roomless import Roomless
 from conductor.core.admission.successors import MOST_LOOKED_AT, Waiter, successors
 from conductor.core.admission.unmeasured_tasks import Untried
 from conductor.core.capacity.request import Demand
@@ -51,8 +52,6 @@ RESERVED = (Reason.PLACE_RESERVED, Reason.BUDGET_RESERVED)
 #: A tick admits no more than so many: the rest comes with the next one, at once, and nobody waits for a long
 #: tick.
 MOST_ADMITTED = 256
-#: So many requests without room are held against others.
-FEW = 8
 
 
 def decide(
@@ -106,8 +105,7 @@ class Deciding:
         self.reserved_counts: dict[str, str] = {}
         #: Requests that were refused, and what they lack: equal ones need not be tried again.
         self._refused: dict[Hashable, Lack] = {}
-        #: Of those without room, by lane and node: what asks for at least as much of all has none either.
-        self._roomless: dict[Hashable, list[Demand]] = {}
+        self._roomless = Roomless()
         #: The last one is due, and no node could ever take it: no budget and no counter is kept for it.
         self._is_hopeless = False
         #: What the last one lacked; empty: it was refused for another reason.
@@ -206,6 +204,7 @@ class Deciding:
         place = self.placement.find(demand, lets, head.job_id)
         if place is None and self._denied is None:
             self._lack = "room"
+            self._roomless.add(demand)
         elif place is not None and self.backfill is not None:
             self.backfill.took(place, demand, duration_s, self.free.now)
         return place
@@ -237,10 +236,9 @@ class Deciding:
             return False
         if demand.of_cluster and not self._is_counted_in(demand):
             return False
-        for small in self._roomless.get(demand.where, ()):
-            if demand.demands_as_much(small):
-                self._lack = "room"
-                return False
+        if self._roomless.has_none_for(demand):
+            self._lack = "room"
+            return False
         return True
 
     def _is_counted_in(self, demand: Demand) -> bool:
@@ -256,12 +254,6 @@ class Deciding:
         if denied is None:
             # What is free only shrinks within a tick.
             self._refused[demand.key] = lack
-            if (
-                lack == "room"
-                and not (demand.disk or demand.counts)
-                and len(few := self._roomless.setdefault(demand.where, [])) < FEW
-            ):
-                few.append(demand)
         if lack:
             self.starvation.lacked(demand, turn, head)
         elif denied is not None and denied.reason in RESERVED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from operator import ge
 from typing import Any
 
@@ -83,7 +83,7 @@ class Demand:
         if job_class.writes or needs.scratch_bytes:
             self.disk = tuple(sorted(disk_needs(job_class).items()))
         #: Those that agree in it look at the same places: all that is asked and is no amount stands here.
-        self.where: Hashable = (self.lane, self.node, self.is_pinned, self.devices)
+        self.where: Hashable = (self.lane, self.node, self.is_pinned, self.devices, self.has_begun)
         self.rates: tuple[tuple[str, RateNeed], ...] = ()
         if needs.rates:
             self.rates = tuple(sorted(needs.rates.items(), key=lambda item: item[0]))
@@ -119,6 +119,15 @@ class Demand:
         return 0
 
     def demands_as_much(self, other: Demand) -> bool:
-        """At least as much of everything, of the same places. `other` asks for no files, and for nothing that
-        is counted by name."""
-        return self.vram_mib >= other.vram_mib and all(map(ge, self.steps, other.steps)) and not other.disk
+        """At least as much of everything, of the same places (`where`). `other` asks for nothing that is
+        counted by name."""
+        return (
+            self.vram_mib >= other.vram_mib
+            and all(map(ge, self.steps, other.steps))
+            and (not other.disk or self._fills_as_much(other.disk))
+        )
+
+    def _fills_as_much(self, disk: Sequence[tuple[str, int]]) -> bool:
+        """Of each root: a disk that is not there refuses what puts nothing on it too."""
+        mine = dict(self.disk)
+        return all(root in mine and mine[root] >= size for root, size in disk)
