@@ -108,7 +108,7 @@ SECTIONS = {
         ("throughput.py", "--json"),
         of_throughput,
         "`gate`: one device, each job decided when the one before has ended; `successor`: named "
-        "while it runs; "
+        "while it runs; `beside`: named for a worker of another lane; "
         "`files`: and both may write to the disk; `lane`: the next job lies in the queue already.",
     ),
     "backlog": ResultSection(
