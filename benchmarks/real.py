@@ -1,11 +1,13 @@
-"""Real work beside a shell script: transcodes, or a reel, from plan to verified against `xargs -P CORES
-ffmpeg`; transcodes also beside HyperQueue, where `hq` is on the PATH.
+"""Real work beside a shell script and HyperQueue: transcodes, or a reel, from plan to verified against
+`xargs -P CORES ffmpeg`, and against the same lines as HyperQueue's tasks.
 
     python benchmarks/real.py [--films 16] [--seconds 8] [--rounds 3] [--reel] [--json FILE]
 
 The same ffmpeg with the same options over the same films, in turns. Cold: a project in which nothing runs
 yet, with a Valkey and a node of its own, until all is verified and has ended. Again: the same command, when
-there is nothing to do. Goal: cold at most 1.10 times of xargs with 16 films, 1.03 with 160; again 1.0 s.
+there is nothing to do. HyperQueue: its server and a worker with all cores in one process, begun each round,
+until the last task has ended; nothing is verified. Goal: cold at most 1.10 times of xargs with 16 films, 1.03
+with 160; again 1.0 s.
 
 `--reel`: the workflow `highlights` instead, which also chooses what it shows; the script looks at each film
 for nothing, and takes its first seconds.
@@ -23,7 +25,8 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import media
 from beside import CommandTime, row, timed
-from real_shell import by_hyperqueue, by_xargs, has_hyperqueue, reel_by_shell
+from peer_env import python_of_peers
+from real_shell import by_hyperqueue, by_xargs, reel_by_hyperqueue, reel_by_shell
 
 PLAN = '''\
 """Each film of a folder, once."""
@@ -71,12 +74,11 @@ def compared(films: Path, folder: Path, rounds: int, is_reel: bool) -> list[dict
     """A row a way; ratios are those of the shell script of the same round."""
     control = "script" if is_reel else "xargs"
     shell = reel_by_shell if is_reel else by_xargs
-    ways = [control, "cold", "again", *(["hyperqueue"] if not is_reel and has_hyperqueue() else [])]
-    taken: dict[str, list[CommandTime]] = {way: [] for way in ways}
+    peer, python = reel_by_hyperqueue if is_reel else by_hyperqueue, python_of_peers()
+    taken: dict[str, list[CommandTime]] = {way: [] for way in (control, "hyperqueue", "cold", "again")}
     for number in range(rounds):
         taken[control].append(shell(films, folder / f"x{number}"))
-        if "hyperqueue" in taken:
-            taken["hyperqueue"].append(by_hyperqueue(films, folder / f"h{number}"))
+        taken["hyperqueue"].append(peer(python, films, folder / f"h{number}"))
         project = made_project(folder / f"p{number}", films)
         words = ["highlights", "films"] if is_reel else ["films"]
         for way in ("cold", "again"):

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import resource
 import shlex
-import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 from beside import CommandTime, timed
 
 from workers.media import codecs, common_form, ffmpeg, film_window, probing
@@ -28,8 +23,7 @@ REEL_S, FRAME, CRF, LOOK = (
     20,
     "fps=4,scale=160:-2:flags=area",
 )
-#: `hq` takes a path on the command line, and tells each task its line by this variable.
-ENTRY = "HQ_ENTRY"
+HYPERQUEUE = Path(__file__).parent / "peer_apps" / "hyperqueue_lines.py"
 
 
 def files_of(films: Path) -> list[Path]:
@@ -43,55 +37,54 @@ def by_xargs(films: Path, out: Path) -> CommandTime:
     return took
 
 
-def by_hyperqueue(films: Path, out: Path) -> CommandTime:
+def by_hyperqueue(python: Path, films: Path, out: Path) -> CommandTime:
     """From a server that is not there to the last file, as with us."""
     out.mkdir()
-    listed = out.with_suffix(".names")
-    listed.write_bytes(names(films))
-    task = ["sh", "-c", transcode(films, out, f"${ENTRY}")]
-    submit = ["hq", "submit", "--wait", "--cpus=1", "--stdout=none", f"--each-line={listed}", "--", *task]
-    before, began = cpu_s(), time.perf_counter()
-    with hyperqueue(out.with_suffix(".hq")) as env:
-        timed(["env", *env, *submit], out)
+    took = hyperqueue(python, [transcode(films, out, str(film)) for film in files_of(films)], out)
     assert len(files_of(out)) == len(files_of(films))
-    return CommandTime(time.perf_counter() - began, cpu_s() - before)
+    return took
 
 
-def cpu_s() -> float:
-    """Of all that was started here and has ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def reel_by_hyperqueue(python: Path, films: Path, out: Path) -> CommandTime:
+    """The same lines as the script's: a task for each film, and behind them the one that joins."""
+    out.mkdir()
+    reel = reel_lines(films, out)
+    took = hyperqueue(python, [reel.each(str(film)) for film in files_of(films)], out, reel.join)
+    reel.check(films, out)
+    return took
 
 
-@contextmanager
-def hyperqueue(folder: Path) -> Generator[list[str]]:
-    """A server with this machine's cores; the variable by which `hq` finds it."""
-    folder.mkdir()
-    env = [f"HQ_SERVER_DIR={folder}"]
-    parts = [["server", "start"], ["worker", "start", f"--cpus={CORES}"]]
-    going: list[subprocess.Popen[bytes]] = []
-    try:
-        for part in parts:
-            going.append(subprocess.Popen(["env", *env, "hq", *part], stdout=subprocess.DEVNULL))
-            while subprocess.run(["env", *env, "hq", "server", "info"], capture_output=True).returncode:
-                time.sleep(0.05)
-        yield env
-    finally:
-        subprocess.run(["env", *env, "hq", "server", "stop"], check=False, capture_output=True)
-        for process in going:
-            process.wait(30)
+def hyperqueue(python: Path, lines: Sequence[str], out: Path, last: str = "") -> CommandTime:
+    """`python`: of the peers. Each line on one core; `last` when all have ended."""
+    given = msgspec.json.encode({"lines": lines, "last": last, "folder": str(out), "cores": CORES})
+    server = out.with_suffix(".hq")
+    server.mkdir()
+    return timed([str(python), str(HYPERQUEUE), str(server)], out, given)
 
 
-def has_hyperqueue() -> bool:
-    if shutil.which("hq") is None:
-        print("HyperQueue is left out: no `hq` is on the PATH", file=sys.stderr)
-        return False
-    return True
+class ReelLines(NamedTuple):
+    """Of a script that makes a reel."""
+
+    #: Path of a film, or the variable that holds it → a look at it and its cut.
+    each: Callable[[str], str]
+    join: str
+    frames: int
+
+    def check(self, films: Path, out: Path) -> None:
+        reel = probing.film(out / "reel.mkv", "reel.mkv")
+        assert reel.frames and reel.frames >= 0.9 * len(files_of(films)) * self.frames, reel.frames
 
 
 def reel_by_shell(films: Path, out: Path) -> CommandTime:
     """A look at each film, a cut of each, and the cuts joined. The look chooses nothing, and is as dear."""
     out.mkdir()
+    reel = reel_lines(films, out)
+    took = timed(["sh", "-c", f"{shlex.join(xargs(reel.each('$0')))} && {reel.join}"], out, names(films))
+    reel.check(films, out)
+    return took
+
+
+def reel_lines(films: Path, out: Path) -> ReelLines:
     first = files_of(films)[0]
     facts = probing.film(first, first.name)
     streams = film_window.window(first, first.name, facts, FRAME, 0.0, REEL_S, 1)
@@ -99,15 +92,14 @@ def reel_by_shell(films: Path, out: Path) -> CommandTime:
     options |= {"strict": "experimental", **common_form.h264(FRAME, CRF, 1)}
     cut = ffmpeg.arguments(ffmpeg.sink(list(streams), out / first.name, "mp4", **options))
     look = ["-threads", "1", "-i", f"file:{first}", "-vf", LOOK, "-f", "rawvideo", "-y", "/dev/null"]
-    each = f"{line(look, first, out, '$0')} && {line(cut, first, out, '$0')}"
     join = "for f in *.mp4; do echo \"file '$PWD/$f'\"; done > list && " + shlex.join(
         [ffmpeg.binary(), *QUIET, "-f", "concat", "-safe", "0", "-i", "list", "-c", "copy", "-y", "reel.mkv"]
     )
-    script = f"{shlex.join(xargs(each))} && {join}"
-    took = timed(["sh", "-c", script], out, names(films))
-    reel = probing.film(out / "reel.mkv", "reel.mkv")
-    assert reel.frames and reel.frames >= 0.9 * len(files_of(films)) * options["frames:v"], reel.frames
-    return took
+
+    def each(film: str) -> str:
+        return f"{line(look, first, out, film)} && {line(cut, first, out, film)}"
+
+    return ReelLines(each, join, options["frames:v"])
 
 
 QUIET = ("-nostdin", "-v", "error", "-filter_complex_threads", "1")
@@ -122,7 +114,7 @@ def names(films: Path) -> bytes:
 
 
 def transcode(films: Path, out: Path, film: str) -> str:
-    """One line of shell, for the film that the variable `film` names."""
+    """One line of shell, for the film `film`: its path, or the variable that holds it."""
     first = files_of(films)[0]
     facts = probing.film(first, first.name)
     given = media_transcode.TranscodeArgs(encoder="cpu")
