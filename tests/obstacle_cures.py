@@ -303,6 +303,7 @@ CURES: Mapping[Reason, Callable[[SceneInCure, Verdict], None]] = {
     Reason.LANE_OUTSIDE_HOURS: begin_hours,
     Reason.BACKLOG_OUTSIDE_HOURS: begin_hours,
     Reason.NODE_DRAINING: undrain,
+    Reason.HOME_DRAINING: undrain,
     Reason.NODE_ENDS: lambda scene, v: scene.on(v.where, lambda n: replace(n, ends_at=None)),
     Reason.BEYOND_ONE_JOB: lambda scene, v: scene.on(v.where, lambda n: replace(n, single_jobs=None)),
     Reason.ENGINE_REFUSES: lambda scene, v: scene.on(v.where, lambda n: replace(n, single_jobs=None)),

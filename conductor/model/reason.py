@@ -61,6 +61,8 @@ class Reason(StrEnum):
     BACKLOG_OUTSIDE_HOURS = "backlog_outside_hours"
     #: The operator drains the node, or it ends by itself.
     NODE_DRAINING = "node_draining"
+    #: The same, of the node where the job's files lie: no other one can take it.
+    HOME_DRAINING = "home_draining"
     #: The node ends in `have` seconds, and the job takes `need`.
     NODE_ENDS = "node_ends"
     #: The node is an engine, which gives one job `limit` `unit`, and the job takes `need`.
@@ -230,6 +232,7 @@ OF_KINDS = frozenset(
 OF_ONE_PLACE = frozenset(
     {
         Reason.NODE_DRAINING,
+        Reason.HOME_DRAINING,
         Reason.NODE_ENDS,
         Reason.BEYOND_ONE_JOB,
         Reason.ENGINE_REFUSES,

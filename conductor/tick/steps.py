@@ -30,6 +30,7 @@ from conductor.core.admission.gate_ledger import (
     unreached,
 )
 from conductor.core.admission.gate_waits import GateWaits
+from conductor.core.admission.idle_queues import IdleQueues
 from conductor.core.admission.incremental import Keeping
 from conductor.core.admission.late_nodes import with_silence
 from conductor.core.admission.lookahead import next_look
@@ -158,7 +159,7 @@ def steps(
         partial(settle, housekeeping),
         partial(observe, ledger, rates, told),
         give_way,
-        partial(recall, ledger, SilentNodes()),
+        partial(recall, ledger, SilentNodes(), IdleQueues()),
         partial(change_engines, ledger),
         remember,
         partial(limit, rules),
@@ -205,20 +206,24 @@ def give_way(state: TickState) -> TickState:
     return state
 
 
-def recall(ledger: Ledger, silent: SilentNodes, state: TickState) -> TickState:
+def recall(ledger: Ledger, silent: SilentNodes, idle: IdleQueues, state: TickState) -> TickState:
     """What was handed over before the operator paused or drained its place, or would outlive its node, or to
-    a node that is gone, and did not begin, goes back: it is a candidate of the next tick, which this rings
-    for."""
+    a node that is gone, or waits there while another host has nothing to do, and did not begin, goes back: it
+    is a candidate of the next tick, which this rings for."""
     gone = silent.gone(state.snapshot, state.epoch, state.memory.limits.report_ttl_s)
     if gone:
         # An engine of single jobs may be silent for as long as its scheduler is.
         engines = ledger.pilots.states().engines.values()
         gone -= {engine.name for engine in engines if engine.mode == "jobs"}
-    for (node, why), held in recalls.recalled(state.snapshot, () if state.hold else gone).items():
-        back = sum(ledger.orphans.give_back(each.job_id, each.attempt) for each in held)
-        if back:
+    back = recalls.recalled(state.snapshot, () if state.hold else gone)
+    # Where something has to go anyway, who else could take the rest is seen at the next tick.
+    for held in () if state.hold or back else idle.recalled(state.snapshot):
+        back.setdefault((held.node, "another host has nothing to do"), []).append(held)
+    for (node, why), held in back.items():
+        count = sum(ledger.orphans.give_back(each.job_id, each.attempt) for each in held)
+        if count:
             words = "{jobs} jobs that nobody had started go back to the backlog: {why}"
-            emit_event("jobs.returned", words, jobs=back, node=node, why=why)
+            emit_event("jobs.returned", words, jobs=count, node=node, why=why)
     return state
 
 

@@ -112,7 +112,9 @@ def node_hold(demand: Demand, node: NodeFree, free: Free) -> list[Verdict]:
     ]
     missing = [q.missing for q in node.queues.get(demand.lane, ()) if q.missing]
     if node.is_draining:
-        closed.insert(0, Verdict(gate="hold", passed=False, reason=Reason.NODE_DRAINING, where=node.name))
+        is_home = demand.node == node.name and not demand.is_pinned
+        reason = Reason.HOME_DRAINING if is_home else Reason.NODE_DRAINING
+        closed.insert(0, Verdict(gate="hold", passed=False, reason=reason, where=node.name))
     for key in missing:
         closed.append(
             Verdict(gate="hold", passed=False, reason=Reason.DEVICE_MISSING, where=f"{node.name}/{key}")

@@ -220,6 +220,10 @@ SENTENCES: Mapping[Reason, Words] = {
     Reason.LANE_OUTSIDE_HOURS: lambda v: f"the {v.where} lane is outside its hours",
     Reason.BACKLOG_OUTSIDE_HOURS: lambda v: f"the {v.where} backlog is outside its hours",
     Reason.NODE_DRAINING: lambda v: "draining",
+    Reason.HOME_DRAINING: lambda v: (
+        f"draining, and its files are there: let it take work again (`conductor drain {v.where} --undo`, or "
+        "start its node), or make them elsewhere (`conductor redo` of the jobs that made them)"
+    ),
     Reason.NODE_ENDS: lambda v: f"ends in {v.have:.0f} s, and the job takes {v.need:.0f} s",
     Reason.BEYOND_ONE_JOB: lambda v: (
         f"one job gets {v.limit:g} {v.unit} there, and it takes {v.need:g} (engines.{v.where})"

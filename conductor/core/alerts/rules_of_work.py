@@ -25,6 +25,7 @@ INTENDED = frozenset(
         Reason.LANE_OUTSIDE_HOURS,
         Reason.BACKLOG_OUTSIDE_HOURS,
         Reason.NODE_DRAINING,
+        Reason.HOME_DRAINING,
         Reason.NODE_ENDS,
         Reason.DEVICE_PAUSED,
         Reason.OBSTRUCTED,
