@@ -93,7 +93,7 @@ FOUR, FIVE = {"scratch": 4}, {"scratch": 5}
 OVER = f"over ceiling {SCRATCH}"
 
 
-def test_an_successor_with_files_is_preloaded_where_they_fit_beside_those_of_its_predecessor(
+def test_a_successor_with_files_is_preloaded_where_they_fit_beside_those_of_its_predecessor(
     one_runs: LedgerScene,
 ):
     assert tick(one_runs, ("b", {"scratch": DISK - LEFT})) is None

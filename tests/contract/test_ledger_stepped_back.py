@@ -359,7 +359,7 @@ def test_what_is_on_its_way_to_a_worker_is_not_taken_for_dropped(scene: LedgerSc
     assert [held.job_id for held in scene.ledger.orphans.orphans(60.0)] == [an_id("b")]
 
 
-def test_an_successor_is_not_handed_over_by_a_ledger_that_is_not_settled(scene: LedgerScene) -> None:
+def test_a_successor_is_not_handed_over_by_a_ledger_that_is_not_settled(scene: LedgerScene) -> None:
     scene.put(*map(an_entry, "ab"))
     scene.run("a")
     successor = Admission(reservation=a_reservation("b"), backlog="night")

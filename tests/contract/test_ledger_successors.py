@@ -25,7 +25,7 @@ def one_runs(scene: LedgerScene) -> LedgerScene:
     return scene
 
 
-def test_an_successor_is_started_in_the_step_that_ends_its_predecessor(one_runs: LedgerScene):
+def test_a_successor_is_started_in_the_step_that_ends_its_predecessor(one_runs: LedgerScene):
     name_successors(one_runs, a_successor("b", "a"))
     assert one_runs.state("b") == "waiting", "until then it holds nothing"
 
@@ -36,7 +36,7 @@ def test_an_successor_is_started_in_the_step_that_ends_its_predecessor(one_runs:
     assert one_runs.ledger.handover.successions() == (1, 0)
 
 
-def test_an_successor_in_another_queue_lies_there_from_the_step_on_that_ends_its_predecessor(
+def test_a_successor_in_another_queue_lies_there_from_the_step_on_that_ends_its_predecessor(
     one_runs: LedgerScene,
 ):
     name_successors(one_runs, a_successor("b", "a", queue="io-node1", lane="io"))
@@ -58,7 +58,7 @@ def test_a_turn_asked_for_again_starts_the_successor_it_started(one_runs: Ledger
     assert one_runs.ledger.tallies.counts()["running"] == 1
 
 
-def test_without_an_successor_nothing_starts(one_runs: LedgerScene):
+def test_without_a_successor_nothing_starts(one_runs: LedgerScene):
     """The control: so the tests above can fail."""
     assert begun(turn(one_runs, ended())) == []
 
@@ -83,7 +83,7 @@ def test_only_the_good_end_of_that_very_attempt_in_a_turn_starts_its_successor(
 
 
 @pytest.mark.parametrize("how", ["cancelled", "failed", "started elsewhere"])
-def test_an_successor_that_does_not_wait_any_more_is_none(one_runs: LedgerScene, how: str):
+def test_a_successor_that_does_not_wait_any_more_is_none(one_runs: LedgerScene, how: str):
     name_successors(one_runs, a_successor("b", "a"))
     if how == "cancelled":
         one_runs.cancel("b")
@@ -95,7 +95,7 @@ def test_an_successor_that_does_not_wait_any_more_is_none(one_runs: LedgerScene,
     assert begun(turn(one_runs, ended())) == []
 
 
-def test_an_successor_never_goes_over_a_ceiling(one_runs: LedgerScene):
+def test_a_successor_never_goes_over_a_ceiling(one_runs: LedgerScene):
     name_successors(one_runs, a_successor("b", "a", cpu=1.5))
 
     assert begun(turn(one_runs, ended())) == []
@@ -141,7 +141,7 @@ def test_only_the_leader_names_successors(one_runs: LedgerScene):
     assert begun(turn(one_runs, ended())) == []
 
 
-def test_the_next_tick_takes_an_successor_back_at_no_cost(one_runs: LedgerScene):
+def test_the_next_tick_takes_a_successor_back_at_no_cost(one_runs: LedgerScene):
     name_successors(one_runs, a_successor("b", "a"))
     name_successors(one_runs, a_successor("c", "a"))
 
@@ -166,7 +166,7 @@ def test_after_one_was_handed_over_the_others_of_that_tick_are_successors_no_mor
     assert one_runs.state("c") == "waiting"
 
 
-def test_a_tick_that_looked_before_an_successor_was_handed_over_hands_nothing_over(one_runs: LedgerScene):
+def test_a_tick_that_looked_before_a_successor_was_handed_over_hands_nothing_over(one_runs: LedgerScene):
     """It counted what the successor holds now as free: the files that its predecessor left there are in no
     sum.
     """
@@ -185,7 +185,7 @@ def test_a_tick_that_looked_before_an_successor_was_handed_over_hands_nothing_ov
     assert one_runs.ledger.handover.admit(one_runs.epoch, [admission], (), seen) == (None,)
 
 
-def test_an_successor_of_a_kind_that_closes_is_not_started(one_runs: LedgerScene):
+def test_a_successor_of_a_kind_that_closes_is_not_started(one_runs: LedgerScene):
     name_successors(one_runs, a_successor("b", "a", kind="k", code="v1", breaker=1))
     one_runs.put(an_entry("d"))
     held = a_reservation("d", kind="k", code="v1", breaker=1, queue="cpu-node2")
@@ -203,7 +203,7 @@ def test_an_successor_of_a_kind_that_closes_is_not_started(one_runs: LedgerScene
 # ── preloaded: the worker hears of it while the predecessor runs ───────────────────────────────────────────
 
 
-def test_an_successor_is_told_to_the_worker_of_its_predecessor_and_holds_nothing(one_runs: LedgerScene):
+def test_a_successor_is_told_to_the_worker_of_its_predecessor_and_holds_nothing(one_runs: LedgerScene):
     sums = one_runs.ledger.handover.reservations()
     name_successors(one_runs, a_successor("b", "a"))
 

@@ -307,7 +307,7 @@ def test_a_low_priority_ages_past_successors_of_a_high_one() -> None:
     assert world.waited("low-0") <= 500 + 120
 
 
-def test_whoever_comes_with_a_higher_priority_goes_before_an_successor_that_was_named() -> None:
+def test_whoever_comes_with_a_higher_priority_goes_before_a_successor_that_was_named() -> None:
     whole = a_class(id="whole", vram_mib=20000, duration_s=60)
     urgent = structs.replace(whole, id="urgent", priority=900)
     world = heritage("oldest")

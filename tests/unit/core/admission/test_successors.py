@@ -102,7 +102,7 @@ def test_no_successor_where_the_first_in_order_could_go_to_one_of_several_other_
     assert pairs(decided(first, last, nodes=(two,), reservations=cores)) == []
 
 
-def test_who_waits_for_something_else_does_not_keep_an_successor_back():
+def test_who_waits_for_something_else_does_not_keep_a_successor_back():
     two = a_report(devices=(a_device(0, vram_total_mib=24000), a_device(1, vram_total_mib=24000)))
     here = (
         running("job-00000001"),
