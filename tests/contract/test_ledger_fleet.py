@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from builders import a_report
-from ledger_scenes import LedgerScene, a_class, a_receipt, a_reservation, an_entry, an_id, redis_scene
+from ledger_scenes import LedgerScene, a_class, an_entry, an_id
 from redis import Redis
 
 from conductor.adapters.open_ledger import redis_ledger
 from conductor.base.redis_keys import PLAIN
-from conductor.model.decision import Admission
-from conductor.model.ledger_entries import WorkerTurn
-from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Lookahead
-
-#: A short job's, in all.
-MOST_COMMANDS = 56
 
 
 def test_of_two_hundred_queues_those_with_entries_are_told(valkey_client: Redis) -> None:
@@ -43,38 +37,6 @@ def test_of_a_thousand_nodes_those_whose_reports_live_are_told(valkey_client: Re
     assert [report.node for report in reports.live()] == [name for name in names if name not in gone]
     left: set[bytes] = valkey_client.smembers(f"{PLAIN.ledger}nodes")  # pyright: ignore[reportAssignmentType]
     assert {name.decode() for name in left} == set(names) - gone, "those and no others are forgotten"
-
-
-def test_a_short_job_costs_redis_few_commands(valkey_client: Redis) -> None:
-    """Put, handed over, begun and ended, as many as a tick and a turn bring. What is asked of each job for
-    the sake of the few of which there is something to know adds up: it was 67."""
-    scene = redis_scene(valkey_client, redis_ledger(valkey_client))
-    names = [f"job{n:02}" for n in range(32)]
-    held = [a_reservation(name, cpu=0.0, ram_mib=0) for name in names]
-    before = commands(valkey_client)
-    scene.ledger.intake.put("night", [an_entry(name) for name in names])
-    scene.ledger.handover.admit(
-        scene.epoch, [Admission(reservation=r, backlog="night", ceilings={}) for r in held]
-    )
-    begun = scene.ledger.attempts.turn(a_turn("1", most=32))
-    done = tuple(a_receipt(name) for name in names)
-    ended = scene.ledger.attempts.turn(a_turn("2", done=done))
-
-    assert len(begun.started) == 32 and set(ended.answers) == {"accepted"}
-    assert (commands(valkey_client) - before) / len(names) < MOST_COMMANDS
-
-
-def a_turn(number: str, most: int = 0, done: tuple[Receipt, ...] = ()) -> WorkerTurn:
-    return WorkerTurn(
-        worker="w1",
-        queue="cpu-node1",
-        lease_s=10.0,
-        number=number,
-        done=done,
-        most=most,
-        budget_s=1.0,
-        task_durations={"media.cut": 0.01},
-    )
 
 
 def commands(redis: Redis) -> int:

@@ -113,9 +113,8 @@ def test_every_verb_of_the_conductor_and_of_a_worker_is_allowed(both: tuple[Ledg
     ours.gate_record.record_gates(epoch, GateLedger())
     ours.control.set_paused("gpu", True)
     assert theirs.control.controls().paused_lanes == ("gpu",)
-    assert ours.orphans.orphans(0.0) == () and ours.handover.queued() == {"cpu-node1": 1}, (
-        "d, which nobody took from its queue"
-    )
+    assert ours.orphans.orphans(0.0) == ()
+    assert ours.handover.queued() == {}, "what was started lies in no queue, whoever took it from there"
     assert ours.tallies.counts()["done"] == 1 and theirs.jobs.job(an_id("a")) is not None
     assert ours.jobs.find("a-") == (an_id("a"),) and list(ours.jobs.ids("done")) == [an_id("a")]
     assert ours.calls.closings().keys() == {"cloud"} and ours.calls.refusals() == {"cloud": 1}
