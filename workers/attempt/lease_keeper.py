@@ -113,10 +113,11 @@ class Keeper:
 
     def _round(self) -> float:
         with self._lock:
-            for held in self._helds:
-                self._at_all_costs(partial(self._look_after, held))
+            # First: to measure a family of processes may take long on a busy host, and leases run out.
             if self._is_due():
                 self._at_all_costs(self._renew)
+            for held in self._helds:
+                self._at_all_costs(partial(self._look_after, held))
             running = next((held for held in self._helds if held.is_running), None)
         self._at_all_costs(partial(self._chores, running))
         # Also when idle: waking this thread for every job would cost a short one more than its own work.

@@ -245,9 +245,11 @@ class Deciding:
         """Is there enough of what is counted over the whole cluster, and is it kept for nobody else."""
         if not fits(self.free.amounts, demand.of_cluster):
             self._lack = "counter"
-        elif name := next((name for name, _ in demand.of_cluster if name in self.reserved_counts), None):
+            return False
+        if name := next((name for name, _ in demand.of_cluster if name in self.reserved_counts), None):
             self._denied = reserved_budget(name, self.reserved_counts[name])
-        return not self._lack and self._denied is None
+            return False
+        return True
 
     def _hold(self, turn: ClassTurn, head: Head, demand: Demand, member: Member | None, is_due: bool) -> None:
         denied, lack = self._denied, self._lack

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from conductor.core.admission.admission import decide
 from conductor.core.admission.offers import MOST_EXPECTED, expected_next
 from conductor.model.decision import Decision
-from conductor.model.limits import Limits
+from conductor.model.limits import CounterRule, Limits
 from conductor.model.snapshot import Candidate, Controls, JobClass
 
 NODE = a_report(devices=(a_device(vram_total_mib=24000),), cpu_count=4.0)
@@ -52,6 +52,16 @@ def test_offers_change_nothing_else():
 
     assert offered(with_it) == ["small"]
     assert replace(with_it, offers=()) == without
+
+
+def test_one_that_holds_a_counter_is_not_refused_for_what_another_class_lacks():
+    seat = replace(SMALL, needs=replace(SMALL.needs, counters={"seat": 1}))
+    full = (a_reservation(vram_mib=10000, cpu=1.0),)
+    snapshot = a_snapshot(nodes=(NODE,), expected=(seat,), reservations=full)
+
+    decision = decide(snapshot, (LARGE,), replace(LIMITS, counters={"seat": CounterRule(limit=3)}))
+
+    assert [hold.class_id for hold in decision.hold] == ["large"] and offered(decision) == ["small"]
 
 
 def test_it_comes_behind_what_this_tick_starts():
