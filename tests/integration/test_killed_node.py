@@ -45,4 +45,4 @@ def test_what_died_with_its_node_is_given_back_and_struck_off_by_the_next_one(sc
     view = scene.until_state(job, "waiting")
     assert view.cause == "worker_lost"
     assert view.message == f"worker {worker.name} (pid {worker.pid}) died with an earlier node of its host"
-    assert worker.name not in [each.name for each in scene.ledger.workers.listed()]
+    until(lambda: worker.name not in [each.name for each in scene.ledger.workers.listed()])
