@@ -5,7 +5,9 @@ sound.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from itertools import count
 
 import msgspec
 import pytest
@@ -182,16 +184,20 @@ def test_what_was_dispatched_and_can_no_more_be_told_is_said(
 # ── a system at work is sound ─────────────────────────────────────────────────────────────────────────────
 
 
+#: What looks wrong is looked at again for so long.
+LOOKS_S = 3.0
+
+
 def test_a_busy_system_raises_no_false_alarm(project: Settings, ledger: Ledger, redis_url: str) -> None:
     over = threading.Event()
     errors: list[BaseException] = []
+    rounds: list[int] = []
 
     def busy() -> None:
         try:
             with Redis.from_url(redis_url, protocol=2) as redis:
-                work(
-                    redis_scene(redis, redis_ledger(redis)), FileReceiptLog(project.receipts_dir, "w1"), over
-                )
+                log = FileReceiptLog(project.receipts_dir, "w1")
+                work(redis_scene(redis, redis_ledger(redis)), log, over, rounds)
         except BaseException as e:  # noqa: BLE001
             errors.append(e)
 
@@ -202,22 +208,26 @@ def test_a_busy_system_raises_no_false_alarm(project: Settings, ledger: Ledger, 
             scripts = Scripts(redis)
             ledger.reports.publish(a_report(), 60)
             for _ in range(30):
+                before, began = len(rounds), time.monotonic()
                 report = audit.audit_live(ledger, lambda: read_full_ledger(scripts), project.layout, False)
-                assert bad(report) == {}
+                # Where the other one stood still for all of that (a disk that syncs for seconds), what it
+                # left half done is no false alarm.
+                stood_still = len(rounds) - before < 2 and time.monotonic() > began + LOOKS_S
+                assert bad(report) == {} or stood_still
     finally:
         over.set()
         thread.join()
-    assert errors == []
+    assert errors == [] and rounds
 
 
-def work(scene: LedgerScene, log: FileReceiptLog, over: threading.Event) -> None:
+def work(scene: LedgerScene, log: FileReceiptLog, over: threading.Event, rounds: list[int]) -> None:
     """Jobs through all of their lives, as fast as it goes; the ledger of the scene is not checked on the
     way.
     """
     scene.check = lambda: None  # type: ignore[method-assign]
-    n = 0
-    while not over.is_set():
-        n += 1
+    for n in count(1):
+        if over.is_set():
+            break
         done, failed, rescued = (f"{kind}{n}" for kind in ("done", "fail", "resc"))
         scene.put(*(an_entry(name) for name in (done, failed, rescued)))
         for name in (done, failed, rescued):
@@ -229,4 +239,5 @@ def work(scene: LedgerScene, log: FileReceiptLog, over: threading.Event) -> None
         scene.fail(failed)
         scene.rescue(rescued)
         scene.cancel(rescued)
+        rounds.append(n)
     log.close()
