@@ -107,7 +107,9 @@ EVENTS: dict[str, EventKind] = {
         "job_id attempt task about seconds error",
     ),
     "attempt.dropped": _kind(
-        "INFO", "A worker drops an attempt that was given to another one.", "job_id attempt task about"
+        "INFO",
+        "A worker drops an attempt that was given to another one, or began while another job got its turn.",
+        "job_id attempt task about why",
     ),
     "attempt.not_started": _kind(
         "INFO", "An attempt is over, or another one has its place.", "job_id attempt about"

@@ -91,6 +91,7 @@ def test_a_ledger_that_was_emptied_is_told_what_was_claimed(
     scene.wait_state(first, "done")
     assert scene.ledger.handover.reservations() == ()
     assert scene.state(successor) == "waiting", "nobody let it in"
+    wait_until(lambda: "began too soon: another job goes first" in scene.story(), "it says why", scene.story)
 
 
 class Away:

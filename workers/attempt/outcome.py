@@ -174,11 +174,16 @@ class Runner:
         # Some of its files may have their names: then whoever has the job now ends what it began.
         if not saved_outputs.is_kept(self._parts.settings.layout, attempt.spec, attempt.body):
             publish.clean(self._parts.settings.layout, attempt.spec, (attempt.body,))
-        emit_event("attempt.dropped",
-                   "Dropped: {about} ({}) attempt {attempt} was given to another worker",
-                   attempt.job_id[:SHORT_ID],
+        # A successor begins before the ledger is asked; that one may have let in another meanwhile.
+        why = (
+            "was given to another worker"
+            if attempt.behind is None
+            else "began too soon: another job goes first"
+        )
+        words = "Dropped: {about} ({}) attempt {attempt} {why}"
+        emit_event("attempt.dropped", words, attempt.job_id[:SHORT_ID],
                    job_id=attempt.job_id, attempt=attempt.number, task=attempt.spec.task,
-                   about=subject_of(attempt.spec))  # fmt: skip
+                   about=subject_of(attempt.spec), why=why)  # fmt: skip
 
     def _fault_of(self, attempt: Attempt, ended: BodyEnded | AttemptFault) -> AttemptFault | None:
         if isinstance(ended, AttemptFault):
