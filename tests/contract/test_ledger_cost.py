@@ -9,6 +9,7 @@ from redis import Redis
 from conductor.adapters.open_ledger import connect, redis_ledger
 from conductor.model.decision import Admission
 from conductor.model.ledger_entries import WorkerTurn
+from conductor.model.receipt import Receipt
 
 NAMES = "abcdefghijklmnopqrstuvwxyz"
 #: It had been 50 before counts were written once a step, and what a step knows was not asked again.
@@ -20,9 +21,17 @@ def calls(client: Redis) -> int:
     return sum(row["calls"] for name, row in client.info("commandstats").items() if "info" not in name)
 
 
-def a_turn(number: str, **what: object) -> WorkerTurn:
-    return WorkerTurn(worker="w1", queue="cpu-node1", lease_s=60, number=number, budget_s=1.0,
-                      task_durations={"media.cut": 0.001}, **what)  # type: ignore[arg-type] # fmt: skip
+def a_turn(number: str, most: int = 0, done: tuple[Receipt, ...] = ()) -> WorkerTurn:
+    return WorkerTurn(
+        worker="w1",
+        queue="cpu-node1",
+        lease_s=60,
+        number=number,
+        done=done,
+        most=most,
+        budget_s=1.0,
+        task_durations={"media.cut": 0.001},
+    )
 
 
 def a_round(client: Redis, names: str) -> int:
@@ -37,7 +46,7 @@ def a_round(client: Redis, names: str) -> int:
     ledger.handover.admit(epoch, [Admission(reservation=r, backlog="night") for r in reservations])
     started = ledger.attempts.turn(a_turn("1", most=len(names))).started
     assert [each.reservation.job_id for each in started] == [an_id(name) for name in names]
-    turned = ledger.attempts.turn(a_turn("2", most=0, done=tuple(map(a_receipt, names))))
+    turned = ledger.attempts.turn(a_turn("2", done=tuple(map(a_receipt, names))))
     assert set(turned.answers) == {"accepted"}
     return calls(client) - before
 
